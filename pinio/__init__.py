@@ -1,0 +1,3 @@
+"""pinio: certificate-pinned TLS connections for asyncio, judged before one application byte flows."""
+
+from __future__ import annotations
