@@ -1,0 +1,92 @@
+"""Which CAs certificate verification may end in: a value, compared and cached by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Final, Literal
+
+from pinio.core.certificate import Certificate
+from pinio.errors import PolicyError
+
+MAX_FILE: Final = 8 << 20
+"""Longest file or text of anchors, in bytes. The whole public list is a quarter of a megabyte."""
+
+_PEM = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:TRUSTED |X509 )?CERTIFICATE-----")
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """The trust anchors of PKIX verification (RFC 5280 section 6.1.1).
+
+    `Anchors()` is certifi's list of public CAs and `Anchors.system()` the platform's; both are loaded when they are first used.
+    `Anchors.from_file` and `Anchors.from_pem` hold a private list; two of them are equal if they hold the same certificates.
+    """
+
+    origin: Literal["certifi", "system", "private"] = "certifi"
+    certificates: tuple[Certificate, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.origin == "private") != bool(self.certificates):
+            raise PolicyError("anchors are certifi's, the system's, or at least one certificate of your own")
+
+    @classmethod
+    def system(cls) -> Anchors:
+        """The platform's store, as OpenSSL was built to find it. Environment variables do not change it."""
+        return cls("system")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Anchors:
+        """Read PEM certificates now. Raises `PolicyError` naming the file, also when it cannot be read or is over 8 MiB."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read(MAX_FILE + 1)
+        except OSError as error:
+            raise PolicyError(f"{os.fspath(path)}: the anchors cannot be read: {error.strerror}") from error
+        try:
+            return cls.from_pem(data.decode("ascii", "replace"))
+        except PolicyError as error:
+            raise PolicyError(f"{os.fspath(path)}: {error}") from None
+
+    @classmethod
+    def from_pem(cls, text: str) -> Anchors:
+        """Anchors from PEM text (RFC 7468). Raises `PolicyError` if there is none, or one is not strict DER."""
+        if len(text) > MAX_FILE:
+            raise PolicyError(f"anchors of more than {MAX_FILE} bytes")
+        certificates = dict.fromkeys(_certificate(block) for block in _PEM.findall(text))
+        if not certificates:
+            raise PolicyError("no PEM certificate ('-----BEGIN CERTIFICATE-----') in it")
+        return cls("private", tuple(sorted(certificates, key=lambda item: item.der)))
+
+    @property
+    def identity(self) -> str:
+        """What these anchors are cached by: a digest of the content, or the name of the list."""
+        if self.origin != "private":
+            return self.origin
+        return hashlib.sha256(b"".join(hashlib.sha256(item.der).digest() for item in self.certificates)).hexdigest()
+
+    @property
+    def pem(self) -> str:
+        """The private list as PEM text."""
+        return "".join(
+            f"-----BEGIN CERTIFICATE-----\n{fill(b64encode(item.der).decode(), 64)}\n-----END CERTIFICATE-----\n"
+            for item in self.certificates
+        )
+
+    def __repr__(self) -> str:
+        return f"<Anchors {self.origin} {self.identity[:12]}>" if self.certificates else f"<Anchors {self.origin}>"
+
+
+def _certificate(block: str) -> Certificate:
+    try:
+        certificate = Certificate.of(b64decode("".join(block.split()), validate=True))
+    except Base64Error:
+        raise PolicyError("a PEM block in it is not Base64") from None
+    if certificate.fields is None:
+        raise PolicyError("a certificate in it is not strict DER (RFC 5280 section 4.1)")
+    return certificate

@@ -1,0 +1,192 @@
+"""One expectation about a key: selector, algorithm, digest, role; and its spellings.
+
+Canonical text is `[leaf:|ca:][cert-]ALGORITHM/BASE64`, and `Pin.parse(str(pin)) == pin` for every pin. Parsing is strict: the
+algorithm is named, never guessed from a length; Base64 is decoded, encoded again and compared, because decoders accept
+several texts for the same bytes (`AA==` and `AB==`); digests that a script prints when it hashed nothing are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn, cast, get_args
+
+from pinio.core.certificate import Certificate
+from pinio.core.der import DERError, check_public_key
+from pinio.errors import PinFormatError
+
+Selector = Literal["spki", "cert"]
+Algorithm = Literal["sha256", "sha384", "sha512"]
+Role = Literal["leaf", "ca", "any"]
+
+SIZES: Final[dict[str, int]] = {"sha256": 32, "sha384": 48, "sha512": 64}
+"""Digest lengths in bytes."""
+_LONGEST: Final = 1024  # characters; every spelling of every pin is far shorter
+
+_CANONICAL = re.compile(r"(?:(?P<role>leaf|ca):)?(?P<cert>cert-)?(?P<algorithm>sha\d+)(?P<slash>//?)(?P<text>.*)", re.DOTALL)
+_HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
+_FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
+_TLSA = re.compile(r"(?P<usage>\d) (?P<selector>\d) (?P<matching>\d) (?P<text>[0-9A-Fa-f]+)")
+_PEM = re.compile(r"-----BEGIN (?P<label>[A-Z ]+)-----\s(?P<text>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """A digest that a certificate, or the public key in it, is expected to have.
+
+    `selector` says what is hashed: `"spki"`, the SubjectPublicKeyInfo (RFC 7469 section 2.4), or `"cert"`, the whole
+    certificate. `role` says where it may match: `"leaf"` is position 0 of the verified chain, `"ca"` any other
+    position, `"any"` all of them. Raises `PinFormatError` for what cannot be a pin.
+    """
+
+    digest: bytes
+    selector: Selector = "spki"
+    algorithm: Algorithm = "sha256"
+    role: Role = "any"
+
+    def __post_init__(self) -> None:
+        _check_algorithm(self.algorithm, str(self.algorithm))
+        if self.selector not in get_args(Selector) or self.role not in get_args(Role):
+            raise PinFormatError(f"a pin's selector is one of {get_args(Selector)} and its role one of {get_args(Role)}")
+        if not isinstance(self.digest, bytes) or len(self.digest) != SIZES[self.algorithm]:
+            raise PinFormatError(f"a {self.algorithm} digest has {SIZES[self.algorithm]} bytes; use Pin.parse for text")
+        if self.digest in _EMPTY or len(set(self.digest)) == 1:
+            raise PinFormatError(
+                f"{self} is a placeholder: the digest of nothing, or one byte repeated; find the real one with: pinio pins HOST"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Pin:
+        """Read one pin in any spelling: canonical, curl's `sha256//…`, `pin-sha256="…"` (RFC 7469),
+        `cert-sha256:HEX` with or without colons, or a TLSA record's `3 1 1 HEX` (RFC 6698).
+        """
+        if not isinstance(text, str):
+            raise PinFormatError(f"a pin is text such as 'sha256/…', not {type(text).__name__}")
+        if len(text) > _LONGEST:
+            raise PinFormatError(f"a pin of {len(text)} characters is too long to be one")
+        if match := _FINGERPRINT.fullmatch(text):
+            return cls(_hex(match["text"], text), "cert", _check_algorithm(match["algorithm"], text))
+        if match := _CANONICAL.fullmatch(text):
+            if match["slash"] == "//" and (match["role"] or match["cert"]):
+                _fail(text, "the '//' spelling is curl's and has no role; use one '/'")
+            algorithm = _check_algorithm(match["algorithm"], text)
+            selector: Selector = "cert" if match["cert"] else "spki"
+            return cls(_base64(match["text"], algorithm, text), selector, algorithm, cast(Role, match["role"] or "any"))
+        if match := _HPKP.fullmatch(text):
+            algorithm = _check_algorithm(match["algorithm"], text)
+            return cls(_base64(match["text"], algorithm, text), "spki", algorithm)
+        if match := _TLSA.fullmatch(text):
+            return _tlsa(match, text)
+        _fail(text, "expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named")
+
+    @classmethod
+    def of_certificate(
+        cls,
+        data: bytes | str,
+        *,
+        selector: Selector = "spki",
+        algorithm: Algorithm = "sha256",
+        role: Role = "any",
+    ) -> Pin:
+        """The pin of a certificate given as DER bytes or PEM. Raises `PinFormatError` if it is not strict DER."""
+        certificate = Certificate(_unwrap(data, "CERTIFICATE"))
+        _check_algorithm(algorithm, str(algorithm))
+        digest = certificate.digest(selector, algorithm)
+        if digest is None:
+            raise PinFormatError("this is not one certificate in strict DER (RFC 5280 section 4.1)")
+        return cls(digest, selector, algorithm, role)
+
+    @classmethod
+    def of_public_key(cls, data: bytes | str, *, algorithm: Algorithm = "sha256", role: Role = "any") -> Pin:
+        """The pin of a public key given as a SubjectPublicKeyInfo, DER bytes or PEM (`BEGIN PUBLIC KEY`)."""
+        spki = _unwrap(data, "PUBLIC KEY")
+        try:
+            check_public_key(spki)
+        except DERError as error:
+            raise PinFormatError(f"this is not a SubjectPublicKeyInfo in strict DER: {error}") from None
+        return cls(hashlib.new(_check_algorithm(algorithm, str(algorithm)), spki).digest(), "spki", algorithm, role)
+
+    def __str__(self) -> str:
+        role = "" if self.role == "any" else f"{self.role}:"
+        selector = "cert-" if self.selector == "cert" else ""
+        return f"{role}{selector}{self.algorithm}/{b64encode(self.digest).decode()}"
+
+
+_EMPTY: Final = frozenset(hashlib.new(name).digest() for name in SIZES)
+
+
+def _fail(text: str, why: str) -> NoReturn:
+    shown = ascii(text if len(text) <= 120 else text[:117] + "...")
+    raise PinFormatError(f"{shown} is not a pin: {why}")
+
+
+def _check_algorithm(name: str, text: str) -> Algorithm:
+    if name not in SIZES:
+        _fail(text, f"the algorithm is one of {', '.join(SIZES)}")
+    return cast(Algorithm, name)
+
+
+def _base64(encoded: str, algorithm: str, text: str) -> bytes:
+    try:
+        digest = b64decode(encoded.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, Base64Error):
+        _fail(text, "not Base64")
+    if b64encode(digest).decode() != encoded:
+        _fail(text, "not canonical Base64 (RFC 4648 section 3.5)")
+    return _sized(digest, algorithm, text)
+
+
+def _hex(encoded: str, text: str) -> bytes:
+    algorithm = text.removeprefix("cert-").partition(":")[0]
+    plain = encoded
+    if ":" in encoded:
+        pairs = encoded.split(":")
+        if any(len(pair) != 2 for pair in pairs):
+            _fail(text, "colons stand between pairs of hexadecimal digits")
+        plain = "".join(pairs)
+    if len(plain) % 2:
+        _fail(text, "an odd number of hexadecimal digits")
+    return _sized(bytes.fromhex(plain), _check_algorithm(algorithm, text), text)
+
+
+def _sized(digest: bytes, algorithm: str, text: str) -> bytes:
+    if len(digest) != SIZES[algorithm]:
+        _fail(text, f"{len(digest)} bytes; a {algorithm} digest has {SIZES[algorithm]}")
+    return digest
+
+
+def _tlsa(match: re.Match[str], text: str) -> Pin:
+    """TLSA data (RFC 6698 section 2.1). The usage becomes a role and never changes what is trusted."""
+    usage, selector, matching = match["usage"], match["selector"], match["matching"]
+    if usage == "2":
+        _fail(text, "usage 2 (DANE-TA) names a trust anchor, not a key to pin; use anchors= for that")
+    roles: dict[str, Role] = {"0": "ca", "1": "leaf", "3": "leaf"}
+    selectors: dict[str, Selector] = {"0": "cert", "1": "spki"}
+    algorithms: dict[str, Algorithm] = {"1": "sha256", "2": "sha512"}
+    if usage not in roles or selector not in selectors:
+        _fail(text, "TLSA usage is 0, 1 or 3 and its selector 0 or 1")
+    if matching not in algorithms:
+        _fail(text, "TLSA matching type is 1 (SHA-256) or 2 (SHA-512)")
+    if len(match["text"]) % 2:
+        _fail(text, "an odd number of hexadecimal digits")
+    algorithm = algorithms[matching]
+    digest = _sized(bytes.fromhex(match["text"]), algorithm, text)
+    return Pin(digest, selectors[selector], algorithm, roles[usage])
+
+
+def _unwrap(data: bytes | str, label: str) -> bytes:
+    """DER from DER or from one PEM block (RFC 7468) with `label`."""
+    if isinstance(data, bytes):
+        if not data.lstrip().startswith(b"-----BEGIN"):
+            return data
+        data = data.decode("ascii", "replace")
+    blocks = [block for block in _PEM.finditer(data) if block["label"] == label]
+    if len(blocks) != 1:
+        raise PinFormatError(f"expected one PEM block 'BEGIN {label}', found {len(blocks)}")
+    try:
+        return b64decode("".join(blocks[0]["text"].split()), validate=True)
+    except Base64Error:
+        raise PinFormatError(f"the PEM block 'BEGIN {label}' is not Base64") from None

@@ -1,0 +1,176 @@
+"""The pins of one host pattern, and how a chain is held against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, Final, Literal, TypeAlias, Union, get_args
+
+from pinio.core.anchors import Anchors
+from pinio.core.certificate import Certificate
+from pinio.core.pin import Algorithm, Pin, Selector
+from pinio.core.value import Value, warn
+from pinio.errors import PinFormatError, PolicyError
+
+Mode = Literal["enforce", "report-only"]
+OnExpiry = Literal["refuse", "report"]
+Trust = Literal["pkix", "leaf-pin"]
+PinsLike: TypeAlias = Union["str", Pin, Iterable["str | Pin"], "PinSet"]
+
+MAX_PINS: Final = 1000
+"""Pins in one set, backups included."""
+
+_Found = tuple[Pin, bool]
+_Table = dict[bytes | None, _Found]
+_Wanted = tuple[tuple[Selector, Algorithm], _Table, _Table]
+
+
+class PinSet(Value):
+    """Expected keys of one host pattern; one match is enough.
+
+    Args:
+        pins: one pin or several, as `Pin` or text.
+        backup: pins not in service yet. They match like the others; that one did is told by `Permit.backup`.
+        single: the reason why fewer than two distinct pins are meant; without it they bring a `PinWarning`.
+        expires: when the set stops counting; an aware datetime.
+        on_expiry: "refuse" connections from then on, or "report" and let them through (this fails open).
+        mode: "enforce", or "report-only", which waives a mismatch and an expiry, never certificate verification.
+        trust: "pkix": certificate verification *and* the pins decide. "leaf-pin": the pinned leaf key is the trust; name,
+            dates and issuer of the certificate are not looked at (self-signed devices; DANE-EE in RFC 7671 section 5.1).
+        anchors: the CAs that verification may end in; certifi's if None.
+        resumption: whether TLS sessions with these hosts may be resumed.
+
+    Raises `PinFormatError` or `PolicyError`.
+    """
+
+    __slots__ = (
+        "_wanted", "anchors", "backup", "expires", "expires_at", "mode", "on_expiry", "pins", "resumption", "single", "trust"
+    )  # fmt: skip
+    _arguments: ClassVar = (
+        "pins", "backup", "single", "expires", "on_expiry", "mode", "trust", "anchors", "resumption"
+    )  # fmt: skip
+
+    pins: tuple[Pin, ...]
+    backup: tuple[Pin, ...]
+    single: str | None
+    expires: datetime | None
+    on_expiry: OnExpiry
+    mode: Mode
+    trust: Trust
+    anchors: Anchors | None
+    resumption: bool
+    expires_at: float | None
+    """`expires` in POSIX seconds."""
+    _wanted: tuple[_Wanted, ...]
+
+    def __init__(
+        self,
+        pins: str | Pin | Iterable[str | Pin],
+        *,
+        backup: str | Pin | Iterable[str | Pin] = (),
+        single: str | None = None,
+        expires: datetime | None = None,
+        on_expiry: OnExpiry = "refuse",
+        mode: Mode = "enforce",
+        trust: Trust = "pkix",
+        anchors: Anchors | None = None,
+        resumption: bool = True,
+    ) -> None:
+        if expires is not None:
+            expires = _aware(expires)
+        self._store(
+            pins=pin_tuple(pins), backup=pin_tuple(backup), single=single, expires=expires, on_expiry=on_expiry,
+            mode=mode, trust=trust, anchors=anchors, resumption=resumption,
+            expires_at=None if expires is None else expires.timestamp(),
+        )  # fmt: skip
+        self._check_choices()
+        self._check_trust()
+        self._check_pins()
+        self._store(_wanted=_compile(self.pins, self.backup))
+
+    def _check_choices(self) -> None:
+        for name, choices in (("on_expiry", OnExpiry), ("mode", Mode), ("trust", Trust)):
+            if getattr(self, name) not in get_args(choices):
+                raise PolicyError(f"{name} is one of {get_args(choices)}, not {getattr(self, name)!r}")
+        if self.anchors is not None and not isinstance(self.anchors, Anchors):
+            raise PolicyError("anchors is an Anchors value, such as Anchors.from_file(path)")
+        if not isinstance(self.resumption, bool):
+            raise PolicyError("resumption is True or False")
+        if self.single is not None and (not isinstance(self.single, str) or not self.single.strip()):
+            raise PolicyError("single is the reason why one pin is enough, in words")
+
+    def _check_trust(self) -> None:
+        if self.trust == "pkix":
+            return
+        if self.mode == "report-only" or self.on_expiry == "report":
+            raise PolicyError('under trust="leaf-pin" the pin is the only authentication; it cannot be waived')
+        if self.anchors is not None:
+            raise PolicyError('under trust="leaf-pin" no CA decides; anchors would mean nothing')
+        for pin in self.pins + self.backup:
+            if pin.role == "ca":
+                raise PolicyError(f'{pin}: under trust="leaf-pin" nobody verified the chain, so a ca pin proves nothing')
+
+    def _check_pins(self) -> None:
+        everything = self.pins + self.backup
+        if not self.pins:
+            raise PolicyError("a pin set without pins would refuse everybody; exempt the host instead")
+        if len(everything) > MAX_PINS:
+            raise PolicyError(f"{len(everything)} pins; a set holds at most {MAX_PINS}")
+        if len(set(everything)) < len(everything):
+            twice = next(pin for pin in everything if everything.count(pin) > 1)
+            raise PolicyError(f"{twice} stands in the set twice")
+        anywhere = {(pin.selector, pin.algorithm, pin.digest) for pin in everything if pin.role == "any"}
+        for pin in everything:
+            if pin.role != "any" and (pin.selector, pin.algorithm, pin.digest) in anywhere:
+                warn(f"{pin} is shadowed by the same pin without a role")
+        if len({pin.digest for pin in everything}) < 2 and self.single is None:
+            warn("one pin and no backup: losing that key locks every client out; add a backup, or say single='why'")
+
+    def match(self, chain: Sequence[Certificate]) -> tuple[Pin, int, bool] | None:
+        """The first pin that a certificate of a verified chain has, its position, and whether it is a backup.
+
+        Under `trust="leaf-pin"` only position 0 is looked at: the rest is whatever the peer liked to send.
+        """
+        for position, certificate in enumerate(chain):
+            for what, leaf, ca in self._wanted:
+                found = (ca if position else leaf).get(certificate.digest(*what))
+                if found is not None:
+                    return found[0], position, found[1]
+            if self.trust == "leaf-pin":
+                return None
+        return None
+
+    def __hash__(self) -> int:
+        return hash((self.pins, self.backup, self.expires, self.mode, self.trust, self.anchors))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._arguments[3:7])
+        return f"<PinSet {len(self.pins)} pins, {len(self.backup)} backup, {shown}>"
+
+
+def pin_tuple(pins: str | Pin | Iterable[str | Pin]) -> tuple[Pin, ...]:
+    """Pins from one pin or several. Raises `PinFormatError`."""
+    if isinstance(pins, str | Pin):
+        pins = (pins,)
+    try:
+        return tuple(pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins)
+    except TypeError:
+        raise PinFormatError(f"pins are text, Pin, or several of them, not {type(pins).__name__}") from None
+
+
+def _aware(moment: datetime) -> datetime:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise PolicyError("expires is a datetime with a time zone, such as 2027-06-30T00:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_Wanted, ...]:
+    """Digest tables by selector and algorithm: one for position 0, one for every other."""
+    wanted: dict[tuple[Selector, Algorithm], _Wanted] = {}
+    for pin, spare in [(pin, False) for pin in pins] + [(pin, True) for pin in backup]:
+        key = pin.selector, pin.algorithm
+        _, leaf, ca = wanted.setdefault(key, (key, {}, {}))
+        for table, excluded in ((leaf, "ca"), (ca, "leaf")):
+            if pin.role != excluded:
+                table.setdefault(pin.digest, (pin, spare))
+    return tuple(wanted.values())

@@ -1,0 +1,308 @@
+"""Which keys are expected of which host: immutable values, checked when they are made.
+
+Lookup. The most specific pattern wins and sets are never merged: more literal labels first; at equal count an exact name beats
+`*.`, which beats `**.`. Exact names stand in one dictionary, so a policy of a million hosts answers with one probe; patterns
+stand in another by their suffix, which is walked label by label. The cost grows with the labels of the host alone, and
+nothing depends on the order in which entries were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pinio.core.anchors import Anchors
+from pinio.core.decision import Refusal
+from pinio.core.host import Pattern, canonical_host
+from pinio.core.pin import Pin
+from pinio.core.pinset import PinSet, PinsLike, Trust, pin_tuple
+from pinio.core.value import Value, warn
+from pinio.errors import PinFormatError, PolicyError
+
+Unpinned = Literal["refuse", "allow"]
+
+_PLAINTEXT: Final = frozenset({"http", "ws"})
+_TLS: Final = frozenset({"https", "wss"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a policy says about one host."""
+
+    pattern: str | None = None
+    """The pattern that applies; None if no entry does."""
+    pin_set: PinSet | None = None
+    """Its pins; None if the host is not pinned."""
+    exempt: str | None = None
+    """The reason why the host is exempt from pinning."""
+
+
+_NO_ENTRY: Final = Rule()
+
+
+class _Below(NamedTuple):
+    """The rules of `*.suffix` and `**.suffix`."""
+
+    one: Rule | None
+    any: Rule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One connection's question to a policy: who is dialled, and which rules hold. Made by `Policy.endpoint`."""
+
+    host: str
+    """The name that TLS verifies, canonical."""
+    port: int | None
+    policy: Policy
+    rule: Rule
+    also: tuple[str, Rule] | None = None
+    """Another name of the same connection (the URL's host) which has an entry of its own and must pass too."""
+
+    @property
+    def needs_chain(self) -> bool:
+        """Whether the verified chain has to be looked at: a host without pins, and no deny list, pays nothing."""
+        return self.rule.pin_set is not None or self.also is not None or bool(self.policy.deny)
+
+    @property
+    def trust(self) -> Trust:
+        """How the certificate is verified, "pkix" or "leaf-pin"."""
+        return self.rule.pin_set.trust if self.rule.pin_set else "pkix"
+
+    @property
+    def anchors(self) -> Anchors:
+        """The trust anchors that hold for this host."""
+        if self.rule.pin_set is None:
+            return self.policy.unpinned_anchors
+        return self.rule.pin_set.anchors or _PUBLIC
+
+
+_PUBLIC: Final = Anchors()
+
+
+class Policy(Value):
+    """Host patterns and their pins, and what happens to everybody else.
+
+    Args:
+        hosts: host pattern → pins, as a `PinSet`, one pin, or several.
+        unpinned: "refuse" hosts without an entry (the default), or "allow" them on certificate verification alone.
+        exempt: host pattern → the reason why its hosts need no pin, within a wider pattern or under "refuse".
+        deny: keys never accepted, at any position, for any host, in any mode; pins without a role.
+        unpinned_anchors: the CAs for hosts without pins; certifi's if None.
+        revision: a name for this state of the policy; it stands in every permit, refusal and report.
+
+    Raises `PolicyError` or `PinFormatError`, naming the entry. Warns with `PinWarning` about what is valid but fragile.
+    """
+
+    __slots__ = ("_below", "_deny", "_exact", "deny", "exempt", "hosts", "revision", "unpinned", "unpinned_anchors")
+    _arguments: ClassVar = ("hosts", "unpinned", "exempt", "deny", "unpinned_anchors", "revision")
+
+    hosts: Mapping[str, PinSet]
+    exempt: Mapping[str, str]
+    deny: tuple[Pin, ...]
+    unpinned: Unpinned
+    unpinned_anchors: Anchors
+    revision: str | None
+    _exact: dict[str, Rule]
+    _below: dict[str, _Below]
+    _deny: dict[tuple[str, str, bytes | None], Pin]
+
+    def __init__(
+        self,
+        hosts: Mapping[str, PinsLike],
+        *,
+        unpinned: Unpinned = "refuse",
+        exempt: Mapping[str, str] | None = None,
+        deny: Iterable[str | Pin] = (),
+        unpinned_anchors: Anchors | None = None,
+        revision: str | None = None,
+    ) -> None:
+        if unpinned not in ("refuse", "allow"):
+            raise PolicyError(f'unpinned is "refuse" or "allow", not {unpinned!r}')
+        if revision is not None and (not isinstance(revision, str) or not revision.isprintable()):
+            raise PolicyError("revision is one line of text")
+        rules = _rules(hosts, exempt or {})
+        if unpinned == "allow" and not hosts:
+            warn("this policy allows every host and pins none")
+        pins = _denied(deny)
+        self._store(
+            hosts=MappingProxyType({text: rule.pin_set for text, (_, rule) in rules.items() if rule.pin_set}),
+            exempt=MappingProxyType({text: rule.exempt for text, (_, rule) in rules.items() if rule.exempt}),
+            deny=pins,
+            unpinned=unpinned,
+            unpinned_anchors=unpinned_anchors or _PUBLIC,
+            revision=revision,
+            _exact={pattern.suffix: rule for pattern, rule in rules.values() if pattern.kind == "exact"},
+            _below=_index(rules.values()),
+            _deny={(pin.selector, pin.algorithm, pin.digest): pin for pin in pins},
+        )
+
+    @property
+    def current(self) -> Policy:
+        """The policy itself: a `Policy` is its own `PolicySource`."""
+        return self
+
+    def lookup(self, host: str) -> Rule:
+        """The rule for a host in any spelling. Raises `PolicyError` if `host` cannot be a host name."""
+        # Keys are canonical, so a text that is a key needs no canonicalising.
+        rule = self._exact.get(host)
+        if rule is not None:
+            return rule
+        return next(self._candidates(canonical_host(host)), _NO_ENTRY)
+
+    def _candidates(self, name: str) -> Iterator[Rule]:
+        """Every rule whose pattern covers a canonical name, most specific first."""
+        rule = self._exact.get(name)
+        if rule is not None:
+            yield rule
+        below = self._below
+        if not below:
+            return
+        if (here := below.get(name)) and here.any:
+            yield here.any
+        dot = -1
+        while (dot := name.find(".", dot + 1)) >= 0:
+            if here := below.get(name[dot + 1 :]):
+                if here.one and dot == name.find("."):
+                    yield here.one
+                if here.any:
+                    yield here.any
+
+    def endpoint(self, host: str, port: int | None = None, *, also: str | None = None) -> Endpoint:
+        """Ask about one connection to `host`, the name that TLS verifies; `also` is the other name that led there.
+
+        Raises `UnpinnedHostError` if the policy has nothing for the host and refuses such, and `PolicyError` if the two
+        names want different ways of verification.
+        """
+        rule = self.lookup(host)
+        name = canonical_host(host)
+        second: tuple[str, Rule] | None = None
+        if also is not None and (other := canonical_host(also)) != name:
+            noted = self.lookup(other)
+            if noted.pin_set is not None:
+                second = other, noted
+        endpoint = Endpoint(name, port, self, rule, second)
+        self._check(endpoint)
+        return endpoint
+
+    def _check(self, endpoint: Endpoint) -> None:
+        rule, second = endpoint.rule, endpoint.also
+        if rule.pin_set is None and rule.exempt is None and self.unpinned == "refuse":
+            raise self._refusal("UNPINNED_HOST", endpoint).error()
+        if second is not None and second[1].pin_set is not None:
+            other = second[1].pin_set
+            if (other.trust, other.anchors or _PUBLIC) != (endpoint.trust, endpoint.anchors):
+                raise PolicyError(
+                    f"{endpoint.host} and {second[0]} lead to one connection, "
+                    "but the policy verifies their certificates in different ways"
+                )
+
+    def _refusal(self, reason: str, endpoint: Endpoint) -> Refusal:
+        return Refusal(reason, endpoint.host, endpoint.port, revision=self.revision, noted=endpoint.rule)
+
+    def check_url(self, url: str) -> Rule:
+        """Check a URL before it is fetched, for the hooks of HTTP libraries; returns the rule of its host.
+
+        Raises `PlaintextRefusedError` for `http:` and `ws:` to a pinned host (in any mode), `UnpinnedHostError` where the
+        policy refuses a host without an entry, `PolicyError` for what is not such a URL.
+        """
+        try:
+            parts = urlsplit(url)
+            scheme, host, port = parts.scheme, parts.hostname, parts.port
+        except ValueError as error:
+            raise PolicyError(f"this is not a URL that can be checked: {error}") from None
+        if scheme not in _PLAINTEXT | _TLS or not host:
+            raise PolicyError("check_url takes an absolute http, https, ws or wss URL")
+        endpoint = Endpoint(canonical_host(host), port, self, self.lookup(host))
+        if scheme in _PLAINTEXT and endpoint.rule.pin_set is not None:
+            raise self._refusal("PLAINTEXT_REFUSED", endpoint).error()
+        self._check(endpoint)
+        return endpoint.rule
+
+    def denied(self, selector: str, algorithm: str, digest: bytes | None) -> Pin | None:
+        """The entry of the deny list that names this digest, if any."""
+        return self._deny.get((selector, algorithm, digest))
+
+    def explain(self, host: str) -> str:
+        """Say in words which pattern applies to a host, why, and which others it hides."""
+        name = canonical_host(host)
+        candidates = list(self._candidates(name))
+        if not candidates:
+            return f"{name}: no pattern applies; hosts without pins are {_PAST[self.unpinned]}"
+        first, *hidden = candidates
+        what = f"exempt ({first.exempt})" if first.exempt else _describe(first.pin_set)
+        lines = [f"{name}: pattern {first.pattern}: {what}"]
+        lines += [f"  hides the less specific {rule.pattern}" for rule in hidden]
+        return "\n".join(lines)
+
+    def next_expiry(self) -> datetime | None:
+        """The earliest `expires` of all pin sets, aware and in UTC, past or future; None if none expires."""
+        return min((pins.expires for pins in self.hosts.values() if pins.expires is not None), default=None)
+
+    def _asdict(self) -> dict[str, object]:
+        # A mapping proxy does not pickle.
+        return super()._asdict() | {"hosts": dict(self.hosts), "exempt": dict(self.exempt)}
+
+    def __repr__(self) -> str:
+        revision = f" revision={self.revision!r}" if self.revision else ""
+        return f"<Policy{revision} hosts={len(self.hosts)} unpinned={self.unpinned!r}>"
+
+
+_PAST: Final = {"refuse": "refused", "allow": "allowed"}
+
+
+def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str, tuple[Pattern, Rule]]:
+    """Canonical pattern text → pattern and rule. Two spellings of one pattern are an error."""
+    rules: dict[str, tuple[Pattern, Rule]] = {}
+    for text, pins in hosts.items():
+        pattern = _pattern(text, rules)
+        canonical = str(pattern)
+        try:
+            rule = Rule(canonical, pins if isinstance(pins, PinSet) else PinSet(pins))
+        except (PinFormatError, PolicyError) as error:
+            raise type(error)(f"{canonical}: {error}") from None
+        rules[canonical] = pattern, rule
+    for text, reason in exempt.items():
+        pattern = _pattern(text, rules)
+        if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
+            raise PolicyError(f"exempt {pattern}: the reason is one line of text, and not empty")
+        rules[str(pattern)] = pattern, Rule(str(pattern), None, reason)
+    return rules
+
+
+def _pattern(text: str, rules: Mapping[str, object]) -> Pattern:
+    pattern = Pattern.parse(text)
+    if str(pattern) in rules:
+        raise PolicyError(f"{ascii(text)}: the pattern {pattern} stands in the policy twice")
+    if pattern.kind != "exact" and "." not in pattern.suffix:
+        warn(f"{pattern} covers a whole top-level domain")
+    return pattern
+
+
+def _index(rules: Iterable[tuple[Pattern, Rule]]) -> dict[str, _Below]:
+    below: dict[str, _Below] = {}
+    for pattern, rule in rules:
+        if pattern.kind != "exact":
+            here = below.get(pattern.suffix, _Below(None, None))
+            below[pattern.suffix] = here._replace(**{pattern.kind: rule})
+    return below
+
+
+def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
+    pins = pin_tuple(deny)
+    for pin in pins:
+        if pin.role != "any":
+            raise PolicyError(f"deny {pin}: a denied key has no role; it is refused at every position")
+    return pins
+
+
+def _describe(pins: PinSet | None) -> str:
+    if pins is None:
+        return "not pinned"
+    expires = f", until {pins.expires:%Y-%m-%dT%H:%M:%SZ}" if pins.expires else ""
+    return f"{len(pins.pins)} pins, {len(pins.backup)} backup, {pins.mode}, trust {pins.trust}{expires}"
+

@@ -1,0 +1,92 @@
+"""Decide whether a peer's keys satisfy a policy.
+
+Pure: the time is an argument, nothing is read, written or logged, and None never means "fine". `verify` says what is true,
+`decide` what follows from it; `decide` is the only place where a `Permit` is made.
+"""
+
+from __future__ import annotations
+
+from pinio.core.certificate import VerifiedChain
+from pinio.core.decision import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Permit, Refusal, Verdict
+from pinio.core.policy import Endpoint, Policy, Rule
+
+
+def verify(policy: Policy, rule: Rule, chain: VerifiedChain | None, now: float) -> Verdict:
+    """Hold a verified chain against the rule of its host; `now` is in POSIX seconds."""
+    if policy.deny:
+        if not chain:
+            return NoChain(rule)
+        if denied := _denied(policy, rule, chain):
+            return denied
+    pins = rule.pin_set
+    if pins is None:
+        return NotPinned(rule)
+    if not chain:
+        return NoChain(rule)
+    if pins.expires_at is not None and now >= pins.expires_at:
+        return Expired(rule)
+    found = pins.match(chain.certificates)
+    return Mismatch(rule) if found is None else Match(rule, *found)
+
+
+def _denied(policy: Policy, rule: Rule, chain: VerifiedChain) -> Denied | None:
+    # Nobody verified what lies above the leaf under "leaf-pin": a denied key there proves nothing about this peer.
+    alone = rule.pin_set is not None and rule.pin_set.trust == "leaf-pin"
+    kinds = {(pin.selector, pin.algorithm) for pin in policy.deny}
+    for position, certificate in enumerate(chain.certificates[:1] if alone else chain):
+        for selector, algorithm in kinds:
+            pin = policy.denied(selector, algorithm, certificate.digest(selector, algorithm))
+            if pin is not None:
+                return Denied(rule, pin, position)
+    return None
+
+
+def decide(
+    endpoint: Endpoint,
+    verdict: Verdict,
+    chain: VerifiedChain | None,
+    now: float,
+    evidence_age: float | None = None,
+) -> Permit | Refusal:
+    """Turn what was observed into what happens; `evidence_age` in seconds says that the chain is a resumed session's."""
+    reason = _reason(endpoint.policy, verdict)
+    revision = endpoint.policy.revision
+    if reason is None:
+        return Permit._mint(endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age)
+    return Refusal(reason, endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age)
+
+
+def _reason(policy: Policy, verdict: Verdict) -> str | None:
+    """Why this verdict refuses, or None if it permits. What is not listed refuses."""
+    pins = verdict.rule.pin_set
+    match verdict:
+        case Match():
+            return None
+        case NotPinned():
+            return None if policy.unpinned == "allow" or verdict.rule.exempt else "UNPINNED_HOST"
+        case Mismatch():
+            return None if pins is not None and pins.mode == "report-only" else "PIN_MISMATCH"
+        case Expired():
+            waived = pins is not None and (pins.mode == "report-only" or pins.on_expiry == "report")
+            return None if waived else "PINS_EXPIRED"
+        case Denied():
+            return "DENIED_KEY"
+        case _:
+            return "NO_VERIFIED_CHAIN"
+
+
+def judge(
+    endpoint: Endpoint,
+    chain: VerifiedChain | None,
+    now: float,
+    evidence_age: float | None = None,
+) -> Permit | Refusal:
+    """Judge one connection by every rule that holds for it: the name that TLS verified, and the other name if it has pins.
+
+    The worse of the two decisions counts: a refusal before a waived mismatch, before a match.
+    """
+    first = decide(endpoint, verify(endpoint.policy, endpoint.rule, chain, now), chain, now, evidence_age)
+    if endpoint.also is None or isinstance(first, Refusal):
+        return first
+    second = decide(endpoint, verify(endpoint.policy, endpoint.also[1], chain, now), chain, now, evidence_age)
+    return second if isinstance(second, Refusal) or second.report is not None else first

@@ -1,0 +1,175 @@
+"""Every exception of pinio, on one page.
+
+Two families. What a program wrote wrongly (`PinFormatError`, `PolicyError`) is a `ValueError`, raised before any socket
+exists. What a peer showed wrongly (`PinVerificationError` and its children) is an `ssl.SSLCertVerificationError`, so that code
+which already handles a bad certificate handles a bad key too, and is data first: everything is in `.refusal`.
+
+Why `SSLCertVerificationError` with `errno` 1: event loops and HTTP libraries treat `SSL_ERROR_WANT_READ`, `_WANT_WRITE` and
+`_SYSCALL` (2, 3, 5) as "try again" and would swallow the refusal.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from pinio.core.decision import Refusal
+
+
+class PinError(Exception):
+    """Base of everything that pinio raises on its own account."""
+
+
+class PinFormatError(PinError, ValueError):
+    """A text, digest or key is not a pin. The message says which and why."""
+
+
+class PolicyError(PinError, ValueError):
+    """A policy, a policy file, a host name or a call's arguments make no sense. The message says where and what to do."""
+
+
+class PinWarning(UserWarning):
+    """A policy is valid but fragile: one pin without a backup, a pattern wider than is likely meant, nothing pinned."""
+
+
+class PinVerificationError(PinError, ssl.SSLCertVerificationError):
+    """A connection was refused. `refusal` holds all the data; the text is for people.
+
+    `reason`, `library`, `verify_code` and `verify_message` are set as `ssl` sets them on its own errors.
+    """
+
+    code: ClassVar[str] = "REFUSED"
+    """The reason code, as in `refusal.reason`; codes are only ever added."""
+
+    refusal: Refusal
+    """Host, port, reason, chain, pins, pattern, revision and verdict of this refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(ssl.SSL_ERROR_SSL, refusal.text())
+        self.refusal = refusal
+        self.reason = refusal.reason
+        self.library = "PINIO"
+        self.verify_code = APPLICATION_VERIFICATION
+        self.verify_message = refusal.summary()
+
+    # Properties and not attributes: a subclass that is an HTTP library's error too may have its own.
+    @property
+    def host(self) -> str:
+        """The name that was judged: a lower-case A-label or an IP address."""
+        return self.refusal.host
+
+    @property
+    def port(self) -> int | None:
+        """The port where it is known."""
+        return self.refusal.port
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.refusal,)
+
+
+APPLICATION_VERIFICATION: Final = 50
+"""`X509_V_ERR_APPLICATION_VERIFICATION`: the certificate was refused by the application, not by OpenSSL."""
+
+
+class PinMismatchError(PinVerificationError):
+    """No certificate of the verified chain has a pinned key."""
+
+    code = "PIN_MISMATCH"
+
+
+class PinExpiredError(PinVerificationError):
+    """The host's pins are past their `expires`, and `on_expiry` is "refuse"."""
+
+    code = "PINS_EXPIRED"
+
+
+class UnpinnedHostError(PinVerificationError):
+    """The policy has no pins for this host and refuses unpinned ones."""
+
+    code = "UNPINNED_HOST"
+
+
+class DeniedKeyError(PinVerificationError):
+    """A key of the chain is on the policy's deny list."""
+
+    code = "DENIED_KEY"
+
+
+class NoVerifiedChainError(PinVerificationError):
+    """The peer authenticated without a certificate, or without a chain that OpenSSL verified."""
+
+    code = "NO_VERIFIED_CHAIN"
+
+
+class PlaintextRefusedError(PinVerificationError):
+    """A pinned host was about to be spoken to without TLS."""
+
+    code = "PLAINTEXT_REFUSED"
+
+
+class InjectedPlaintextError(PinVerificationError):
+    """Bytes arrived in plaintext before TLS started, where they would have been read as if TLS had protected them."""
+
+    code = "INJECTED_PLAINTEXT"
+
+
+class WitnessError(PinVerificationError):
+    """Sources that must name the same certificate disagree: the TLS library is not telling the truth."""
+
+    code = "WITNESSES_DISAGREE"
+
+
+class ServerNameError(PinVerificationError):
+    """TLS was asked for without a `server_hostname`, so that nobody would check the name."""
+
+    code = "NO_SERVER_NAME"
+
+
+class NotJudgedError(PinVerificationError):
+    """Application bytes were asked of a connection that has no Permit."""
+
+    code = "NOT_JUDGED"
+
+
+class JudgementError(PinVerificationError):
+    """The judgement itself failed (see `__cause__`); what cannot be judged is refused."""
+
+    code = "JUDGEMENT_FAILED"
+
+
+BY_REASON: Final[dict[str, type[PinVerificationError]]] = {
+    kind.code: kind for kind in PinVerificationError.__subclasses__()
+}
+"""Reason code → error class."""
+
+_LINKS: Final = ("__cause__", "__context__", "reason", "certificate_error", "os_error", "exceptions", "args")
+_MOST: Final = 1000  # exceptions looked at; cycles end earlier
+
+
+def find_pin_error(error: BaseException | None) -> PinError | None:
+    """Find the pinio error inside whatever a library made of it, or None.
+
+    Walks `__cause__`, `__context__`, exception groups, `args`, and the attributes in which requests, urllib and aiohttp keep
+    the original, breadth first; bounded, and safe on cycles.
+    """
+    queue: list[object] = [error]
+    seen: set[int] = set()
+    for item in queue:  # grows while it is walked
+        if isinstance(item, PinError):
+            return item
+        if isinstance(item, BaseException) and id(item) not in seen and len(queue) < _MOST:
+            seen.add(id(item))
+            queue.extend(islice(_linked(item), _MOST))
+    return None
+
+
+def _linked(error: BaseException) -> Iterator[object]:
+    for name in _LINKS:
+        value = getattr(error, name, None)
+        if isinstance(value, tuple | list):
+            yield from value
+        elif value is not None:
+            yield value
