@@ -1,0 +1,187 @@
+"""Certificate authorities and certificates that live in memory.
+
+Real keys and real chains, made by :mod:`trustme`: nothing here is mocked, so a test that passes against these
+certificates exercises the same OpenSSL code as production does. Nothing is trusted by anybody who was not
+told to.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from pinio.testing.leaf import Leaf, fix_version, public_key_pin
+
+if TYPE_CHECKING:
+    from pinio.core.anchors import Anchors
+
+KeyType = Literal["ecdsa", "rsa"]
+
+_KEY_TYPES = {"ecdsa": trustme.KeyType.ECDSA, "rsa": trustme.KeyType.RSA}
+_ORGANIZATION = "pinio testing"
+_NOT_BEFORE = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+_NOT_AFTER = dt.datetime(3000, 1, 1, tzinfo=dt.UTC)
+_LONGEST_COMMON_NAME = 64  # RFC 5280, appendix A.1: ub-common-name
+
+
+class CA:
+    """A certificate authority that nobody trusts until told to.
+
+    Args:
+        name: shown as the organizational unit of its subject.
+        key_type: ``"ecdsa"`` (P-256) or ``"rsa"`` (2048 bits, slower to make).
+    """
+
+    def __init__(self, name: str = "pinio test root", *, key_type: KeyType = "ecdsa") -> None:
+        self.name = name
+        self._authority = trustme.CA(
+            organization_name=_ORGANIZATION, organization_unit_name=name, key_type=_KEY_TYPES[key_type]
+        )
+
+    def __repr__(self) -> str:
+        return f"<CA {self.name!r} {self.pin}>"
+
+    def intermediate(self, name: str | None = None, *, key_type: KeyType = "ecdsa") -> CA:
+        """A subordinate CA signed by this one; what it issues is served with its certificate."""
+        child = CA.__new__(CA)
+        child.name = name or f"{self.name} intermediate"
+        child._authority = trustme.CA(
+            parent_cert=self._authority,
+            organization_name=_ORGANIZATION,
+            organization_unit_name=child.name,
+            key_type=_KEY_TYPES[key_type],
+        )
+        return child
+
+    def issue(
+        self,
+        *identities: str,
+        key_type: KeyType = "ecdsa",
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+    ) -> Leaf:
+        """A certificate with a fresh key, valid for host names, wildcards and IP addresses.
+
+        Args:
+            identities: at least one; they become subject alternative names, the first one the common name
+                too.
+            not_before: start of validity, the year 2000 unless told. Naive values are UTC.
+            not_after: end of validity, the year 3000 unless told.
+
+        Returns:
+            A leaf that is served with this CA's certificate if this is an intermediate, and never with the
+            root.
+
+        Raises:
+            ValueError: no identity, or the end lies before the start.
+        """
+        if not identities:
+            raise ValueError("a certificate needs at least one identity")
+        issued = self._authority.issue_cert(
+            *identities,
+            common_name=identities[0] if len(identities[0]) <= _LONGEST_COMMON_NAME else None,
+            organization_name=_ORGANIZATION,
+            organization_unit_name="server",
+            not_before=not_before,
+            not_after=not_after,
+            key_type=_KEY_TYPES[key_type],
+        )
+        return _leaf(issued)
+
+    def issue_client(self, name: str = "client@pinio.test") -> Leaf:
+        """A certificate for the client's side of mutual TLS. ``name`` is a host name or a mail address."""
+        return _leaf(
+            self._authority.issue_cert(
+                name, common_name=name, organization_name=_ORGANIZATION, organization_unit_name="client"
+            )
+        )
+
+    def client_context(
+        self, *, tls_version: ssl.TLSVersion | None = None, identity: Leaf | None = None
+    ) -> ssl.SSLContext:
+        """A stock, *unpinned* client context that trusts this CA alone and checks host names.
+
+        It is what a program without pinning would use, for comparison.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=self.certificate_pem)
+        fix_version(context, tls_version)
+        if identity is not None:
+            identity.load_into(context)
+        return context
+
+    @cached_property
+    def certificate_pem(self) -> str:
+        """This CA's certificate as PEM text."""
+        return self._authority.cert_pem.bytes().decode("ascii")
+
+    @cached_property
+    def der(self) -> bytes:
+        """This CA's certificate as DER bytes."""
+        return ssl.PEM_cert_to_DER_cert(self.certificate_pem)
+
+    @cached_property
+    def pin(self) -> str:
+        """``sha256/BASE64`` of this CA's public key."""
+        return public_key_pin(self.der)
+
+    @property
+    def anchors(self) -> Anchors:
+        """Trust anchors that hold this CA alone."""
+        from pinio.core.anchors import Anchors
+
+        return Anchors.from_pem(self.certificate_pem)
+
+
+def self_signed(
+    *identities: str,
+    not_before: dt.datetime | None = None,
+    not_after: dt.datetime | None = None,
+) -> Leaf:
+    """A certificate that vouches for itself, as routers, printers and other devices have.
+
+    No CA stands behind it; only its key can identify it. Valid from 2000 to 3000 unless told. Without
+    ``identities`` it names nobody.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [x509.NameAttribute(x509.NameOID.COMMON_NAME, identities[0] if identities else "device")]
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before or _NOT_BEFORE)
+        .not_valid_after(not_after or _NOT_AFTER)
+    )
+    if identities:
+        names = [_general_name(identity) for identity in identities]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    private_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Leaf(private_key.decode("ascii"), certificate.public_bytes(Encoding.PEM).decode("ascii"))
+
+
+def _leaf(issued: trustme.LeafCert) -> Leaf:
+    return Leaf(
+        private_key_pem=issued.private_key_pem.bytes().decode("ascii"),
+        chain_pem="".join(blob.bytes().decode("ascii") for blob in issued.cert_chain_pems),
+    )
+
+
+def _general_name(identity: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(identity))
+    except ValueError:
+        return x509.DNSName(identity)

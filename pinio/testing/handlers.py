@@ -1,0 +1,78 @@
+"""What a test server says once a connection stands: ready-made handlers, and the means to write others.
+
+A handler is any callable of one :class:`~pinio.testing.listener.Connection`. It runs in the connection's
+thread, may block, and ends the connection by returning. An :class:`OSError` that it lets through is taken for
+the client's doing and kept in the record; any other exception is raised where the server's ``with`` block
+ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pinio.testing.listener import Connection
+
+Handler = Callable[[Connection], None]
+
+_LINE_LIMIT = 65_536
+
+
+def echo(connection: Connection) -> None:
+    """Sends back what arrives until the client closes."""
+    while data := connection.recv():
+        connection.sendall(data)
+
+
+def silent(connection: Connection) -> None:
+    """Reads until the client closes and never says a word."""
+    while connection.recv():
+        pass
+
+
+def speak_first(greeting: bytes, then: Handler = echo) -> Handler:
+    """Sends ``greeting`` as soon as the connection stands, as SMTP and many databases do, then does ``then``.
+
+    To have the greeting in one segment with the end of the handshake, give it to the server instead:
+    ``Server(leaf, greeting=…)``.
+    """
+
+    def handler(connection: Connection) -> None:
+        connection.sendall(greeting)
+        then(connection)
+
+    return handler
+
+
+def garbage(data: bytes = b"\x00not a TLS record\r\n", then: Handler = silent) -> Handler:
+    """Sends bytes that are no TLS record over the established connection."""
+
+    def handler(connection: Connection) -> None:
+        connection.send_raw(data)
+        then(connection)
+
+    return handler
+
+
+def vanish(connection: Connection) -> None:
+    """Reads once, then ends TCP without TLS's close_notify: a truncation, as an attacker would make it."""
+    connection.recv()
+    connection.close(goodbye=False)
+
+
+def starttls(banner: bytes = b"220 ready\r\n", reply: bytes = b"220 go ahead\r\n") -> Handler:
+    """A dialogue for ``Server(starttls=…)``: says ``banner``, reads one line, says ``reply``, all in clear.
+
+    Anything behind the first line of ``reply`` is plaintext that a client must not take for something said
+    inside TLS.
+    """
+
+    def handler(connection: Connection) -> None:
+        connection.sendall(banner)
+        line = b""
+        while not line.endswith(b"\n") and len(line) < _LINE_LIMIT:
+            if not (byte := connection.recv(1)):  # one at a time: what follows the line belongs to TLS
+                raise ConnectionAbortedError("the client left before STARTTLS")
+            line += byte
+        connection.sendall(reply)
+
+    return handler

@@ -1,0 +1,234 @@
+"""A listening socket, a thread for each connection, and a way to know that nothing is left to happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from pinio.testing.record import ConnectionRecord, append_bounded
+from pinio.testing.stream import Activity, Stream, readable
+
+JOIN_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 10.0
+
+
+class Connection(Stream):
+    """What a handler holds: the server's end of one connection.
+
+    Attributes:
+        record: what has been seen so far.
+    """
+
+    def __init__(self, sock: socket.socket, activity: Activity, record: ConnectionRecord) -> None:
+        super().__init__(sock, activity)
+        self.record = record
+        self.settled = False  # whether the handshake, if any, has ended one way or the other
+        self._onward: list[Stream] = []
+
+    def dial(self, address: tuple[str, int]) -> Stream:
+        """Opens a TCP connection to somewhere else on this one's behalf; it ends with this one at the latest."""
+        onward = Stream(socket.create_connection(address, timeout=CONNECT_TIMEOUT), self.activity)
+        onward.socket.settimeout(None)
+        self._onward.append(onward)
+        return onward
+
+    def hang_up(self) -> None:
+        """Wakes the thread, wherever it waits, by ending what it waits for. The caller holds the lock."""
+        for stream in (self, *self._onward):
+            with contextlib.suppress(OSError):
+                stream.socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Closes the sockets. The caller holds the lock."""
+        for stream in (self, *self._onward):
+            stream.socket.close()
+
+    def _arrived(self, data: bytes) -> None:
+        if self.tls is not None and not self.record.handshake_finished:
+            append_bounded(self.record.handshake_bytes, data)
+
+    def _delivered(self, data: bytes) -> bytes:
+        clear_first = self.tls is None and not self.settled
+        append_bounded(self.record.plaintext_bytes if clear_first else self.record.application_bytes, data)
+        return data
+
+
+class Listener(ABC):
+    """Accepts connections on a loopback port and runs :meth:`serve` for each in a thread of its own.
+
+    Usable with ``with`` and with ``async with``, from any event loop or none: it shares nothing with the
+    client but the network. Leaving the block aborts what is still open, waits for every thread, and raises
+    what a handler raised.
+
+    Args:
+        host: the address to listen on.
+        port: the port, or 0 for any free one.
+
+    Attributes:
+        connections: a record of every connection accepted so far, oldest first.
+    """
+
+    scheme = "tcp"
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.host = host
+        self.connections: list[ConnectionRecord] = []
+        self._wanted_port = port
+        self._changed = threading.Condition()
+        self._live: dict[Connection, threading.Thread] = {}
+        self._socket: socket.socket | None = None
+        self._waker: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
+        self._failures: list[Exception] = []
+
+    @abstractmethod
+    def serve(self, connection: Connection) -> None:
+        """Handles one connection, in its thread, until it returns or raises."""
+
+    @property
+    def port(self) -> int:
+        """The port listened on. Raises RuntimeError unless started."""
+        if self._socket is None:
+            raise RuntimeError(
+                f"{type(self).__name__} is not running: enter it with 'with' or 'async with' first"
+            )
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+    @property
+    def url(self) -> str:
+        """Such as ``https://127.0.0.1:40123``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    # Starting and ending
+
+    def start(self) -> None:
+        """Begins to listen. Raises OSError if the address is taken."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._socket = socket.create_server((self.host, self._wanted_port), family=family, backlog=1024)
+        self._socket.setblocking(False)  # a client may be gone again between poll and accept
+        self._waker, wake = socket.socketpair()
+        name = f"pinio-testing-accept-{self.port}"
+        self._acceptor = threading.Thread(
+            target=self._accept_all, args=(self._socket, wake), name=name, daemon=True
+        )
+        self._acceptor.start()
+
+    def close(self) -> None:
+        """Stops listening, ends every connection and waits for the threads. Does nothing when not running."""
+        if self._socket is None or self._waker is None or self._acceptor is None:
+            return
+        self._waker.close()
+        self._join(self._acceptor)
+        self._socket.close()
+        self._socket = None
+        with self._changed:
+            live = dict(self._live)
+            for connection in live:
+                connection.hang_up()
+        for thread in live.values():
+            self._join(thread)
+
+    def _join(self, thread: threading.Thread) -> None:
+        thread.join(JOIN_TIMEOUT)
+        if thread.is_alive():
+            warnings.warn(
+                f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=4
+            )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None and self._failures:
+            raise self._failures[0]  # a test must not pass over what went wrong on the server's side
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    # Serving
+
+    def _accept_all(self, listening: socket.socket, wake: socket.socket) -> None:
+        with wake:
+            while wake not in readable(listening, wake):
+                with self._changed:  # accepted and recorded in one step, so that wait_quiet() misses nobody
+                    try:
+                        sock, peername = listening.accept()
+                    except (BlockingIOError, ConnectionError):
+                        continue
+                    self._spawn(sock, ConnectionRecord(peername[:2]))
+
+    def _spawn(self, sock: socket.socket, record: ConnectionRecord) -> None:
+        sock.setblocking(True)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, Activity(self._changed), record)
+        name = f"pinio-testing-{self.port}-{len(self.connections)}"
+        thread = threading.Thread(target=self._run, args=(connection,), name=name, daemon=True)
+        self.connections.append(record)
+        thread.start()
+        self._live[connection] = thread  # the thread cannot have ended: that takes the lock, held here
+
+    def _run(self, connection: Connection) -> None:
+        try:
+            self.serve(connection)
+        except OSError as error:  # the peer's doing, or close()'s: a fact to be recorded
+            connection.record.error = error
+        except Exception as error:
+            connection.record.error = error
+            self._failures.append(error)
+        connection.settled = True
+        connection.close()
+        connection.drain()
+        with self._changed:
+            connection.release()
+            del self._live[connection]
+            connection.record.ended.set()
+            self._changed.notify_all()
+
+    # Knowing that nothing is left to happen
+
+    def wait_quiet(self, timeout: float = 10.0) -> None:
+        """Blocks until everything that clients have done so far has had its effect on this side.
+
+        That is: nobody waits to be accepted, every handshake has succeeded or failed, all that has arrived
+        was read, and every connection that its client has closed has ended. Connections that are open and
+        idle are no reason to wait. Afterwards the records say what they will say until a client acts again.
+
+        Raises:
+            TimeoutError: not quiet within ``timeout`` seconds, for example because a handshake never ends.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._is_quiet, timeout):
+                still_open = [connection.record for connection in self._live]
+                raise TimeoutError(f"not quiet after {timeout:g} seconds; still open: {still_open}")
+
+    async def quiet(self, timeout: float = 10.0) -> None:
+        """:meth:`wait_quiet` for asyncio: the event loop runs on meanwhile."""
+        await asyncio.to_thread(self.wait_quiet, timeout)
+
+    def _is_quiet(self) -> bool:
+        if self._socket is not None and readable(self._socket, timeout=0):
+            return False
+        return all(connection.settled and connection.activity.idle() for connection in self._live)
