@@ -1,0 +1,69 @@
+"""Shared by all tests: both event loops, both TLS versions, a steady hypothesis.
+
+A test that is a coroutine runs on every installed event loop by itself. A plain test that needs a loop asks for `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+T = TypeVar("T")
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+with suppress(ImportError):
+    import uvloop
+
+    LOOPS["uvloop"] = uvloop.new_event_loop
+
+# The same examples in every CI run; no deadline and no complaint about speed, since the machine may be busy.
+settings.register_profile(
+    "pinio", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pinio")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every coroutine test on each of these."""
+    return LOOPS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it where half of the suite is missing."""
+    if "uvloop" not in LOOPS:
+        terminalreporter.write_line("uvloop is not installed: nothing was run on it", yellow=True, bold=True)
+
+
+class Run(Protocol):
+    """Runs a coroutine to its end on a new event loop."""
+
+    def __call__(self, main: Coroutine[Any, Any, T], /) -> T: ...
+
+
+@pytest.fixture(params=LOOPS)
+def loop_kind(request: pytest.FixtureRequest) -> str:
+    """Name of an event loop."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def run(loop_kind: str) -> Run:
+    def run(main: Coroutine[Any, Any, T], /) -> T:
+        with asyncio.Runner(loop_factory=LOOPS[loop_kind]) as runner:
+            return runner.run(main)
+
+    return run
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def tls_version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
+    version: ssl.TLSVersion = request.param
+    return version
