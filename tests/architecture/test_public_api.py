@@ -1,0 +1,35 @@
+"""What pinio promises to keep is written down, and changes only on purpose."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+
+import pinio
+from tests.architecture.api import REVIEWED, dump, public_modules
+
+
+def test_the_public_api_is_the_reviewed_one() -> None:
+    reviewed = REVIEWED.read_text("utf-8").splitlines()
+    assert dump().splitlines() == reviewed, (
+        "meant? then `./run python tests/architecture/api.py`, and read the diff"
+    )
+
+
+def test_every_public_name_exists_and_says_what_it_is() -> None:
+    mute = {
+        f"{module.__name__}.{name}"
+        for module in public_modules()
+        for name in module.__all__
+        if (inspect.isclass(thing := getattr(module, name)) or inspect.isroutine(thing)) and not thing.__doc__
+    }
+    assert not mute
+
+
+def test_a_reexported_name_is_no_modules_name() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(pinio.__path__)}
+    assert not modules & set(pinio.__all__)
+
+
+def test_the_paved_path_is_short() -> None:
+    assert len(pinio.__all__) <= 25
