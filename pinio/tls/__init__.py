@@ -1,0 +1,1 @@
+"""When is it checked? The TLS edge: gate, engine, and the doors for asyncio."""

@@ -1,0 +1,271 @@
+"""The raw doors: asyncio's own functions, with pins.
+
+The signatures are asyncio's; what differs is that `policy` or `pins` says what is expected of the peer. The name is canonicalised
+and the policy read once, before a socket exists; after a refusal no other address is tried, because a refusal is an answer
+and not a failure to get one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+from pinio.core.anchors import Anchors
+from pinio.core.host import canonical_host, ip_address
+from pinio.core.pinset import PinsLike, Trust
+from pinio.core.policy import Endpoint
+from pinio.errors import PolicyError
+from pinio.reporting import default_observer
+from pinio.tls.asked import expected
+from pinio.tls.dial import Dialling, dial
+from pinio.tls.engine import Engine
+from pinio.tls.judgement import Judgement
+from pinio.tls.profile import Profile, inner_context
+from pinio.tls.protocol import PinnedProtocol, private_buffer, receive_buffer
+from pinio.tls.streams import buffered, retire, unread
+from pinio.tls.transport import PinnedTransport
+from pinio.typing import Observer, PolicyLike
+
+HANDSHAKE_TIMEOUT: Final = 60.0
+"""Seconds; asyncio's default."""
+SHUTDOWN_TIMEOUT: Final = 30.0
+"""Seconds; asyncio's default."""
+LIMIT: Final = 64 * 1024
+"""Bytes that a `StreamReader` buffers before it pauses the transport; asyncio's default."""
+
+_App = TypeVar("_App", bound=asyncio.BaseProtocol)
+
+
+async def create_connection(
+    protocol_factory: Callable[[], _App],
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    policy: PolicyLike | None = None,
+    pins: PinsLike | None = None,
+    trust: Trust | None = None,
+    anchors: Anchors | None = None,
+    ssl: object = None,
+    observer: Observer | None = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
+    all_errors: bool = False,
+) -> tuple[PinnedTransport, _App]:
+    """Like `loop.create_connection`, over pinned TLS.
+
+    One of `policy` and `pins` says what is expected; `trust` and `anchors` belong to `pins` and mean what they mean in `PinSet`.
+    `ssl` may be `True`, for code that was written for asyncio. `observer` hears the decision. Timeouts are in seconds; the
+    other arguments are asyncio's. `protocol_factory`'s protocol is told of the connection once its keys were judged.
+
+    Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where TLS
+    fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
+    """
+    endpoint = expected(
+        host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname
+    )
+    timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    loop = asyncio.get_running_loop()
+    engine = await _engine(loop, endpoint, observer)
+    if sock is None:
+        if host is None or port is None:
+            raise PolicyError("pass host and port, or sock")
+        how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
+        sock = await dial(loop, _dialled(host), port, how)
+    elif host is not None or port is not None:
+        raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
+    app = protocol_factory()
+    protocol, transport = _pair(loop, engine, app, timeouts, receive_buffer(loop), introduce=True)
+    await loop.create_connection(lambda: protocol, sock=sock)
+    await _opened(protocol)
+    return transport, app
+
+
+async def open_connection(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    limit: int = LIMIT,
+    **arguments: Any,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Like `asyncio.open_connection`, over pinned TLS; takes the arguments of `create_connection`.
+
+    `limit` is the number of bytes that the reader buffers before it pauses the transport.
+    """
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await create_connection(lambda: protocol, host, port, **arguments)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def start_tls(
+    transport: asyncio.BaseTransport,
+    protocol: asyncio.BaseProtocol,
+    *,
+    policy: PolicyLike | None = None,
+    pins: PinsLike | None = None,
+    trust: Trust | None = None,
+    anchors: Anchors | None = None,
+    ssl: object = None,
+    observer: Observer | None = None,
+    server_hostname: str,
+    port: int | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> PinnedTransport:
+    """Like `loop.start_tls`, pinned; over a plain transport, over the loop's own TLS, or over another pinned one.
+
+    `server_hostname` is the name that the certificate must have and that is looked up in the policy; `port` stands in reports.
+    `protocol` must be used with the returned transport from now on, and the old transport no more.
+
+    Raises what `create_connection` raises, and `InjectedPlaintextError` if `protocol` is a stream that holds unread bytes.
+    """
+    endpoint = expected(
+        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname
+    )
+    timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    lower = _upgradable(transport)
+    engine = await _engine(asyncio.get_running_loop(), endpoint, observer)
+    return await _upgrade(lower, protocol, engine, timeouts, injected=unread(protocol), introduce=False)
+
+
+async def upgrade(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    *,
+    limit: int = LIMIT,
+    policy: PolicyLike | None = None,
+    pins: PinsLike | None = None,
+    trust: Trust | None = None,
+    anchors: Anchors | None = None,
+    ssl: object = None,
+    observer: Observer | None = None,
+    server_hostname: str,
+    port: int | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Upgrade a pair of streams to pinned TLS, as STARTTLS protocols do; returns the new pair, and the old one raises on use.
+
+    Call it when the server's go-ahead was read. Bytes that arrived after it in plaintext are an injection
+    (`InjectedPlaintextError`, and the connection is closed). Raises what `start_tls` raises.
+    """
+    endpoint = expected(
+        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname
+    )
+    timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    lower = _upgradable(writer.transport)
+    await writer.drain()
+    loop = asyncio.get_running_loop()
+    engine = await _engine(loop, endpoint, observer)
+    injected = buffered(reader)
+    retire(reader, writer)
+    new_reader = asyncio.StreamReader(limit=limit, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(new_reader, loop=loop)
+    transport = await _upgrade(lower, protocol, engine, timeouts, injected=injected, introduce=True)
+    return new_reader, asyncio.StreamWriter(transport, protocol, new_reader, loop)
+
+
+async def _upgrade(
+    lower: asyncio.Transport,
+    app: asyncio.BaseProtocol,
+    engine: Engine,
+    timeouts: _Timeouts,
+    *,
+    injected: bool,
+    introduce: bool,
+) -> PinnedTransport:
+    """Put TLS between an open transport and its protocol."""
+    if injected:
+        lower.abort()
+        raise engine.judgement.refuse("INJECTED_PLAINTEXT")
+    loop = asyncio.get_running_loop()
+    # Over our own transport plaintext of the outer connection would be read into the buffer from which its ciphertext is
+    # still being taken, so the inner one has a buffer of its own.
+    buffer = private_buffer() if isinstance(lower, PinnedTransport) else receive_buffer(loop)
+    protocol, transport = _pair(loop, engine, app, timeouts, buffer, introduce=introduce)
+    lower.pause_reading()
+    lower.set_protocol(protocol)
+    protocol.connection_made(lower)
+    lower.resume_reading()
+    await _opened(protocol)
+    return transport
+
+
+def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    if not isinstance(transport, asyncio.Transport):
+        raise PolicyError(f"a {type(transport).__name__} cannot carry TLS")
+    if transport.is_closing():
+        raise ConnectionResetError("the transport is closing")
+    return transport
+
+
+class _Timeouts(NamedTuple):
+    """In seconds."""
+
+    handshake: float
+    shutdown: float
+
+    @classmethod
+    def of(cls, handshake: float | None, shutdown: float | None) -> _Timeouts:
+        for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
+            if value is not None and not value > 0:
+                raise PolicyError(f"{name} is a positive number of seconds, not {value!r}")
+        return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
+
+
+async def _engine(loop: asyncio.AbstractEventLoop, endpoint: Endpoint, observer: Observer | None) -> Engine:
+    profile = Profile.of(endpoint)
+    context = inner_context.ready(profile)
+    if context is None:
+        context = await loop.run_in_executor(None, inner_context, profile)
+    return Engine(context, Judgement(endpoint, profile, observer or default_observer))
+
+
+def _pair(
+    loop: asyncio.AbstractEventLoop,
+    engine: Engine,
+    app: asyncio.BaseProtocol,
+    timeouts: _Timeouts,
+    buffer: memoryview,
+    *,
+    introduce: bool,
+) -> tuple[PinnedProtocol, PinnedTransport]:
+    """The two halves of a connection: what the loop talks to, and what the application holds."""
+    transport = PinnedTransport(engine)
+    protocol = PinnedProtocol(
+        loop,
+        engine,
+        app,
+        transport,
+        handshake_timeout=timeouts.handshake,
+        shutdown_timeout=timeouts.shutdown,
+        buffer=buffer,
+        introduce=introduce,
+    )
+    transport.attach(protocol)
+    return protocol, transport
+
+
+async def _opened(protocol: PinnedProtocol) -> None:
+    """Wait for the gate to open; whatever ends the wait otherwise takes the socket with it."""
+    try:
+        await protocol.waiter
+    except BaseException:
+        protocol.abort()
+        raise
+
+
+def _dialled(host: str) -> str:
+    """What is resolved: the canonical name, or the address as it was given, whose zone matters here."""
+    return host.strip("[]") if ip_address(host) else canonical_host(host)

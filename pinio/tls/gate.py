@@ -1,0 +1,106 @@
+"""The state of one connection, as a table. Everything that may happen to application bytes is decided here.
+
+Rule 1: every transition stands in `TRANSITIONS`; what does not is an error and changes nothing.
+Rule 2: the gate opens for a `Permit` and for nothing else, and a `Permit` is made by `pinio.core.verify.decide` alone.
+Rule 3: between VERIFYING and PERMITTED nothing leaves; application bytes exist in OPEN only.
+
+PERMITTED is provisional. With TLS 1.2 the chain is known while the client's final flight is still unsent, so it is judged there;
+whether the peer finishes its own half is not known yet, and until then no Permit is published, no observer called.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from pinio.core.decision import Permit
+
+
+class State(StrEnum):
+    """Where a connection is."""
+
+    IDLE = "idle"
+    HANDSHAKING = "handshaking"
+    VERIFYING = "verifying"
+    PERMITTED = "permitted"
+    OPEN = "open"
+    CLOSING = "closing"
+    REFUSED = "refused"
+    CLOSED = "closed"
+
+
+class Event(StrEnum):
+    """What can happen to it."""
+
+    START = "start"
+    CHAIN_KNOWN = "chain known"
+    PERMIT = "permit"
+    HANDSHAKE_DONE = "handshake done"
+    SHUTDOWN = "shutdown"
+    CLOSED_BY_PEER = "closed by peer"
+    FAIL = "fail"
+
+
+TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
+    State.IDLE: {Event.START: State.HANDSHAKING, Event.FAIL: State.CLOSED},
+    # Bytes to send and a verified chain (TLS 1.2), or the handshake returned; whichever is first.
+    State.HANDSHAKING: {Event.CHAIN_KNOWN: State.VERIFYING, Event.FAIL: State.REFUSED},
+    State.VERIFYING: {Event.PERMIT: State.PERMITTED, Event.FAIL: State.REFUSED},
+    State.PERMITTED: {Event.HANDSHAKE_DONE: State.OPEN, Event.FAIL: State.CLOSED},
+    State.OPEN: {Event.SHUTDOWN: State.CLOSING, Event.FAIL: State.CLOSED},
+    State.CLOSING: {Event.CLOSED_BY_PEER: State.CLOSED, Event.FAIL: State.CLOSED},
+    State.REFUSED: {},
+    State.CLOSED: {},
+}
+
+
+class GateError(RuntimeError):
+    """A transition that is not in the table: a defect of pinio, never of a peer."""
+
+
+class Gate:
+    """One connection's state, and its Permit once the handshake is done."""
+
+    __slots__ = ("_pending", "permit", "state")
+
+    def __init__(self) -> None:
+        self.state = State.IDLE
+        self.permit: Permit | None = None
+        """The Permit of a connection that has been open; None before."""
+        self._pending: Permit | None = None
+
+    def advance(self, event: Event) -> None:
+        """Take a transition other than those that need a Permit. Raises `GateError` if the table has none."""
+        if event is Event.PERMIT or event is Event.HANDSHAKE_DONE:
+            raise GateError(f"{event} takes a Permit")
+        self._take(event)
+
+    def permit_by(self, permit: Permit) -> None:
+        """VERIFYING → PERMITTED. Raises `TypeError` for anything but a Permit."""
+        if type(permit) is not Permit:
+            raise TypeError(f"the gate opens for a Permit, not for {type(permit).__name__}")
+        self._take(Event.PERMIT)
+        self._pending = permit
+
+    def open(self) -> Permit:
+        """PERMITTED → OPEN: publish the Permit."""
+        permit = self._pending
+        if permit is None:
+            raise GateError("the gate has no Permit to open with")
+        self._take(Event.HANDSHAKE_DONE)
+        self.permit = permit
+        return permit
+
+    def fail(self) -> None:
+        """Whatever the state, no application byte from here on. Idempotent."""
+        if TRANSITIONS[self.state]:
+            self._take(Event.FAIL)
+
+    def _take(self, event: Event) -> None:
+        try:
+            self.state = TRANSITIONS[self.state][event]
+        except KeyError:
+            raise GateError(f"{event!r} while {self.state!r}") from None
+
+    def __repr__(self) -> str:
+        return f"<Gate {self.state}>"

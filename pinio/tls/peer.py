@@ -1,0 +1,63 @@
+"""What a TLS object knows about its peer. The only user of private names of `ssl`; a tripwire test watches each.
+
+| private name | why | from |
+|---|---|---|
+| `SSLObject._sslobj`, `SSLSocket._sslobj` | the C object: `get_verified_chain` before 3.13, and on every version while the handshake still runs; its bound methods spare a Python call per read and write | 3.10 |
+| `_ssl.ENCODING_DER` | those chains come as `_ssl.Certificate`, which exports PEM unless told otherwise | 3.10 |
+"""
+
+from __future__ import annotations
+
+import _ssl
+import ssl
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+TLSObject: TypeAlias = ssl.SSLObject | ssl.SSLSocket
+
+_DER: Final[int] = _ssl.ENCODING_DER
+
+
+class Raw(Protocol):
+    """The C-level TLS object, as far as pinio uses it."""
+
+    def do_handshake(self) -> None: ...
+    def read(self, size: int, buffer: Any = ..., /) -> Any: ...
+    def write(self, data: Any, /) -> int: ...
+    def pending(self) -> int: ...
+    def shutdown(self) -> object: ...
+
+
+def raw(tls: TLSObject) -> Raw:
+    """The C-level object under an `SSLObject` or `SSLSocket`."""
+    return cast(Raw, tls._sslobj)  # type: ignore[union-attr]  # not in typeshed
+
+
+def verified_chain(tls: TLSObject) -> list[bytes] | None:
+    """DER of the chain that OpenSSL built and, with `CERT_REQUIRED`, verified; leaf first. None if there is none.
+
+    Readable as soon as the peer's certificate was processed, also while `do_handshake` still wants more. None on a resumed
+    session. Under `CERT_NONE` everything above position 0 is forgeable.
+    """
+    return _export(tls._sslobj.get_verified_chain())  # type: ignore[union-attr]
+
+
+def served_chain(tls: TLSObject) -> list[bytes] | None:
+    """DER of what the peer sent: attacker's text, and on a resumed session possibly the old session's."""
+    return _export(tls._sslobj.get_unverified_chain())  # type: ignore[union-attr]
+
+
+def _export(chain: list[Any] | None) -> list[bytes] | None:
+    return [certificate.public_bytes(_DER) for certificate in chain] if chain else None
+
+
+def leaves(tls: TLSObject) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """DER of the peer's own certificate by three sources: the verified chain, the served chain, the finished handshake.
+
+    Raises `ValueError` before the handshake is done.
+    """
+    core = tls._sslobj  # type: ignore[union-attr]
+    return _first(core.get_verified_chain()), _first(core.get_unverified_chain()), tls.getpeercert(binary_form=True)
+
+
+def _first(chain: list[Any] | None) -> bytes | None:
+    return chain[0].public_bytes(_DER) if chain else None

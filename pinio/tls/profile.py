@@ -1,0 +1,147 @@
+"""The private TLS contexts that do the work: one per frozen configuration, built here, reached by nobody else.
+
+A profile fixes everything that decides what a handshake proves: how certificates are verified, which CAs count, which key
+exchanges are possible. It is the same on every Python version, so that an upgrade never changes the verified chain.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import certifi
+
+from pinio.core.anchors import Anchors
+from pinio.core.pinset import Trust
+from pinio.core.policy import Endpoint
+from pinio.errors import PolicyError
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+"""TLS 1.2 suites: ephemeral key exchange signed with a certificate, and AEAD.
+
+With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight; anonymous and pre-shared
+key suites come without any certificate. (TLS 1.3 has no such suites but for pre-shared keys, which nobody can set here.)
+"""
+
+# SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (OpenSSL 3.2): do not decompress what nobody has authenticated. Python has no name for it.
+_NO_CERTIFICATE_COMPRESSION: Final = 1 << 33 if ssl.OPENSSL_VERSION_INFO >= (3, 2) else 0
+OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION) | _NO_CERTIFICATE_COMPRESSION
+
+_SYSTEM_FILES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One TLS configuration, by value."""
+
+    trust: Trust = "pkix"
+    anchors: Anchors = Anchors()
+    alpn: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Profile:
+        """The profile under which this endpoint's certificate is verified."""
+        return cls(endpoint.trust, _NO_ANCHORS if endpoint.trust == "leaf-pin" else endpoint.anchors)
+
+    @property
+    def identity(self) -> str:
+        """Which certificates this profile would verify, as text: what evidence is tied to."""
+        return f"{self.trust}:{self.anchors.identity}"
+
+    def holds_for(self, tls: ssl.SSLObject | ssl.SSLSocket) -> bool:
+        """Whether the context of this object still verifies as the profile says."""
+        context = tls.context
+        if self.trust == "leaf-pin":
+            return context.verify_mode == ssl.CERT_NONE
+        return context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+
+
+_NO_ANCHORS: Final = Anchors()
+
+
+def _build(profile: Profile) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    context.set_ciphers(CIPHERS)
+    context.options |= OPTIONS
+    context.hostname_checks_common_name = False
+    if profile.alpn:
+        context.set_alpn_protocols(list(profile.alpn))
+    if profile.trust == "leaf-pin":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        _load(context, profile.anchors)
+    return context
+
+
+class _InnerContexts:
+    """The contexts of the profiles in use: bounded, thread-safe, empty after a fork."""
+
+    def __init__(self) -> None:
+        self.clear()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.clear)
+
+    def clear(self) -> None:
+        self._lock = threading.Lock()
+        self._contexts: dict[Profile, ssl.SSLContext] = {}
+
+    def ready(self, profile: Profile) -> ssl.SSLContext | None:
+        """The context, if it is there already."""
+        return self._contexts.get(profile)
+
+    def __call__(self, profile: Profile) -> ssl.SSLContext:
+        """The context; the first call reads and parses the anchors (4 to 25 ms), so not on the connection path."""
+        with self._lock:
+            context = self._contexts.get(profile)
+            if context is None:
+                context = _build(profile)
+                if len(self._contexts) >= MAX_CONTEXTS:
+                    del self._contexts[next(iter(self._contexts))]
+                self._contexts[profile] = context
+            return context
+
+
+MAX_CONTEXTS: Final = 64
+"""Profiles whose contexts are kept; each with public anchors takes about a megabyte."""
+
+inner_context: Final = _InnerContexts()
+
+
+def _load(context: ssl.SSLContext, anchors: Anchors) -> None:
+    if anchors.origin == "certifi":
+        context.load_verify_locations(cafile=certifi.where())
+    elif anchors.origin == "system":
+        _load_system(context)
+    else:
+        context.load_verify_locations(cadata=b"".join(item.der for item in anchors.certificates))
+    if anchors.origin != "private":
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+    elif not any(item.self_issued for item in anchors.certificates):
+        # Only intermediates: without this flag they could not end a chain. With a root in the same file it would cut the
+        # chain at the intermediate, and pins on the root would stop matching.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def _load_system(context: ssl.SSLContext) -> None:
+    """The platform's anchors from where OpenSSL or the distribution keeps them; environment variables are not asked."""
+    built_in = ssl.get_default_verify_paths()
+    for file in (built_in.openssl_cafile, *_SYSTEM_FILES):
+        if file and Path(file).is_file():
+            context.load_verify_locations(cafile=file)
+            return
+    if built_in.openssl_capath and Path(built_in.openssl_capath).is_dir():
+        context.load_verify_locations(capath=built_in.openssl_capath)
+        return
+    raise PolicyError("this system has no list of CAs where OpenSSL looks for one; use Anchors.from_file(path)")

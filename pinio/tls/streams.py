@@ -1,0 +1,44 @@
+"""asyncio's streams before an upgrade to TLS. The only user of private names of `asyncio.streams`; a tripwire test watches each.
+
+| private name | why |
+|---|---|
+| `StreamReaderProtocol._stream_reader`, `StreamReader._buffer` | bytes that arrived before TLS started must not be read as if TLS had protected them, and nothing public tells whether there are any |
+| `StreamWriter._transport` | a writer that was upgraded must not write plaintext between TLS records |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn
+
+
+def unread(protocol: asyncio.BaseProtocol) -> bool:
+    """Whether a stream protocol holds bytes that nobody has read. Other protocols keep theirs to themselves."""
+    if not isinstance(protocol, asyncio.StreamReaderProtocol):
+        return False
+    reader: asyncio.StreamReader | None = protocol._stream_reader  # type: ignore[attr-defined]
+    return reader is not None and buffered(reader)
+
+
+def buffered(reader: asyncio.StreamReader) -> bool:
+    """Whether a reader holds bytes that nobody has read."""
+    return bool(reader._buffer)  # type: ignore[attr-defined]
+
+
+def retire(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Make an upgraded pair raise on use."""
+    error = RuntimeError("this stream was upgraded to TLS; use the pair that upgrade() returned")
+    reader.set_exception(error)
+    writer._transport = _Retired()  # type: ignore[attr-defined]
+
+
+class _Retired(asyncio.Transport):
+    """Stands where the transport of an upgraded writer was."""
+
+    def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise RuntimeError("this stream was upgraded to TLS; use the pair that upgrade() returned")
+
+    write = writelines = write_eof = close = abort = get_extra_info = set_write_buffer_limits = _refuse
+
+    def is_closing(self) -> bool:
+        return True

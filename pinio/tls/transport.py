@@ -1,0 +1,177 @@
+"""What the application holds: an `asyncio.Transport` whose bytes are encrypted on the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
+
+from pinio.core.decision import Permit
+from pinio.tls.engine import SLICE, Engine
+from pinio.tls.gate import State
+from pinio.tls.protocol import PinnedProtocol
+
+logger = logging.getLogger("pinio")
+
+_WARN_AFTER: Final = 5  # writes to a closed transport, like asyncio's own
+
+
+class PinnedTransport(asyncio.Transport):
+    """A pinned TLS connection, open until it is closed.
+
+    Behaves as `asyncio.Transport` documents. There is no queue of its own: what is written is encrypted at once, and waits, if
+    it must, as ciphertext in the lower transport, whose flow control is passed on.
+
+    `get_extra_info` knows, besides what the lower transport does: `"pinio"` (the `Permit`), `"ssl_object"`, `"sslcontext"`,
+    `"peercert"`, `"cipher"`, `"compression"` as asyncio does, and `"pinio.eof"` ("clean", "ragged" or None: how the peer ended).
+    """
+
+    __slots__ = ("__weakref__", "_encrypt", "_engine", "_gate", "_lower", "_protocol", "_take", "_writes_after_close")
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        self._gate = engine.judgement.gate
+        self._encrypt = engine.write
+        self._take = engine.outgoing.read
+        self._protocol: PinnedProtocol | None = None
+        self._lower: asyncio.Transport | None = None
+        self._writes_after_close = 0
+
+    def attach(self, protocol: PinnedProtocol) -> None:
+        """Tie to the protocol that reads for this transport."""
+        self._protocol = protocol
+
+    def opened(self, lower: asyncio.Transport | None) -> None:
+        """The gate is open: bytes may go to `lower`."""
+        self._lower = lower
+
+    def lost(self) -> None:
+        """The lower transport is gone."""
+        self._lower = None
+
+    @property
+    def permit(self) -> Permit:
+        """Why this connection was allowed."""
+        permit = self._gate.permit
+        if permit is None:
+            raise RuntimeError("the connection is not open yet")
+        return permit
+
+    # Writing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+        if not data:
+            return
+        if self._gate.state is not State.OPEN or self._lower is None:
+            self._write_after_close()
+            return
+        try:
+            if len(data) <= SLICE and not isinstance(data, memoryview):
+                self._encrypt(data)
+                self._lower.write(self._take())
+            else:
+                self._write_sliced(self._lower, memoryview(data).cast("B"))
+        except Exception as error:
+            self._failed(error)
+
+    def _write_sliced(self, lower: asyncio.Transport, data: memoryview) -> None:
+        """Encrypt much in slices, so that the BIO stays small, and hand it down in one piece."""
+        pieces = []
+        for start in range(0, len(data), SLICE):
+            self._encrypt(data[start : start + SLICE])
+            pieces.append(self._take())
+        lower.writelines(pieces)
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
+
+    def _write_after_close(self) -> None:
+        if self._writes_after_close >= _WARN_AFTER:
+            logger.warning("write to a closed pinned connection")
+        self._writes_after_close += 1
+
+    def _failed(self, error: Exception) -> None:
+        if self._protocol is not None:
+            self._protocol.fatal(error, "writing to a pinned connection failed")
+
+    def write_eof(self) -> None:
+        raise NotImplementedError("TLS cannot close one half of a connection")
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        if self._lower is not None:
+            self._lower.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._lower.get_write_buffer_limits() if self._lower is not None else (0, 0)
+
+    def get_write_buffer_size(self) -> int:
+        return self._lower.get_write_buffer_size() if self._lower is not None else 0
+
+    # Reading
+
+    def is_reading(self) -> bool:
+        return self._protocol is not None and self._protocol.reading
+
+    def pause_reading(self) -> None:
+        if self._protocol is not None:
+            self._protocol.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._protocol is not None:
+            self._protocol.resume_reading()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        if self._protocol is not None:
+            self._protocol.set_app(protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return cast(asyncio.BaseProtocol, self._protocol.app if self._protocol is not None else None)
+
+    # Ending
+
+    def is_closing(self) -> bool:
+        return self._gate.state is not State.OPEN
+
+    def close(self) -> None:
+        if self._protocol is not None:
+            self._protocol.close()
+
+    def abort(self) -> None:
+        if self._protocol is not None:
+            self._protocol.abort()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if self._gate.state is State.OPEN:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+
+    # Looking
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        look = _EXTRA.get(name)
+        if look is not None:
+            return look(self)
+        return self._lower.get_extra_info(name, default) if self._lower is not None else default
+
+    def __repr__(self) -> str:
+        endpoint = self._engine.judgement.endpoint
+        return f"<PinnedTransport {endpoint.host}:{endpoint.port} {self._gate.state}>"
+
+
+# Computed when asked for: asyncio decodes the peer's certificate on every handshake, which is a tenth of its cost.
+_EXTRA: Final[dict[str, Callable[[PinnedTransport], Any]]] = {
+    "pinio": lambda transport: transport._gate.permit,
+    "pinio.eof": lambda transport: transport._protocol.eof if transport._protocol is not None else None,
+    "ssl_object": lambda transport: transport._engine.tls,
+    "sslcontext": lambda transport: transport._engine.tls.context,
+    "peercert": lambda transport: transport._engine.tls.getpeercert(),
+    "cipher": lambda transport: transport._engine.tls.cipher(),
+    "compression": lambda transport: transport._engine.tls.compression(),
+}
