@@ -30,6 +30,19 @@ def dump() -> str:
     return "\n".join(line for module in public_modules() for line in _module(module)) + "\n"
 
 
+def documented(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """The classes, functions, methods and properties of a public module, by name."""
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isclass(thing):
+            yield name, thing
+            for member, value in inspect.getmembers_static(thing):
+                if not member.startswith("_") and (inspect.isroutine(value) or isinstance(value, property)):
+                    yield f"{name}.{member}", getattr(thing, member)
+        elif inspect.isroutine(thing):
+            yield name, thing
+
+
 def _module(module: ModuleType) -> Iterator[str]:
     yield f"[{module.__name__}]"
     for name in sorted(module.__all__):
