@@ -1,33 +1,46 @@
 """Everything that a test of pinning needs, without a mock: certificate authorities, servers and interceptors.
 
 Real keys, real chains, real TLS on loopback sockets; what the server's side saw is kept for the test to
-assert on. Needs the extra ``testing``; does not need pytest.
+assert on. Needs the extra `testing`; does not need pytest.
 """
 
 from __future__ import annotations
 
 from pinio.testing.authority import CA, self_signed
 from pinio.testing.handlers import Handler, echo, garbage, silent, speak_first, starttls, vanish
+from pinio.testing.interceptor import Interceptor
 from pinio.testing.leaf import Leaf
 from pinio.testing.listener import Connection
+from pinio.testing.peers import CutRelay, DripRelay, RawServer, hear, reset, stall, tls_alert, tls_record
+from pinio.testing.proxy import ConnectProxy
 from pinio.testing.record import ConnectionRecord, Request
 from pinio.testing.responder import http
 from pinio.testing.server import Server
 
 __all__ = [
     "CA",
+    "ConnectProxy",
     "Connection",
     "ConnectionRecord",
+    "CutRelay",
+    "DripRelay",
     "Handler",
+    "Interceptor",
     "Leaf",
+    "RawServer",
     "Request",
     "Server",
     "echo",
     "garbage",
+    "hear",
     "http",
+    "reset",
     "self_signed",
     "silent",
     "speak_first",
+    "stall",
     "starttls",
+    "tls_alert",
+    "tls_record",
     "vanish",
 ]

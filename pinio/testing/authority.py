@@ -1,6 +1,6 @@
 """Certificate authorities and certificates that live in memory.
 
-Real keys and real chains, made by :mod:`trustme`: nothing here is mocked, so a test that passes against these
+Real keys and real chains, made by `trustme`: nothing here is mocked, so a test that passes against these
 certificates exercises the same OpenSSL code as production does. Nothing is trusted by anybody who was not
 told to.
 """
@@ -38,13 +38,19 @@ class CA:
 
     Args:
         name: shown as the organizational unit of its subject.
-        key_type: ``"ecdsa"`` (P-256) or ``"rsa"`` (2048 bits, slower to make).
+        key_type: `"ecdsa"` (P-256) or `"rsa"` (2048 bits, slower to make).
+        parent: the CA that signs this one's certificate; a root signs its own.
     """
 
-    def __init__(self, name: str = "pinio test root", *, key_type: KeyType = "ecdsa") -> None:
+    def __init__(
+        self, name: str = "pinio test root", *, key_type: KeyType = "ecdsa", parent: CA | None = None
+    ) -> None:
         self.name = name
-        self._authority = trustme.CA(
-            organization_name=_ORGANIZATION, organization_unit_name=name, key_type=_KEY_TYPES[key_type]
+        self._authority: trustme.CA = trustme.CA(
+            parent_cert=parent._authority if parent else None,  # noqa: SLF001 - of the same class
+            organization_name=_ORGANIZATION,
+            organization_unit_name=name,
+            key_type=_KEY_TYPES[key_type],
         )
 
     def __repr__(self) -> str:
@@ -52,15 +58,7 @@ class CA:
 
     def intermediate(self, name: str | None = None, *, key_type: KeyType = "ecdsa") -> CA:
         """A subordinate CA signed by this one; what it issues is served with its certificate."""
-        child = CA.__new__(CA)
-        child.name = name or f"{self.name} intermediate"
-        child._authority = trustme.CA(
-            parent_cert=self._authority,
-            organization_name=_ORGANIZATION,
-            organization_unit_name=child.name,
-            key_type=_KEY_TYPES[key_type],
-        )
-        return child
+        return CA(name or f"{self.name} intermediate", key_type=key_type, parent=self)
 
     def issue(
         self,
@@ -74,6 +72,7 @@ class CA:
         Args:
             identities: at least one; they become subject alternative names, the first one the common name
                 too.
+            key_type: of the fresh key.
             not_before: start of validity, the year 2000 unless told. Naive values are UTC.
             not_after: end of validity, the year 3000 unless told.
 
@@ -98,7 +97,7 @@ class CA:
         return _leaf(issued)
 
     def issue_client(self, name: str = "client@pinio.test") -> Leaf:
-        """A certificate for the client's side of mutual TLS. ``name`` is a host name or a mail address."""
+        """A certificate for the client's side of mutual TLS. `name` is a host name or a mail address."""
         return _leaf(
             self._authority.issue_cert(
                 name, common_name=name, organization_name=_ORGANIZATION, organization_unit_name="client"
@@ -131,7 +130,7 @@ class CA:
 
     @cached_property
     def pin(self) -> str:
-        """``sha256/BASE64`` of this CA's public key."""
+        """`sha256/BASE64` of this CA's public key."""
         return public_key_pin(self.der)
 
     @property
@@ -150,7 +149,7 @@ def self_signed(
     """A certificate that vouches for itself, as routers, printers and other devices have.
 
     No CA stands behind it; only its key can identify it. Valid from 2000 to 3000 unless told. Without
-    ``identities`` it names nobody.
+    `identities` it names nobody.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(

@@ -1,8 +1,8 @@
 """What a test server says once a connection stands: ready-made handlers, and the means to write others.
 
-A handler is any callable of one :class:`~pinio.testing.listener.Connection`. It runs in the connection's
-thread, may block, and ends the connection by returning. An :class:`OSError` that it lets through is taken for
-the client's doing and kept in the record; any other exception is raised where the server's ``with`` block
+A handler is any callable of one `Connection`. It runs in the connection's
+thread, may block, and ends the connection by returning. An `OSError` that it lets through is taken for
+the client's doing and kept in the record; any other exception is raised where the server's `with` block
 ends.
 """
 
@@ -30,10 +30,10 @@ def silent(connection: Connection) -> None:
 
 
 def speak_first(greeting: bytes, then: Handler = echo) -> Handler:
-    """Sends ``greeting`` as soon as the connection stands, as SMTP and many databases do, then does ``then``.
+    """Sends `greeting` as soon as the connection stands, as SMTP and many databases do, then does `then`.
 
     To have the greeting in one segment with the end of the handshake, give it to the server instead:
-    ``Server(leaf, greeting=…)``.
+    `Server(leaf, greeting=…)`.
     """
 
     def handler(connection: Connection) -> None:
@@ -60,9 +60,9 @@ def vanish(connection: Connection) -> None:
 
 
 def starttls(banner: bytes = b"220 ready\r\n", reply: bytes = b"220 go ahead\r\n") -> Handler:
-    """A dialogue for ``Server(starttls=…)``: says ``banner``, reads one line, says ``reply``, all in clear.
+    """A dialogue for `Server(starttls=…)`: says `banner`, reads one line, says `reply`, all in clear.
 
-    Anything behind the first line of ``reply`` is plaintext that a client must not take for something said
+    Anything behind the first line of `reply` is plaintext that a client must not take for something said
     inside TLS.
     """
 

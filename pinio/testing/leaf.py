@@ -48,16 +48,16 @@ class Leaf:
 
     @cached_property
     def pin(self) -> str:
-        """``sha256/BASE64`` of the public key, computed without any of pinio's own parsing."""
+        """`sha256/BASE64` of the public key, computed without any of pinio's own parsing."""
         return public_key_pin(self.der)
 
     def serving(self, *certificates: bytes) -> Leaf:
-        """The same certificate and key with other ``certificates`` (DER) sent behind it, true or not."""
+        """The same certificate and key with other `certificates` (DER) sent behind it, true or not."""
         chain = (self.der, *certificates)
         return replace(self, chain_pem="".join(map(ssl.DER_cert_to_PEM_cert, chain)))
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Makes ``context`` present this certificate, on either side of a connection."""
+        """Makes `context` present this certificate, on either side of a connection."""
         # The ssl module reads keys from files only; this one is private to the user and gone a moment later.
         with tempfile.TemporaryDirectory(prefix="pinio-") as directory:
             context.load_cert_chain(*self.write(directory))
@@ -96,7 +96,7 @@ class Leaf:
         return context
 
     def write(self, directory: str | os.PathLike[str], name: str = "leaf") -> tuple[Path, Path]:
-        """Writes ``<name>.pem`` (the chain) and ``<name>.key`` (mode 0600) and returns both paths."""
+        """Writes `<name>.pem` (the chain) and `<name>.key` (mode 0600) and returns both paths."""
         chain, key = Path(directory, f"{name}.pem"), Path(directory, f"{name}.key")
         chain.write_text(self.chain_pem, encoding="ascii")
         key.touch(mode=0o600)
@@ -105,7 +105,7 @@ class Leaf:
 
 
 def public_key_pin(certificate: bytes) -> str:
-    """``sha256/BASE64`` of the public key in a certificate (DER)."""
+    """`sha256/BASE64` of the public key in a certificate (DER)."""
     # cryptography encodes the key anew. For the keys made here that yields the certificate's own bytes, and
     # it keeps the expectation in a test independent of the parser that the test is about.
     key = x509.load_der_x509_certificate(certificate).public_key()
@@ -114,7 +114,7 @@ def public_key_pin(certificate: bytes) -> str:
 
 
 def fix_version(context: ssl.SSLContext, version: ssl.TLSVersion | None) -> None:
-    """Restricts ``context`` to ``version``, or to TLS 1.2 and newer."""
+    """Restricts `context` to `version`, or to TLS 1.2 and newer."""
     context.minimum_version = version or ssl.TLSVersion.TLSv1_2
     if version is not None:
         context.maximum_version = version

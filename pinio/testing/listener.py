@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from pinio.testing.record import ConnectionRecord, append_bounded
-from pinio.testing.stream import Activity, Stream, readable
+from pinio.testing.stream import Activity, Stream, poll
 
 JOIN_TIMEOUT = 10.0
 CONNECT_TIMEOUT = 10.0
@@ -60,9 +60,9 @@ class Connection(Stream):
 
 
 class Listener(ABC):
-    """Accepts connections on a loopback port and runs :meth:`serve` for each in a thread of its own.
+    """Accepts connections on a loopback port and runs `serve` for each in a thread of its own.
 
-    Usable with ``with`` and with ``async with``, from any event loop or none: it shares nothing with the
+    Usable with `with` and with `async with`, from any event loop or none: it shares nothing with the
     client but the network. Leaving the block aborts what is still open, waits for every thread, and raises
     what a handler raised.
 
@@ -108,7 +108,7 @@ class Listener(ABC):
 
     @property
     def url(self) -> str:
-        """Such as ``https://127.0.0.1:40123``."""
+        """Such as `https://127.0.0.1:40123`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -172,7 +172,7 @@ class Listener(ABC):
 
     def _accept_all(self, listening: socket.socket, wake: socket.socket) -> None:
         with wake:
-            while wake not in readable(listening, wake):
+            while wake not in poll((listening, wake)):
                 with self._changed:  # accepted and recorded in one step, so that wait_quiet() misses nobody
                     try:
                         sock, peername = listening.accept()
@@ -195,7 +195,7 @@ class Listener(ABC):
             self.serve(connection)
         except OSError as error:  # the peer's doing, or close()'s: a fact to be recorded
             connection.record.error = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised where the with block ends, in the test's own thread
             connection.record.error = error
             self._failures.append(error)
         connection.settled = True
@@ -217,7 +217,7 @@ class Listener(ABC):
         idle are no reason to wait. Afterwards the records say what they will say until a client acts again.
 
         Raises:
-            TimeoutError: not quiet within ``timeout`` seconds, for example because a handshake never ends.
+            TimeoutError: not quiet within `timeout` seconds, for example because a handshake never ends.
         """
         with self._changed:
             if not self._changed.wait_for(self._is_quiet, timeout):
@@ -225,10 +225,10 @@ class Listener(ABC):
                 raise TimeoutError(f"not quiet after {timeout:g} seconds; still open: {still_open}")
 
     async def quiet(self, timeout: float = 10.0) -> None:
-        """:meth:`wait_quiet` for asyncio: the event loop runs on meanwhile."""
+        """`wait_quiet` for asyncio: the event loop runs on meanwhile."""
         await asyncio.to_thread(self.wait_quiet, timeout)
 
     def _is_quiet(self) -> bool:
-        if self._socket is not None and readable(self._socket, timeout=0):
+        if self._socket is not None and poll((self._socket,), timeout=0):
             return False
         return all(connection.settled and connection.activity.idle() for connection in self._live)

@@ -13,8 +13,8 @@ class Request:
     """One HTTP request as it arrived.
 
     Attributes:
-        method: such as ``GET``.
-        target: the request target, for example ``/path?query``.
+        method: such as `GET`.
+        target: the request target, for example `/path?query`.
         headers: names as sent and values, in the order of arrival.
         body: complete, with any chunked encoding removed.
     """
@@ -25,7 +25,7 @@ class Request:
     body: bytes = b""
 
     def header(self, name: str) -> str | None:
-        """The first value of header ``name``, in whichever case it was sent."""
+        """The first value of header `name`, in whichever case it was sent."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
@@ -41,13 +41,15 @@ class ConnectionRecord:
             session brings none.
         application_bytes: what the client sent through TLS (or in clear, on a plain server), decrypted; at
             most the first 16 MiB of it.
+        replies: what a relay (an interceptor with an upstream, a bad network) passed back to the client; at most the
+            first 16 MiB of it.
         plaintext_bytes: what the client sent in clear before STARTTLS.
         server_name: the name asked for (SNI).
-        version: ``"TLSv1.3"`` or ``"TLSv1.2"``.
+        version: `"TLSv1.3"` or `"TLSv1.2"`.
         cipher: OpenSSL's name of the cipher suite.
         alpn: the application protocol agreed on.
         resumed: whether the session was resumed.
-        error: how the handshake or the connection failed; ``None`` after an orderly close.
+        error: how the handshake or the connection failed; `None` after an orderly close.
         requests: what the HTTP handler was asked.
         ended: set when nothing more will happen on this connection.
     """
@@ -57,6 +59,7 @@ class ConnectionRecord:
     handshake_bytes: bytearray = field(default_factory=bytearray, repr=False)
     client_certificate: bytes | None = field(default=None, repr=False)
     application_bytes: bytearray = field(default_factory=bytearray)
+    replies: bytearray = field(default_factory=bytearray)
     plaintext_bytes: bytearray = field(default_factory=bytearray)
     server_name: str | None = None
     version: str | None = None
@@ -69,5 +72,5 @@ class ConnectionRecord:
 
 
 def append_bounded(buffer: bytearray, data: bytes) -> None:
-    """Appends ``data`` as far as :data:`RECORD_LIMIT` allows."""
+    """Appends `data` as far as `RECORD_LIMIT` allows."""
     buffer += data[: max(0, RECORD_LIMIT - len(buffer))]

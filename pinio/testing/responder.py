@@ -23,12 +23,12 @@ def http(
     status: int = 200,
     headers: Iterable[tuple[str, str]] = (),
 ) -> Handler:
-    """A small HTTP/1.1 responder with keep-alive; every request goes to ``record.requests``.
+    """A small HTTP/1.1 responder with keep-alive; every request goes to `record.requests`.
 
     Args:
         body: the answer to every request, or a callable that makes it from the request.
         status: the status code of every answer.
-        headers: sent in addition to ``Content-Length``.
+        headers: sent in addition to `Content-Length`.
     """
     extra = "".join(f"{name}: {value}\r\n" for name, value in headers)
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{extra}Content-Length: "
@@ -47,7 +47,7 @@ def http(
 
 
 def read_request(connection: Connection, incoming: io.BufferedReader) -> Request | None:
-    """The next HTTP/1.1 request, or ``None`` at the end of the connection.
+    """The next HTTP/1.1 request, or `None` at the end of the connection.
 
     Raises:
         ConnectionError: what arrived is no HTTP request, or is larger than a test has any business to send.

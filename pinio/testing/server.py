@@ -14,10 +14,10 @@ from pinio.testing.record import ConnectionRecord, Request
 
 
 class Server(Listener):
-    """A TLS server for tests: ``with Server(ca.issue("localhost")) as server: …``.
+    """A TLS server for tests: `with Server(ca.issue("localhost")) as server: …`.
 
     Args:
-        identity: the certificate to present, or a complete server-side context, or ``None`` on a plain
+        identity: the certificate to present, or a complete server-side context, or `None` on a plain
             server.
         handler: what to do with each connection once its handshake has finished.
         host: the address to listen on.
@@ -68,7 +68,7 @@ class Server(Listener):
             identity.sni_callback = _note_server_name
 
     def present(self, leaf: Leaf) -> None:
-        """Presents ``leaf`` from the next full handshake on, keeping the keys of session tickets.
+        """Presents `leaf` from the next full handshake on, keeping the keys of session tickets.
 
         As server software does when its certificate is renewed: sessions from before can still be resumed.
         The new key must be of the old one's type; OpenSSL holds one certificate per type.
@@ -78,6 +78,7 @@ class Server(Listener):
         leaf.load_into(self._context)
 
     def serve(self, connection: Connection) -> None:
+        """Hold the handshake, then hand over to the handler."""
         if self._context is not None:
             self._secure(connection, self._context)
         connection.settled = True
@@ -123,7 +124,7 @@ class Server(Listener):
 
     @property
     def requests(self) -> list[Request]:
-        """Every HTTP request that the :func:`~pinio.testing.http` handler was asked."""
+        """Every HTTP request that the `http` handler was asked."""
         return [request for record in self.connections for request in record.requests]
 
 

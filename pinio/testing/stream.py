@@ -12,10 +12,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 
 CHUNK = 65_536
 
@@ -23,40 +21,49 @@ CHUNK = 65_536
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
-def readable(*sockets: socket.socket, timeout: float | None = None) -> list[socket.socket]:
-    """Those of ``sockets`` that can be read without blocking; waits at most ``timeout`` seconds for one."""
+def poll(
+    reading: Iterable[socket.socket], writing: Iterable[socket.socket] = (), timeout: float | None = None
+) -> set[socket.socket]:
+    """Those sockets that can be read or written without blocking; waits at most `timeout` seconds for one."""
+    wanted: defaultdict[socket.socket, int] = defaultdict(int)
+    for sock in reading:
+        wanted[sock] |= selectors.EVENT_READ
+    for sock in writing:
+        wanted[sock] |= selectors.EVENT_WRITE
     with _Selector() as selector:
-        for each in sockets:
-            selector.register(each, selectors.EVENT_READ)
+        for sock, events in wanted.items():
+            selector.register(sock, events)
         ready = {key.fileobj for key, _ in selector.select(timeout)}
-        return [each for each in sockets if each in ready]
+    return wanted.keys() & ready
 
 
 class Activity:
     """Whether one connection's thread has anything left to do.
 
-    A thread takes bytes off a socket only between two calls of :meth:`wait`, so whoever holds the lock sees
-    either a busy thread, or bytes still waiting in the socket, or true quiet. No byte is ever in between.
+    A thread takes bytes off a socket only between two calls of `wait`, so whoever holds the lock sees either a busy
+    thread, or bytes still waiting in the socket, or true quiet. No byte is ever in between.
     """
 
     def __init__(self, changed: threading.Condition) -> None:
         self.changed = changed
-        self._watched: tuple[socket.socket, ...] = ()
+        self._watched: Collection[socket.socket] = ()
 
-    def wait(self, *sockets: socket.socket) -> list[socket.socket]:
-        """Blocks until some of ``sockets`` are readable and returns them, without reading from them."""
+    def wait(
+        self, reading: Collection[socket.socket], writing: Collection[socket.socket] = ()
+    ) -> set[socket.socket]:
+        """Block until one of the sockets can be read or written; return those, without touching them."""
         with self.changed:
-            self._watched = sockets
+            self._watched = () if writing else reading  # with something left to send, nobody is idle
             self.changed.notify_all()
         try:
-            return readable(*sockets)
+            return poll(reading, writing)
         finally:
             with self.changed:
                 self._watched = ()
 
     def idle(self) -> bool:
-        """True while the thread waits and nothing has arrived. The caller holds the lock."""
-        return bool(self._watched) and not readable(*self._watched, timeout=0)
+        """Tell whether the thread waits and nothing has arrived for it. The caller holds the lock."""
+        return bool(self._watched) and not poll(self._watched, timeout=0)
 
 
 class Stream:
@@ -65,11 +72,16 @@ class Stream:
     Args:
         sock: a connected, blocking TCP socket, owned by the stream from now on.
         activity: told whenever this stream waits for its peer.
+
+    Attributes:
+        tls: the TLS object, from the handshake on.
+        ended: the peer has closed, and all that it sent was read.
     """
 
     def __init__(self, sock: socket.socket, activity: Activity) -> None:
         self.socket = sock
         self.tls: ssl.SSLObject | None = None
+        self.ended = False
         self.activity = activity
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -78,10 +90,10 @@ class Stream:
     def handshake(
         self, context: ssl.SSLContext, *, server_side: bool = False, server_hostname: str | None = None
     ) -> ssl.SSLObject:
-        """Completes a TLS handshake, all but sending this side's last flight.
+        """Complete a TLS handshake, all but sending this side's last flight.
 
-        That flight leaves with the first :meth:`sendall`, in one segment with its data, or alone with
-        :meth:`flush`.
+        That flight leaves with the first `sendall`, in one segment with its data, or alone with
+        `flush`.
 
         Raises:
             ssl.SSLError: the handshake failed; the alert that says so has been sent.
@@ -91,7 +103,10 @@ class Stream:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         try:
-            self._pump(self.tls.do_handshake)
+            while not self._shook_hands(self.tls):
+                self.flush()
+                self.activity.wait((self.socket,))
+                self.fill()
         except ssl.SSLError:
             with contextlib.suppress(OSError):
                 self.flush()
@@ -100,88 +115,109 @@ class Stream:
         return self.tls
 
     def recv(self, size: int = CHUNK) -> bytes:
-        """Up to ``size`` bytes of application data; ``b""`` once the peer has closed in good order.
+        """Return up to `size` bytes of application data, and `b""` once the peer has closed in good order.
 
         Raises:
-            ssl.SSLEOFError: TCP ended without TLS's goodbye.
+            ssl.SSLEOFError: TCP ended without TLS's close_notify.
             OSError: the connection broke.
         """
-        tls = self.tls
-        if tls is None:
-            return self._delivered(self._from_socket(size))
-        try:
-            data = self._pump(lambda: tls.read(size))
-        except ssl.SSLZeroReturnError:  # how a close reads when this side has said goodbye before
-            data = b""
-        self.flush()
-        return self._delivered(data)
+        while not (data := self._read(size)) and not self.ended:
+            self.activity.wait((self.socket,))
+            self.fill()
+        return data
+
+    def read_available(self) -> bytes:
+        """Return all the application data that has already been taken off the socket, without waiting."""
+        return b"".join(iter(lambda: self._read(CHUNK), b""))
+
+    def fill(self) -> int:
+        """Take what the socket holds, blocking if that is nothing. Returns the number of bytes, 0 at the end."""
+        data = self.socket.recv(CHUNK)
+        self._arrived(data)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return len(data)
 
     def sendall(self, data: bytes) -> None:
-        """Sends application data. Raises OSError when the peer is gone."""
-        if self.tls is None:
-            self.socket.sendall(data)
-            return
+        """Send application data. Raises OSError when the peer is gone."""
         for start in range(0, len(data), CHUNK):
-            self.tls.write(data[start : start + CHUNK])
-            self.flush()
+            self.socket.sendall(self.seal(data[start : start + CHUNK]))
         self.flush()
 
+    def seal(self, data: bytes) -> bytes:
+        """Return what has to be sent for the peer to read `data`, and whatever else TLS still had to say."""
+        if self.tls is None:
+            return data
+        if data:
+            self.tls.write(data)
+        return self._outgoing.read()
+
     def flush(self) -> None:
-        """Sends what TLS has produced and nobody has sent yet."""
-        if data := self._outgoing.read():
-            self.socket.sendall(data)
+        """Send what TLS has produced and nobody has sent yet."""
+        if self._outgoing.pending:
+            self.socket.sendall(self._outgoing.read())
 
     def send_raw(self, data: bytes) -> None:
-        """Sends bytes beneath TLS, where only records belong."""
+        """Send bytes beneath TLS, where only records belong."""
         self.flush()
         self.socket.sendall(data)
 
     def close(self, *, goodbye: bool = True) -> None:
-        """Ends this side's half: TLS's close_notify (if ``goodbye``), then TCP's FIN. Reading can go on."""
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # the peer may be gone, or in the middle of a handshake
+        """End this side's half: TLS's close_notify (if `goodbye`), then TCP's FIN. Reading can go on."""
+        with contextlib.suppress(OSError):  # the peer may be gone already
             if self.tls is not None and goodbye and self._may_say_goodbye:
                 self._may_say_goodbye = False
                 with contextlib.suppress(ssl.SSLError):
                     self.tls.unwrap()
-                self.flush()
+            self.flush()
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
-        """Resets the TCP connection."""
+        """Reset the TCP connection."""
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with self.activity.changed:
             self.socket.close()
 
     def drain(self) -> None:
-        """Discards what arrives until the peer is gone: to close earlier could reset what was sent to it."""
+        """Discard what arrives until the peer is gone: to close earlier could reset what was sent to it."""
         with contextlib.suppress(OSError):
-            while self.socket.fileno() != -1 and self._from_socket(CHUNK):
-                pass
+            while self.socket.fileno() != -1:
+                self.activity.wait((self.socket,))
+                if not self.socket.recv(CHUNK):
+                    return
 
-    def _pump(self, operation: Callable[[], T]) -> T:
-        while True:
-            try:
-                return operation()
-            except ssl.SSLWantReadError:
-                self.flush()
-                if data := self._from_socket(CHUNK):
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
+    @staticmethod
+    def _shook_hands(tls: ssl.SSLObject) -> bool:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
 
-    def _from_socket(self, size: int) -> bytes:
-        self.activity.wait(self.socket)
-        data = self.socket.recv(size)
-        self._arrived(data)
-        return data
+    def _read(self, size: int) -> bytes:
+        """Read what the incoming BIO holds; sets `ended` at the end."""
+        if self.tls is None:
+            data = self._incoming.read(size)
+            self.ended = self._incoming.eof
+            return self._delivered(data)
+        try:
+            data = self.tls.read(size)
+            self.ended = not data
+        except ssl.SSLWantReadError:
+            data = b""
+        except ssl.SSLZeroReturnError:  # how a close reads when this side has said goodbye before
+            data = b""
+            self.ended = True
+        self.flush()
+        return self._delivered(data)
 
     def _arrived(self, data: bytes) -> None:
-        """Called with every chunk as it came off the wire."""
+        """Note bytes as they came off the wire."""
 
     def _delivered(self, data: bytes) -> bytes:
-        """Called with application data on its way to the reader."""
+        """Note application data on its way to the reader."""
         return data
