@@ -1,3 +1,96 @@
-"""pinio: certificate-pinned TLS connections for asyncio, judged before one application byte flows."""
+"""pinio: certificate-pinned TLS connections for asyncio, judged before one application byte flows.
+
+    policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
+    reader, writer = await pinio.open_connection("api.example.com", 443, policy=policy)
+
+Expected key, or no connection. Everything that a program needs stands here; `pinio.aiohttp`, `pinio.testing` and
+`pinio.reporting` are imported by name.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pinio.core.anchors import Anchors
+    from pinio.core.decision import Permit, Refusal
+    from pinio.core.pin import Pin
+    from pinio.core.pinset import PinSet
+    from pinio.core.policy import Policy
+    from pinio.errors import (
+        PinError,
+        PinFormatError,
+        PinMismatchError,
+        PinVerificationError,
+        PinWarning,
+        PolicyError,
+        UnpinnedHostError,
+        find_pin_error,
+    )
+    from pinio.sources.file import FileSource, load_policy
+    from pinio.tls.attest import attest
+    from pinio.tls.connect import create_connection, open_connection, start_tls, upgrade
+    from pinio.tls.probe import probe
+
+__all__ = [
+    "Anchors",
+    "FileSource",
+    "Permit",
+    "Pin",
+    "PinError",
+    "PinFormatError",
+    "PinMismatchError",
+    "PinSet",
+    "PinVerificationError",
+    "PinWarning",
+    "Policy",
+    "PolicyError",
+    "Refusal",
+    "UnpinnedHostError",
+    "attest",
+    "create_connection",
+    "find_pin_error",
+    "load_policy",
+    "open_connection",
+    "probe",
+    "start_tls",
+    "upgrade",
+]
+
+_HOMES = {
+    "core.anchors": ("Anchors",),
+    "core.decision": ("Permit", "Refusal"),
+    "core.pin": ("Pin",),
+    "core.pinset": ("PinSet",),
+    "core.policy": ("Policy",),
+    "errors": (
+        "PinError",
+        "PinFormatError",
+        "PinMismatchError",
+        "PinVerificationError",
+        "PinWarning",
+        "PolicyError",
+        "UnpinnedHostError",
+        "find_pin_error",
+    ),
+    "sources.file": ("FileSource", "load_policy"),
+    "tls.attest": ("attest",),
+    "tls.connect": ("create_connection", "open_connection", "start_tls", "upgrade"),
+    "tls.probe": ("probe",),
+}
+_HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: a program that only parses pins loads no TLS."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pinio' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

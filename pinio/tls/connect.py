@@ -80,7 +80,7 @@ async def create_connection(
         if host is None or port is None:
             raise PolicyError("pass host and port, or sock")
         how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
-        sock = await dial(loop, _dialled(host), port, how)
+        sock = await dial(loop, dialled(host), port, how)
     elif host is not None or port is not None:
         raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
     app = protocol_factory()
@@ -266,6 +266,6 @@ async def _opened(protocol: PinnedProtocol) -> None:
         raise
 
 
-def _dialled(host: str) -> str:
+def dialled(host: str) -> str:
     """What is resolved: the canonical name, or the address as it was given, whose zone matters here."""
     return host.strip("[]") if ip_address(host) else canonical_host(host)

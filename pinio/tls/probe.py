@@ -4,16 +4,99 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import warnings
 from dataclasses import dataclass
 
 from pinio.core.anchors import Anchors
-from pinio.core.certificate import Certificate, ServedChain, VerifiedChain
+from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
-from pinio.core.wording import chain_lines
+from pinio.core.wording import chain_lines, escape
 from pinio.tls import peer
 from pinio.tls.connect import HANDSHAKE_TIMEOUT, dialled
 from pinio.tls.dial import Dialling, dial
 from pinio.tls.profile import Profile, inner_context
 
-_LONGEST_FLIGHT = 1 << 20  # bytes of handshake that a server may send before it is given up
+_CHUNK = 16384
+_MOST = 1 << 20  # bytes of handshake; a server that sends more is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a server showed."""
+
+    host: str
+    port: int
+    version: str
+    """The TLS version, such as "TLSv1.3"."""
+    cipher: str
+    served: ServedChain
+    """What the server sent: anybody could have written it."""
+    verified: VerifiedChain | None
+    """What verification made of it; None if it failed."""
+    problem: str | None
+    """Why verification failed."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.host} port {self.port}, {self.version}, {self.cipher}"]
+        if self.verified is not None:
+            lines += ["  verified chain:", *chain_lines(self.verified)]
+        else:
+            lines += [f"  NOT VERIFIED: {escape(self.problem or '')}", "  served chain:", *chain_lines(self.served)]
+        return "\n".join(lines)
+
+
+async def probe(
+    host: str,
+    port: int = 443,
+    *,
+    server_hostname: str | None = None,
+    anchors: Anchors | None = None,
+    timeout: float = HANDSHAKE_TIMEOUT,
+) -> Probe:
+    """Shake hands with a server, look at its certificates, and hang up; no application byte is sent.
+
+    Works on devices whose certificate cannot be verified, and then says so: it asks a second time without verification. Compare
+    what it shows with what you know from elsewhere before you pin it. `anchors` are certifi's if None, `timeout` is in seconds.
+    Raises `OSError` where nobody answers, `ssl.SSLError` where TLS fails, `PolicyError` for what is no host, `TimeoutError`.
+    """
+    name = canonical_host(server_hostname if server_hostname is not None else host)
+    async with asyncio.timeout(timeout):
+        problem = None
+        try:
+            tls = await _shake_hands(host, port, name, Profile("pkix", anchors or Anchors()))
+        except ssl.SSLCertVerificationError as error:
+            problem = error.verify_message
+            tls = await _shake_hands(host, port, name, Profile("leaf-pin"))
+    served, verified, cipher = peer.served_chain(tls), peer.verified_chain(tls), tls.cipher()
+    return Probe(
+        host=name,
+        port=port,
+        version=tls.version() or "",
+        cipher=cipher[0] if cipher else "",
+        served=ServedChain(served or ()),
+        verified=VerifiedChain(verified) if verified and problem is None else None,
+        problem=problem,
+    )
+
+
+async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl.SSLObject:
+    """The TLS object of a finished handshake. The client's last message stays unsent: the chain is known without it."""
+    loop = asyncio.get_running_loop()
+    context = await loop.run_in_executor(None, inner_context, profile)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    sock = await dial(loop, dialled(host), port, Dialling())
+    try:
+        received = 0
+        while True:
+            try:
+                tls.do_handshake()
+                return tls
+            except ssl.SSLWantReadError:
+                await loop.sock_sendall(sock, outgoing.read())
+            data = await loop.sock_recv(sock, _CHUNK)
+            received += len(data)
+            if not data or received > _MOST:
+                raise ConnectionResetError(f"{name} port {port} closed the connection during the TLS handshake")
+            incoming.write(data)
+    finally:
+        sock.close()

@@ -53,6 +53,11 @@ class PinnedTransport(asyncio.Transport):
         self._lower = None
 
     @property
+    def state(self) -> State:
+        """Where the connection is; application bytes flow in `State.OPEN` only."""
+        return self._gate.state
+
+    @property
     def permit(self) -> Permit:
         """Why this connection was allowed."""
         permit = self._gate.permit
