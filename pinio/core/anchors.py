@@ -7,7 +7,8 @@ import os
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import fill
 from typing import Final, Literal
 
@@ -17,7 +18,9 @@ from pinio.errors import PolicyError
 MAX_FILE: Final = 8 << 20
 """Longest file or text of anchors, in bytes. The whole public list is a quarter of a megabyte."""
 
-_PEM = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:TRUSTED |X509 )?CERTIFICATE-----")
+_PEM = re.compile(
+    r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:TRUSTED |X509 )?CERTIFICATE-----"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,15 @@ class Anchors:
     """
 
     origin: Literal["certifi", "system", "private"] = "certifi"
-    certificates: tuple[Certificate, ...] = ()
+    certificates: tuple[Certificate, ...] = field(default=(), compare=False)
+    identity: str = field(default="", init=False)
+    """What these anchors are compared and cached by: a digest of the content, or the name of the list."""
 
     def __post_init__(self) -> None:
         if (self.origin == "private") != bool(self.certificates):
             raise PolicyError("anchors are certifi's, the system's, or at least one certificate of your own")
+        content = b"".join(hashlib.sha256(item.der).digest() for item in self.certificates)
+        object.__setattr__(self, "identity", hashlib.sha256(content).hexdigest() if content else self.origin)
 
     @classmethod
     def system(cls) -> Anchors:
@@ -44,7 +51,7 @@ class Anchors:
     def from_file(cls, path: str | os.PathLike[str]) -> Anchors:
         """Read PEM certificates now. Raises `PolicyError` naming the file, also when it cannot be read or is over 8 MiB."""
         try:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
             raise PolicyError(f"{os.fspath(path)}: the anchors cannot be read: {error.strerror}") from error
@@ -64,13 +71,6 @@ class Anchors:
         return cls("private", tuple(sorted(certificates, key=lambda item: item.der)))
 
     @property
-    def identity(self) -> str:
-        """What these anchors are cached by: a digest of the content, or the name of the list."""
-        if self.origin != "private":
-            return self.origin
-        return hashlib.sha256(b"".join(hashlib.sha256(item.der).digest() for item in self.certificates)).hexdigest()
-
-    @property
     def pem(self) -> str:
         """The private list as PEM text."""
         return "".join(
@@ -79,7 +79,11 @@ class Anchors:
         )
 
     def __repr__(self) -> str:
-        return f"<Anchors {self.origin} {self.identity[:12]}>" if self.certificates else f"<Anchors {self.origin}>"
+        return (
+            f"<Anchors {self.origin} {self.identity[:12]}>"
+            if self.certificates
+            else f"<Anchors {self.origin}>"
+        )
 
 
 def _certificate(block: str) -> Certificate:

@@ -11,14 +11,14 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pinio.core.der import DERError, Fields, fields
+from pinio.core.der import DERError, Fields, fields, not_after
 from pinio.core.digest import InternCache
 
 
 class Certificate:
     """One certificate, immutable, identified by its DER bytes. Make it with `Certificate.of`, which interns."""
 
-    __slots__ = ("_digests", "der", "fields", "spki_sha256")
+    __slots__ = ("_digests", "_not_after", "der", "fields", "spki_sha256")
 
     der: bytes
     """The certificate as it was received."""
@@ -34,6 +34,7 @@ class Certificate:
         except DERError:
             self.fields = None
         self.spki_sha256 = None if self.fields is None else hashlib.sha256(self.fields.spki).digest()
+        self._not_after: float | None
         self._digests: dict[tuple[str, str], bytes | None] = {}
 
     @staticmethod
@@ -47,6 +48,18 @@ class Certificate:
         return None if self.fields is None else self.fields.spki
 
     @property
+    def not_after(self) -> float | None:
+        """Until when the certificate is valid, in POSIX seconds; None if it does not say."""
+        try:
+            return self._not_after
+        except AttributeError:  # not asked for yet
+            try:
+                self._not_after = None if self.fields is None else not_after(self.fields.validity)
+            except DERError:
+                self._not_after = None
+            return self._not_after
+
+    @property
     def self_issued(self) -> bool:
         """Whether issuer and subject are the same name (RFC 5280 section 3.2)."""
         return self.fields is not None and self.fields.issuer == self.fields.subject
@@ -58,7 +71,9 @@ class Certificate:
         key = (selector, algorithm)
         if key not in self._digests:
             data = self.der if selector == "cert" else self.spki
-            self._digests[key] = None if data is None or self.fields is None else hashlib.new(algorithm, data).digest()
+            self._digests[key] = (
+                None if data is None or self.fields is None else hashlib.new(algorithm, data).digest()
+            )
         return self._digests[key]
 
     @property

@@ -154,7 +154,9 @@ class Permit:
         """The report of what was waived, where the pins did not match and the policy let the connection through."""
         if isinstance(self.verdict, Match | NotPinned):
             return None
-        return _report(self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=False)
+        return _report(
+            self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=False
+        )
 
 
 _SUMMARIES: Final = {
@@ -172,8 +174,8 @@ _SUMMARIES: Final = {
 }
 _HINTS: Final = {
     "PIN_MISMATCH": "if the keys were rotated on purpose, look at them from a trusted network: pinio pins {host}",
-    "PINS_EXPIRED": "renew the pins and their date in the policy; on_expiry=\"report\" would let connections through",
-    "UNPINNED_HOST": "add pins for it, exempt it by name, or build the policy with unpinned=\"allow\"",
+    "PINS_EXPIRED": 'renew the pins and their date in the policy; on_expiry="report" would let connections through',
+    "UNPINNED_HOST": 'add pins for it, exempt it by name, or build the policy with unpinned="allow"',
     "DENIED_KEY": "the deny list wins over every pin and mode; if the key is good again, take it off that list",
     "NO_VERIFIED_CHAIN": "the server must authenticate with a certificate",
     "PLAINTEXT_REFUSED": "use https:// or wss://",
@@ -226,14 +228,18 @@ class Refusal:
     def expected(self) -> tuple[Pin, ...]:
         """Every pin that would have been accepted, backups last."""
         rule = self.rule
-        return rule.pin_set.pins + rule.pin_set.backup if rule is not None and rule.pin_set is not None else ()
+        return (
+            rule.pin_set.pins + rule.pin_set.backup if rule is not None and rule.pin_set is not None else ()
+        )
 
     @property
     def report(self) -> Report | None:
         """The report, where the pins did not match."""
         if self.verdict is None or isinstance(self.verdict, NotPinned):
             return None
-        return _report(self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=True)
+        return _report(
+            self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=True
+        )
 
     def error(self) -> PinVerificationError:
         """The exception that says so."""
@@ -249,7 +255,7 @@ class Refusal:
         """The whole message. Formatting what a peer wrote may fail; that never changes the decision."""
         try:
             return "\n".join(self._lines())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the refusal stands
             return f"{self.summary()} (the details could not be worded: {type(error).__name__})"
 
     def _lines(self) -> list[str]:
@@ -257,14 +263,20 @@ class Refusal:
         if self.detail:
             lines.append(f"  {escape(self.detail)}")
         if self.chain is not None:
-            lines.append("  verified chain:" if not self.resumed else "  verified chain of the resumed session:")
+            lines.append(
+                "  verified chain:" if not self.resumed else "  verified chain of the resumed session:"
+            )
             lines += chain_lines(self.chain)
         rule = self.rule
         if isinstance(self.verdict, Denied):
             lines += ["  denied:", f"    {self.verdict.pin}"]
         elif rule is not None and rule.pin_set is not None:
             revision = "" if self.revision is None else f"policy {escape(self.revision)}, "
-            expired = f", expired {rule.pin_set.expires:%Y-%m-%dT%H:%M:%SZ}" if isinstance(self.verdict, Expired) else ""
+            expired = (
+                f", expired {rule.pin_set.expires:%Y-%m-%dT%H:%M:%SZ}"
+                if isinstance(self.verdict, Expired)
+                else ""
+            )
             lines.append(f"  pinned ({revision}pattern {rule.pattern}{expired}):")
             lines += pin_lines(rule.pin_set.pins, rule.pin_set.backup)
         lines.append(f"  hint: {_HINTS[self.reason].format(host=self.host)}")

@@ -10,6 +10,7 @@ certificate without a key that could be found matches no pin.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 SEQUENCE: Final = 0x30
@@ -122,3 +123,24 @@ def check_public_key(spki: bytes) -> None:
     end = _key(spki, 0, len(spki))
     if end != len(spki):
         raise DERError(f"{len(spki) - end} bytes trail at offset {end}")
+
+
+def not_after(validity: bytes) -> float:
+    """`notAfter` of a Validity (RFC 5280 section 4.1.2.5) in POSIX seconds. Raises `DERError`."""
+    at, end = element(validity, 0, len(validity), SEQUENCE)
+    _, at = element(validity, at, end, _time_tag(validity, at, end))  # notBefore
+    tag = _time_tag(validity, at, end)
+    start, stop = _last(validity, at, end, tag)
+    text = validity[start:stop].decode("ascii", "replace")
+    if tag == UTC_TIME:  # two-digit years: 50 to 99 are 1950 to 1999
+        text = ("19" if text[:1] >= "5" else "20") + text
+    try:
+        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise DERError(f"notAfter at offset {at} is not a time of RFC 5280") from None
+
+
+def _time_tag(data: bytes, offset: int, end: int) -> int:
+    if offset >= end or data[offset] not in (UTC_TIME, GENERALIZED_TIME):
+        raise DERError(f"neither UTCTime nor GeneralizedTime at offset {offset}")
+    return data[offset]

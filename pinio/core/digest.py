@@ -1,9 +1,12 @@
 """One bounded, process-wide cache: bytes of a certificate → what was worked out about them.
 
-The key is the whole DER, never serial number, subject or `X509` equality (which compares SHA-1 digests): two certificates
-share an entry only if they are the same bytes. Two generations bound it without bookkeeping on a hit: a hit is one
-`dict.get`; when the young generation is full it becomes the old one, and the old one is dropped. So the cache holds at most
-twice the limits below, however many certificates a hostile peer invents.
+A value belongs to the whole DER, never to a serial number, a subject or `X509` equality (which compares SHA-1 digests): a hit
+is compared byte for byte. The table's key is only the tail of those bytes, because hashing a whole chain costs more than
+all the rest of a judgement, and a certificate ends in its signature, which is as good as a hash of the rest. Somebody who
+copies a tail makes his own certificates miss.
+
+Two generations bound the cache without bookkeeping on a hit: when the young generation is full it becomes the old one, and the
+old one is dropped. So it holds at most twice the limits below, however many certificates a hostile peer invents.
 """
 
 from __future__ import annotations
@@ -11,18 +14,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-Value = TypeVar("Value")
+
+class Interned(Protocol):
+    """What can be interned: it remembers the bytes that it was made of."""
+
+    der: bytes
+
+
+Value = TypeVar("Value", bound=Interned)
 
 ENTRIES: Final = 2048
 """Certificates in one generation."""
 BYTES: Final = 4 << 20
 """Bytes of certificates in one generation; bounds a flood of certificates of 100 KiB each."""
+TAIL: Final = 32
+"""Bytes of the table's key."""
 
 
 class InternCache(Generic[Value]):
-    """Values computed once per distinct key. Thread-safe, bounded, empty after a fork."""
+    """Values computed once per distinct certificate. Thread-safe, bounded, empty after a fork."""
 
     __slots__ = ("__weakref__", "_bytes", "_limit", "_lock", "_make", "_old", "_weight", "_young")
 
@@ -44,25 +56,32 @@ class InternCache(Generic[Value]):
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def __call__(self, key: bytes) -> Value:
-        """Return the value of `key`, computing it on the first sight of these bytes."""
-        value = self._young.get(key)
-        return self._miss(key) if value is None else value
+    def __call__(self, der: bytes) -> Value:
+        """Return the value of `der`, computing it on the first sight of these bytes."""
+        value = self._young.get(der[-TAIL:])
+        return value if value is not None and value.der == der else self._miss(der)
 
-    def all(self, keys: Iterable[bytes]) -> tuple[Value, ...]:
-        """The values of several keys, in order."""
-        known = self._young.get
-        return tuple([self._miss(key) if (value := known(key)) is None else value for key in keys])
+    def all(self, ders: Iterable[bytes]) -> tuple[Value, ...]:
+        """The values of several certificates, in order."""
+        known, miss = self._young.get, self._miss
+        return tuple(
+            [
+                value if (value := known(der[-TAIL:])) is not None and value.der == der else miss(der)
+                for der in ders
+            ]
+        )
 
-    def _miss(self, key: bytes) -> Value:
+    def _miss(self, der: bytes) -> Value:
+        key = der[-TAIL:]
+        # Computed under the lock: what two threads see for the first time at once becomes one object all the same.
         with self._lock:
-            # Another thread may have been here first: what is interned stays one object.
-            value = self._young.get(key, self._old.pop(key, None))
-        if value is None:
-            value = self._make(key)
-        with self._lock:
-            value = self._young.setdefault(key, value)
-            self._bytes += len(key)
+            for value in (self._young.get(key), self._old.pop(key, None)):
+                if value is not None and value.der == der:
+                    break
+            else:
+                value = self._make(der)
+            self._young[key] = value
+            self._bytes += len(der)
             if len(self._young) >= self._limit or self._bytes >= self._weight:
                 self._old, self._young, self._bytes = self._young, {}, 0
         return value

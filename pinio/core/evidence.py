@@ -9,12 +9,10 @@ resumptions ends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Match
-from pinio.core.der import GENERALIZED_TIME, SEQUENCE, UTC_TIME, DERError, element
 from pinio.core.policy import Endpoint
 from pinio.core.verify import judge
 
@@ -50,10 +48,8 @@ class Evidence:
     @classmethod
     def of(cls, chain: VerifiedChain, profile: str, seen: Moment) -> Evidence | None:
         """Evidence of a full handshake; None if a certificate does not say until when it is valid."""
-        try:
-            return cls(chain, profile, seen, min(_not_after(item.fields.validity) for item in chain if item.fields))
-        except (DERError, ValueError):
-            return None
+        ends = [end for item in chain if (end := item.not_after) is not None]
+        return cls(chain, profile, seen, min(ends)) if ends and len(ends) == len(chain) else None
 
 
 def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> float | None:
@@ -64,22 +60,15 @@ def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> fl
     """
     pins = endpoint.rule.pin_set
     elapsed = now.since(evidence.seen)
-    if pins is None or not pins.resumption or elapsed is None or elapsed >= MAX_AGE or evidence.profile != profile:
+    if (
+        pins is None
+        or not pins.resumption
+        or elapsed is None
+        or elapsed >= MAX_AGE
+        or evidence.profile != profile
+    ):
         return None
     if pins.trust == "pkix" and now.wall >= evidence.not_after:
         return None
     decision = judge(endpoint, evidence.chain, now.wall, elapsed)
     return elapsed if isinstance(decision.verdict, Match) else None
-
-
-def _not_after(validity: bytes) -> float:
-    """`notAfter` of a Validity (RFC 5280 section 4.1.2.5) in POSIX seconds."""
-    at, end = element(validity, 0, len(validity), SEQUENCE)
-    _, at = element(validity, at, end, validity[at])  # notBefore
-    if at >= end or (tag := validity[at]) not in (UTC_TIME, GENERALIZED_TIME):
-        raise DERError("notAfter is neither UTCTime nor GeneralizedTime")
-    start, stop = element(validity, at, end, tag)
-    text = validity[start:stop].decode("ascii", "replace")
-    if tag == UTC_TIME:  # two-digit years: 50 to 99 are 1950 to 1999
-        text = ("19" if text[:1] >= "5" else "20") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()

@@ -117,7 +117,7 @@ def _what_is_wrong(host: str, label: str) -> str:
         return "a port is not part of a host; the pins of a host hold on every port"
     if len(label) > 63:
         return f"a label of {len(label)} characters (RFC 1035 allows 63)"
-    return f"{ascii(label)} is not a host name's label"
+    return f"{label!a} is not a host name's label"
 
 
 def _fail(host: str, why: str) -> NoReturn:

@@ -26,7 +26,9 @@ SIZES: Final[dict[str, int]] = {"sha256": 32, "sha384": 48, "sha512": 64}
 """Digest lengths in bytes."""
 _LONGEST: Final = 1024  # characters; every spelling of every pin is far shorter
 
-_CANONICAL = re.compile(r"(?:(?P<role>leaf|ca):)?(?P<cert>cert-)?(?P<algorithm>sha\d+)(?P<slash>//?)(?P<text>.*)", re.DOTALL)
+_CANONICAL = re.compile(
+    r"(?:(?P<role>leaf|ca):)?(?P<cert>cert-)?(?P<algorithm>sha\d+)(?P<slash>//?)(?P<text>.*)", re.DOTALL
+)
 _HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
 _FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
 _TLSA = re.compile(r"(?P<usage>\d) (?P<selector>\d) (?P<matching>\d) (?P<text>[0-9A-Fa-f]+)")
@@ -50,9 +52,13 @@ class Pin:
     def __post_init__(self) -> None:
         _check_algorithm(self.algorithm, str(self.algorithm))
         if self.selector not in get_args(Selector) or self.role not in get_args(Role):
-            raise PinFormatError(f"a pin's selector is one of {get_args(Selector)} and its role one of {get_args(Role)}")
+            raise PinFormatError(
+                f"a pin's selector is one of {get_args(Selector)} and its role one of {get_args(Role)}"
+            )
         if not isinstance(self.digest, bytes) or len(self.digest) != SIZES[self.algorithm]:
-            raise PinFormatError(f"a {self.algorithm} digest has {SIZES[self.algorithm]} bytes; use Pin.parse for text")
+            raise PinFormatError(
+                f"a {self.algorithm} digest has {SIZES[self.algorithm]} bytes; use Pin.parse for text"
+            )
         if self.digest in _EMPTY or len(set(self.digest)) == 1:
             raise PinFormatError(
                 f"{self} is a placeholder: the digest of nothing, or one byte repeated; find the real one with: pinio pins HOST"
@@ -60,8 +66,10 @@ class Pin:
 
     @classmethod
     def parse(cls, text: str) -> Pin:
-        """Read one pin in any spelling: canonical, curl's `sha256//…`, `pin-sha256="…"` (RFC 7469),
-        `cert-sha256:HEX` with or without colons, or a TLSA record's `3 1 1 HEX` (RFC 6698).
+        """Read one pin in any spelling.
+
+        They are: canonical, curl's `sha256//…`, `pin-sha256="…"` (RFC 7469), `cert-sha256:HEX` with or without colons, and the
+        data of a TLSA record, `3 1 1 HEX` (RFC 6698). Raises `PinFormatError`.
         """
         if not isinstance(text, str):
             raise PinFormatError(f"a pin is text such as 'sha256/…', not {type(text).__name__}")
@@ -74,13 +82,18 @@ class Pin:
                 _fail(text, "the '//' spelling is curl's and has no role; use one '/'")
             algorithm = _check_algorithm(match["algorithm"], text)
             selector: Selector = "cert" if match["cert"] else "spki"
-            return cls(_base64(match["text"], algorithm, text), selector, algorithm, cast(Role, match["role"] or "any"))
+            return cls(
+                _base64(match["text"], algorithm, text),
+                selector,
+                algorithm,
+                cast(Role, match["role"] or "any"),
+            )
         if match := _HPKP.fullmatch(text):
             algorithm = _check_algorithm(match["algorithm"], text)
             return cls(_base64(match["text"], algorithm, text), "spki", algorithm)
         if match := _TLSA.fullmatch(text):
             return _tlsa(match, text)
-        _fail(text, "expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named")
+        return _fail(text, "expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named")
 
     @classmethod
     def of_certificate(
@@ -107,7 +120,9 @@ class Pin:
             check_public_key(spki)
         except DERError as error:
             raise PinFormatError(f"this is not a SubjectPublicKeyInfo in strict DER: {error}") from None
-        return cls(hashlib.new(_check_algorithm(algorithm, str(algorithm)), spki).digest(), "spki", algorithm, role)
+        return cls(
+            hashlib.new(_check_algorithm(algorithm, str(algorithm)), spki).digest(), "spki", algorithm, role
+        )
 
     def __str__(self) -> str:
         role = "" if self.role == "any" else f"{self.role}:"

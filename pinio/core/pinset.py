@@ -17,12 +17,16 @@ OnExpiry = Literal["refuse", "report"]
 Trust = Literal["pkix", "leaf-pin"]
 PinsLike: TypeAlias = Union["str", Pin, Iterable["str | Pin"], "PinSet"]
 
+_Found = tuple[Pin, bool]
+_What = tuple[Selector, Algorithm]
+_Table = dict[bytes | None, _Found]
+_Wanted = tuple[_What, _Table, _Table]
+
 MAX_PINS: Final = 1000
 """Pins in one set, backups included."""
 
-_Found = tuple[Pin, bool]
-_Table = dict[bytes | None, _Found]
-_Wanted = tuple[tuple[Selector, Algorithm], _Table, _Table]
+USUAL: Final[_What] = ("spki", "sha256")
+"""What nearly every pin is a digest of; certificates have it at hand."""
 
 
 class PinSet(Value):
@@ -103,12 +107,16 @@ class PinSet(Value):
         if self.trust == "pkix":
             return
         if self.mode == "report-only" or self.on_expiry == "report":
-            raise PolicyError('under trust="leaf-pin" the pin is the only authentication; it cannot be waived')
+            raise PolicyError(
+                'under trust="leaf-pin" the pin is the only authentication; it cannot be waived'
+            )
         if self.anchors is not None:
             raise PolicyError('under trust="leaf-pin" no CA decides; anchors would mean nothing')
         for pin in self.pins + self.backup:
             if pin.role == "ca":
-                raise PolicyError(f'{pin}: under trust="leaf-pin" nobody verified the chain, so a ca pin proves nothing')
+                raise PolicyError(
+                    f'{pin}: under trust="leaf-pin" nobody verified the chain, so a ca pin proves nothing'
+                )
 
     def _check_pins(self) -> None:
         everything = self.pins + self.backup
@@ -124,7 +132,9 @@ class PinSet(Value):
             if pin.role != "any" and (pin.selector, pin.algorithm, pin.digest) in anywhere:
                 warn(f"{pin} is shadowed by the same pin without a role")
         if len({pin.digest for pin in everything}) < 2 and self.single is None:
-            warn("one pin and no backup: losing that key locks every client out; add a backup, or say single='why'")
+            warn(
+                "one pin and no backup: losing that key locks every client out; add a backup, or say single='why'"
+            )
 
     def match(self, chain: Sequence[Certificate]) -> tuple[Pin, int, bool] | None:
         """The first pin that a certificate of a verified chain has, its position, and whether it is a backup.
@@ -133,7 +143,8 @@ class PinSet(Value):
         """
         for position, certificate in enumerate(chain):
             for what, leaf, ca in self._wanted:
-                found = (ca if position else leaf).get(certificate.digest(*what))
+                digest = certificate.spki_sha256 if what is USUAL else certificate.digest(*what)
+                found = (ca if position else leaf).get(digest)
                 if found is not None:
                     return found[0], position, found[1]
             if self.trust == "leaf-pin":
@@ -166,9 +177,9 @@ def _aware(moment: datetime) -> datetime:
 
 def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_Wanted, ...]:
     """Digest tables by selector and algorithm: one for position 0, one for every other."""
-    wanted: dict[tuple[Selector, Algorithm], _Wanted] = {}
+    wanted: dict[_What, _Wanted] = {}
     for pin, spare in [(pin, False) for pin in pins] + [(pin, True) for pin in backup]:
-        key = pin.selector, pin.algorithm
+        key = USUAL if (pin.selector, pin.algorithm) == USUAL else (pin.selector, pin.algorithm)
         _, leaf, ca = wanted.setdefault(key, (key, {}, {}))
         for table, excluded in ((leaf, "ca"), (ca, "leaf")):
             if pin.role != excluded:

@@ -98,7 +98,17 @@ class Policy(Value):
     Raises `PolicyError` or `PinFormatError`, naming the entry. Warns with `PinWarning` about what is valid but fragile.
     """
 
-    __slots__ = ("_below", "_deny", "_exact", "deny", "exempt", "hosts", "revision", "unpinned", "unpinned_anchors")
+    __slots__ = (
+        "_below",
+        "_deny",
+        "_exact",
+        "deny",
+        "exempt",
+        "hosts",
+        "revision",
+        "unpinned",
+        "unpinned_anchors",
+    )
     _arguments: ClassVar = ("hosts", "unpinned", "exempt", "deny", "unpinned_anchors", "revision")
 
     hosts: Mapping[str, PinSet]
@@ -277,7 +287,7 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
 def _pattern(text: str, rules: Mapping[str, object]) -> Pattern:
     pattern = Pattern.parse(text)
     if str(pattern) in rules:
-        raise PolicyError(f"{ascii(text)}: the pattern {pattern} stands in the policy twice")
+        raise PolicyError(f"{text!a}: the pattern {pattern} stands in the policy twice")
     if pattern.kind != "exact" and "." not in pattern.suffix:
         warn(f"{pattern} covers a whole top-level domain")
     return pattern
@@ -305,4 +315,3 @@ def _describe(pins: PinSet | None) -> str:
         return "not pinned"
     expires = f", until {pins.expires:%Y-%m-%dT%H:%M:%SZ}" if pins.expires else ""
     return f"{len(pins.pins)} pins, {len(pins.backup)} backup, {pins.mode}, trust {pins.trust}{expires}"
-

@@ -49,7 +49,7 @@ def _rebuild(kind: type[Value], arguments: dict[str, Any]) -> Value:
 
 def warn(message: str) -> None:
     """Emit a `PinWarning` at the line of the program that called into pinio, however deep inside this is."""
-    level, frame = 2, sys._getframe(1)
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001  # documented; `inspect` costs a module
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pinio":
         level, frame = level + 1, frame.f_back
     warnings.warn(message, PinWarning, stacklevel=level - 1)

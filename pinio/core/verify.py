@@ -14,14 +14,14 @@ from pinio.core.policy import Endpoint, Policy, Rule
 def verify(policy: Policy, rule: Rule, chain: VerifiedChain | None, now: float) -> Verdict:
     """Hold a verified chain against the rule of its host; `now` is in POSIX seconds."""
     if policy.deny:
-        if not chain:
+        if chain is None or not chain.certificates:
             return NoChain(rule)
         if denied := _denied(policy, rule, chain):
             return denied
     pins = rule.pin_set
     if pins is None:
         return NotPinned(rule)
-    if not chain:
+    if chain is None or not chain.certificates:
         return NoChain(rule)
     if pins.expires_at is not None and now >= pins.expires_at:
         return Expired(rule)
@@ -52,7 +52,9 @@ def decide(
     reason = _reason(endpoint.policy, verdict)
     revision = endpoint.policy.revision
     if reason is None:
-        return Permit._mint(endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age)
+        return Permit._mint(  # noqa: SLF001  # the one place
+            endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age
+        )
     return Refusal(reason, endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age)
 
 

@@ -15,14 +15,23 @@ MOST_PINS: Final = 20
 _COMMON_NAME: Final = b"\x55\x04\x03"
 _ATTRIBUTES: Final = {_COMMON_NAME: "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU", b"\x55\x04\x06": "C"}
 # ASN.1 string types (X.680 section 41): BMPString and UniversalString are wide, T61String is read as Latin-1.
-_ENCODINGS: Final = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1C: "utf-32-be", 0x1E: "utf-16-be"}
+_ENCODINGS: Final = {
+    0x0C: "utf-8",
+    0x13: "ascii",
+    0x14: "latin-1",
+    0x16: "ascii",
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
 
 
 def escape(text: str) -> str:
     """Make text of unknown origin safe to print on one line: no control, bidirectional or invisible characters; clipped."""
     clipped = text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."
     return "".join(
-        character if character.isprintable() and character != "\\" else character.encode("unicode_escape").decode()
+        character
+        if character.isprintable() and character != "\\"
+        else character.encode("unicode_escape").decode()
         for character in clipped
     )
 

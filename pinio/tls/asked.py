@@ -26,7 +26,10 @@ def expected(
     ssl: object,
     server_hostname: str | None,
 ) -> Endpoint:
-    """The endpoint that one of `policy` and `pins` speaks of. Raises `PolicyError`, or `UnpinnedHostError` for an unlisted host."""
+    """The endpoint that one of `policy` and `pins` speaks of.
+
+    Raises `PolicyError` for arguments that make no sense, `UnpinnedHostError` for a host that the policy does not list.
+    """
     name = _verified_name(host, server_hostname)
     _check_ssl(ssl, policy, pins)
     if (policy is None) == (pins is None):
@@ -44,7 +47,9 @@ def expected(
 def _verified_name(host: str | None, server_hostname: str | None) -> str:
     if server_hostname is not None:
         if not server_hostname:
-            _fail("server_hostname is empty: nobody would check the server's name; leave it out to check the host's")
+            _fail(
+                "server_hostname is empty: nobody would check the server's name; leave it out to check the host's"
+            )
         return server_hostname
     if not host:
         _fail("pass host=, or server_hostname= with sock=: it is the name that the certificate must have")
@@ -63,7 +68,9 @@ def _check_ssl(ssl: object, policy: object, pins: object) -> None:
 
 
 @lru_cache(maxsize=256)
-def _pinned(host: str, pins: tuple[str | Pin, ...] | PinSet, trust: Trust | None, anchors: Anchors | None) -> Policy:
+def _pinned(
+    host: str, pins: tuple[str | Pin, ...] | PinSet, trust: Trust | None, anchors: Anchors | None
+) -> Policy:
     if not isinstance(pins, PinSet):
         pins = PinSet(pins, trust=trust or "pkix", anchors=anchors)
     elif trust is not None or anchors is not None:

@@ -31,7 +31,11 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
 
 def _transport(connection: Any) -> PinnedTransport | None:
     """The transport behind a writer (`.transport`) or a response (`.connection.transport`)."""
-    for candidate in (connection, _get(connection, "transport"), _get(_get(connection, "connection"), "transport")):
+    for candidate in (
+        connection,
+        _get(connection, "transport"),
+        _get(_get(connection, "connection"), "transport"),
+    ):
         if isinstance(candidate, PinnedTransport):
             return candidate
     return None

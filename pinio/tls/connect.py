@@ -16,7 +16,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.host import canonical_host, ip_address
 from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
-from pinio.errors import PolicyError
+from pinio.errors import PinVerificationError, PolicyError
 from pinio.reporting import default_observer
 from pinio.tls.asked import expected
 from pinio.tls.dial import Dialling, dial
@@ -24,6 +24,7 @@ from pinio.tls.engine import Engine
 from pinio.tls.judgement import Judgement
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.protocol import PinnedProtocol, private_buffer, receive_buffer
+from pinio.tls.sessions import SessionCache, now, resuming
 from pinio.tls.streams import buffered, retire, unread
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
@@ -49,6 +50,7 @@ async def create_connection(
     anchors: Anchors | None = None,
     ssl: object = None,
     observer: Observer | None = None,
+    resumption: bool | SessionCache = True,
     family: int = 0,
     proto: int = 0,
     flags: int = 0,
@@ -64,30 +66,42 @@ async def create_connection(
     """Like `loop.create_connection`, over pinned TLS.
 
     One of `policy` and `pins` says what is expected; `trust` and `anchors` belong to `pins` and mean what they mean in `PinSet`.
-    `ssl` may be `True`, for code that was written for asyncio. `observer` hears the decision. Timeouts are in seconds; the
-    other arguments are asyncio's. `protocol_factory`'s protocol is told of the connection once its keys were judged.
+    `ssl` may be `True`, for code that was written for asyncio. `observer` hears the decision. `resumption` is False for a full
+    handshake, or a `SessionCache` of one's own. Timeouts are in seconds; the other arguments are asyncio's. `protocol_factory`'s protocol is told of the connection once its keys were judged.
 
     Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where TLS
     fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
     """
     endpoint = expected(
-        host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname
+        host,
+        port,
+        policy=policy,
+        pins=pins,
+        trust=trust,
+        anchors=anchors,
+        ssl=ssl,
+        server_hostname=server_hostname,
     )
     timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
-    loop = asyncio.get_running_loop()
-    engine = await _engine(loop, endpoint, observer)
-    if sock is None:
-        if host is None or port is None:
-            raise PolicyError("pass host and port, or sock")
-        how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
-        sock = await dial(loop, dialled(host), port, how)
-    elif host is not None or port is not None:
+    if sock is not None and (host is not None or port is not None):
         raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
+    loop = asyncio.get_running_loop()
+    engine = await _engine(loop, endpoint, observer, resumption)
     app = protocol_factory()
-    protocol, transport = _pair(loop, engine, app, timeouts, receive_buffer(loop), introduce=True)
-    await loop.create_connection(lambda: protocol, sock=sock)
-    await _opened(protocol)
-    return transport, app
+    if sock is not None:
+        return await _connect(loop, sock, engine, app, timeouts), app
+    if host is None or port is None:
+        raise PolicyError("pass host and port, or sock and server_hostname")
+    how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
+    target = dialled(host)
+    try:
+        return await _connect(loop, await dial(loop, target, port, how), engine, app, timeouts), app
+    except PinVerificationError as error:
+        if not error.refusal.resumed:
+            raise
+    # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
+    engine = await _engine(loop, endpoint, observer, resumption=False)
+    return await _connect(loop, await dial(loop, target, port, how), engine, app, timeouts), app
 
 
 async def open_connection(
@@ -118,6 +132,7 @@ async def start_tls(
     anchors: Anchors | None = None,
     ssl: object = None,
     observer: Observer | None = None,
+    resumption: bool | SessionCache = True,
     server_hostname: str,
     port: int | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -131,11 +146,18 @@ async def start_tls(
     Raises what `create_connection` raises, and `InjectedPlaintextError` if `protocol` is a stream that holds unread bytes.
     """
     endpoint = expected(
-        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname
+        None,
+        port,
+        policy=policy,
+        pins=pins,
+        trust=trust,
+        anchors=anchors,
+        ssl=ssl,
+        server_hostname=server_hostname,
     )
     timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport)
-    engine = await _engine(asyncio.get_running_loop(), endpoint, observer)
+    engine = await _engine(asyncio.get_running_loop(), endpoint, observer, resumption)
     return await _upgrade(lower, protocol, engine, timeouts, injected=unread(protocol), introduce=False)
 
 
@@ -150,6 +172,7 @@ async def upgrade(
     anchors: Anchors | None = None,
     ssl: object = None,
     observer: Observer | None = None,
+    resumption: bool | SessionCache = True,
     server_hostname: str,
     port: int | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -161,13 +184,20 @@ async def upgrade(
     (`InjectedPlaintextError`, and the connection is closed). Raises what `start_tls` raises.
     """
     endpoint = expected(
-        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname
+        None,
+        port,
+        policy=policy,
+        pins=pins,
+        trust=trust,
+        anchors=anchors,
+        ssl=ssl,
+        server_hostname=server_hostname,
     )
     timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(writer.transport)
     await writer.drain()
     loop = asyncio.get_running_loop()
-    engine = await _engine(loop, endpoint, observer)
+    engine = await _engine(loop, endpoint, observer, resumption)
     injected = buffered(reader)
     retire(reader, writer)
     new_reader = asyncio.StreamReader(limit=limit, loop=loop)
@@ -224,12 +254,39 @@ class _Timeouts(NamedTuple):
         return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
 
 
-async def _engine(loop: asyncio.AbstractEventLoop, endpoint: Endpoint, observer: Observer | None) -> Engine:
+async def _engine(
+    loop: asyncio.AbstractEventLoop,
+    endpoint: Endpoint,
+    observer: Observer | None,
+    resumption: bool | SessionCache,
+) -> Engine:
+    """The engine of one connection, offering a session if there is one that may be offered."""
     profile = Profile.of(endpoint)
     context = inner_context.ready(profile)
     if context is None:
         context = await loop.run_in_executor(None, inner_context, profile)
-    return Engine(context, Judgement(endpoint, profile, observer or default_observer))
+    sessions = resuming(endpoint, resumption)
+    offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
+    evidence = offer.evidence if offer is not None else None
+    return Engine(
+        context,
+        Judgement(endpoint, profile, observer or default_observer, evidence=evidence),
+        sessions,
+        offer,
+    )
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    engine: Engine,
+    app: asyncio.BaseProtocol,
+    timeouts: _Timeouts,
+) -> PinnedTransport:
+    protocol, transport = _pair(loop, engine, app, timeouts, receive_buffer(loop), introduce=True)
+    await loop.create_connection(lambda: protocol, sock=sock)
+    await _opened(protocol)
+    return transport
 
 
 def _pair(

@@ -15,6 +15,7 @@ from typing import Final
 from pinio.tls import peer
 from pinio.tls.gate import Event, State
 from pinio.tls.judgement import Judgement
+from pinio.tls.sessions import Offer, SessionCache
 
 RECORD: Final = 16384
 """Most plaintext bytes in one TLS record (RFC 8446 section 5.1): a read of that size takes a whole one."""
@@ -23,15 +24,30 @@ SLICE: Final = 32768
 
 
 class Engine:
-    """One connection's TLS object, its two BIOs, and its judge."""
+    """One connection's TLS object, its two BIOs, its judge, and the session it may resume or leave behind."""
 
-    __slots__ = ("_handshake", "incoming", "judgement", "outgoing", "pending", "read", "shutdown", "tls", "write")
+    __slots__ = (
+        "_handshake", "_offer", "_sessions", "incoming", "judgement", "outgoing", "pending", "read", "shutdown", "tls", "write"
+    )  # fmt: skip
 
-    def __init__(self, context: ssl.SSLContext, judgement: Judgement) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        judgement: Judgement,
+        sessions: SessionCache | None = None,
+        offer: Offer | None = None,
+    ) -> None:
         self.judgement = judgement
+        self._sessions = sessions
+        self._offer = offer
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=judgement.endpoint.host)
+        self.tls = context.wrap_bio(
+            self.incoming,
+            self.outgoing,
+            server_hostname=judgement.endpoint.host,
+            session=None if offer is None else offer.session,
+        )
         raw = peer.raw(self.tls)
         self._handshake = raw.do_handshake
         self.read = raw.read
@@ -49,18 +65,37 @@ class Engine:
         """Go as far as the bytes received allow; True once it is done and judged.
 
         Raises `PinVerificationError` where the judge refuses and `ssl.SSLError` where TLS fails; then nothing more can be
-        taken from this engine.
+        taken from this engine, and a session that was offered is forgotten.
         """
         try:
-            self._handshake()
-        except ssl.SSLWantReadError:
-            if self.outgoing.pending:
-                self.judgement.flight_ready(self.tls)
-            return False
+            try:
+                self._handshake()
+            except ssl.SSLWantReadError:
+                if self.outgoing.pending:
+                    self.judgement.flight_ready(self.tls)
+                return False
+            self.judgement.handshake_done(self.tls)
         except BaseException:
             self.judgement.gate.fail()
+            if self._offer is not None and self._sessions is not None:
+                self._sessions.drop(self.tls.context, self.judgement.endpoint, self._offer)
             raise
-        self.judgement.handshake_done(self.tls)
+        return True
+
+    def keep_session(self) -> bool:
+        """Keep the session of an open connection for the next one; False while its ticket has not arrived.
+
+        With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
+        """
+        if self._sessions is None or (session := self.tls.session) is None:
+            return True
+        once = self.tls.version() != "TLSv1.2"
+        if not session.has_ticket and (once or not session.id):
+            return False
+        if (evidence := self.judgement.vouch()) is not None:
+            self._sessions.keep(
+                self.tls.context, self.judgement.endpoint, Offer(session, evidence), once=once
+            )
         return True
 
     def take(self) -> bytes:

@@ -9,18 +9,19 @@ the connection; then the pending bytes, the client's final flight, must be throw
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Permit, Refusal
+from pinio.core.evidence import Evidence, Moment
 from pinio.core.policy import Endpoint
 from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
 from pinio.tls import peer
 from pinio.tls.gate import Event, Gate, State
 from pinio.tls.profile import Profile
+from pinio.tls.sessions import now
 from pinio.typing import Observer
 
 logger = logging.getLogger("pinio")
@@ -28,23 +29,28 @@ _Result = TypeVar("_Result")
 
 
 class Judgement:
-    """Endpoint, profile, gate and observer of one connection."""
+    """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
 
-    __slots__ = ("_chain", "clock", "endpoint", "gate", "observer", "profile")
+    __slots__ = ("_chain", "_moment", "clock", "endpoint", "evidence", "gate", "observer", "profile")
 
     def __init__(
         self,
         endpoint: Endpoint,
         profile: Profile,
         observer: Observer,
-        clock: Callable[[], float] = time.time,
+        *,
+        evidence: Evidence | None = None,
+        clock: Callable[[], Moment] = now,
     ) -> None:
         self.endpoint = endpoint
         self.profile = profile
         self.observer = observer
         self.clock = clock
         self.gate = Gate()
+        self.evidence = evidence
+        """Of the session that is offered; None where none is, and after a full handshake."""
         self._chain: VerifiedChain | None = None
+        self._moment: Moment | None = None
 
     def flight_ready(self, tls: peer.TLSObject) -> None:
         """Judge early, if the chain is known already. Raises `PinVerificationError` to refuse."""
@@ -60,14 +66,48 @@ class Judgement:
     def _judge_early(self, tls: peer.TLSObject) -> None:
         chain = self._verified(tls)
         if chain is not None:
-            self._decide(chain, tls)
+            self._decide(tls, chain, self.clock())
 
     def _judge_finally(self, tls: peer.TLSObject) -> Permit:
-        if self.gate.state is State.HANDSHAKING:
-            self._decide(self._verified(tls) if self.endpoint.needs_chain else None, tls)
-        if self._chain is not None:
-            self._compare_witnesses(self._chain, tls)
+        moment = self.clock()
+        if tls.session_reused:
+            self._judge_resumed(tls, moment)
+        else:
+            if self.gate.state is State.HANDSHAKING:
+                self._decide(tls, self._verified(tls) if self.endpoint.needs_chain else None, moment)
+            if self._chain is not None:
+                self._compare_witnesses(self._chain, tls)
+            self.evidence, self._moment = None, moment
         return self.gate.open()
+
+    def vouch(self) -> Evidence | None:
+        """Evidence for the session of an open connection; None if no pin matched, or its chain cannot be dated.
+
+        A resumed connection inherits the evidence, and with it the age, of the session that it resumed.
+        """
+        permit = self.gate.permit
+        if (
+            self.evidence is not None
+            or permit is None
+            or not permit.pinned
+            or self._chain is None
+            or self._moment is None
+        ):
+            return self.evidence
+        return Evidence.of(self._chain, self.profile.identity, self._moment)
+
+    def _judge_resumed(self, tls: peer.TLSObject, moment: Moment) -> None:
+        """A resumed session shows no chain: what was seen in the full handshake is judged, under the policy as it is now.
+
+        Without evidence (a session that was not offered here, a pre-shared key from elsewhere) there is nothing to judge. The
+        leaf is `ssl`'s own copy from the session: comparing it notices a mixed-up cache, no more.
+        """
+        evidence = self.evidence
+        if evidence is None:
+            raise self.refuse("NO_VERIFIED_CHAIN", "a session was resumed that nobody here has offered")
+        self._decide(tls, evidence.chain, moment, moment.since(evidence.seen) or 0.0)
+        if evidence.chain.leaf.der != tls.getpeercert(binary_form=True):
+            raise self.refuse("WITNESSES_DISAGREE")
 
     def _verified(self, tls: peer.TLSObject) -> VerifiedChain | None:
         chain = peer.verified_chain(tls)
@@ -76,11 +116,19 @@ class Judgement:
         # Under "leaf-pin" nobody verified what lies above the leaf, so nobody gets to see it.
         return VerifiedChain(chain[:1] if self.profile.trust == "leaf-pin" else chain)
 
-    def _decide(self, chain: VerifiedChain | None, tls: peer.TLSObject) -> None:
+    def _decide(
+        self,
+        tls: peer.TLSObject,
+        chain: VerifiedChain | None,
+        moment: Moment,
+        evidence_age: float | None = None,
+    ) -> None:
         self.gate.advance(Event.CHAIN_KNOWN)
         if not self.profile.holds_for(tls):
-            raise self.refuse("JUDGEMENT_FAILED", "the TLS context does not verify as it did when it was made")
-        decision = judge(self.endpoint, chain, self.clock())
+            raise self.refuse(
+                "JUDGEMENT_FAILED", "the TLS context does not verify as it did when it was made"
+            )
+        decision = judge(self.endpoint, chain, moment.wall, evidence_age)
         if isinstance(decision, Refusal):
             raise self._refused(decision)
         self._chain = chain
@@ -105,7 +153,7 @@ class Judgement:
         endpoint = self.endpoint
         return self._refused(
             Refusal(
-                reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock(), detail=detail,
+                reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
                 chain=self._chain, noted=endpoint.rule,
             )
         )  # fmt: skip

@@ -1,9 +1,8 @@
 """What a TLS object knows about its peer. The only user of private names of `ssl`; a tripwire test watches each.
 
-| private name | why | from |
-|---|---|---|
-| `SSLObject._sslobj`, `SSLSocket._sslobj` | the C object: `get_verified_chain` before 3.13, and on every version while the handshake still runs; its bound methods spare a Python call per read and write | 3.10 |
-| `_ssl.ENCODING_DER` | those chains come as `_ssl.Certificate`, which exports PEM unless told otherwise | 3.10 |
+- `SSLObject._sslobj` and `SSLSocket._sslobj`, the C object: it has `get_verified_chain` on every Python version, also while the
+  handshake still runs, and its bound methods spare a Python call per read and write.
+- `_ssl.ENCODING_DER`: those chains come as `_ssl.Certificate`, which exports PEM unless told otherwise.
 """
 
 from __future__ import annotations
@@ -56,7 +55,11 @@ def leaves(tls: TLSObject) -> tuple[bytes | None, bytes | None, bytes | None]:
     Raises `ValueError` before the handshake is done.
     """
     core = tls._sslobj  # type: ignore[union-attr]
-    return _first(core.get_verified_chain()), _first(core.get_unverified_chain()), tls.getpeercert(binary_form=True)
+    return (
+        _first(core.get_verified_chain()),
+        _first(core.get_unverified_chain()),
+        tls.getpeercert(binary_form=True),
+    )
 
 
 def _first(chain: list[Any] | None) -> bytes | None:

@@ -40,7 +40,11 @@ class Probe:
         if self.verified is not None:
             lines += ["  verified chain:", *chain_lines(self.verified)]
         else:
-            lines += [f"  NOT VERIFIED: {escape(self.problem or '')}", "  served chain:", *chain_lines(self.served)]
+            lines += [
+                f"  NOT VERIFIED: {escape(self.problem or '')}",
+                "  served chain:",
+                *chain_lines(self.served),
+            ]
         return "\n".join(lines)
 
 
@@ -96,7 +100,9 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
             data = await loop.sock_recv(sock, _CHUNK)
             received += len(data)
             if not data or received > _MOST:
-                raise ConnectionResetError(f"{name} port {port} closed the connection during the TLS handshake")
+                raise ConnectionResetError(
+                    f"{name} port {port} closed the connection during the TLS handshake"
+                )
             incoming.write(data)
     finally:
         sock.close()

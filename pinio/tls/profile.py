@@ -20,7 +20,9 @@ from pinio.core.pinset import Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+CIPHERS: Final = (
+    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+)
 """TLS 1.2 suites: ephemeral key exchange signed with a certificate, and AEAD.
 
 With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight; anonymous and pre-shared
@@ -39,18 +41,21 @@ _SYSTEM_FILES: Final = (
 )
 
 
+_CERTIFI: Final = Anchors()
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One TLS configuration, by value."""
 
     trust: Trust = "pkix"
-    anchors: Anchors = Anchors()
+    anchors: Anchors = _CERTIFI
     alpn: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Profile:
         """The profile under which this endpoint's certificate is verified."""
-        return cls(endpoint.trust, _NO_ANCHORS if endpoint.trust == "leaf-pin" else endpoint.anchors)
+        return cls(endpoint.trust, _CERTIFI if endpoint.trust == "leaf-pin" else endpoint.anchors)
 
     @property
     def identity(self) -> str:
@@ -63,9 +68,6 @@ class Profile:
         if self.trust == "leaf-pin":
             return context.verify_mode == ssl.CERT_NONE
         return context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
-
-
-_NO_ANCHORS: Final = Anchors()
 
 
 def _build(profile: Profile) -> ssl.SSLContext:
@@ -144,4 +146,6 @@ def _load_system(context: ssl.SSLContext) -> None:
     if built_in.openssl_capath and Path(built_in.openssl_capath).is_dir():
         context.load_verify_locations(capath=built_in.openssl_capath)
         return
-    raise PolicyError("this system has no list of CAs where OpenSSL looks for one; use Anchors.from_file(path)")
+    raise PolicyError(
+        "this system has no list of CAs where OpenSSL looks for one; use Anchors.from_file(path)"
+    )

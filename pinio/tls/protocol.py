@@ -34,6 +34,9 @@ PRIVATE: Final = 32 * 1024
 WRITE_HIGH_WATER: Final = 512 * 1024
 """Bytes of ciphertext waiting to be sent at which the application is asked to pause; what asyncio's TLS allows."""
 
+TICKET_READS: Final = 3
+"""Reads after which a session ticket is no longer waited for; servers send it right after the handshake."""
+
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
@@ -57,7 +60,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_app", "_app_buffer", "_app_eof", "_app_received", "_buffer", "_engine", "_error", "_gate", "_handshake_timeout",
-        "_incoming", "_loop", "_lower", "_lower_paused", "_paused", "_shutdown_timeout", "_started", "_timer", "_transport", "_writing_paused",
+        "_incoming", "_loop", "_lower", "_lower_paused", "_paused", "_session_wanted", "_shutdown_timeout", "_started", "_timer", "_transport", "_writing_paused",
         "eof", "waiter",
     )  # fmt: skip
 
@@ -85,6 +88,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         # Whether the application has been told of the connection; under start_tls it was, long ago.
         self._started = not introduce
         self._app_eof = False
+        self._session_wanted = TICKET_READS
         self._paused = False
         self._lower_paused = False
         self._writing_paused = False
@@ -160,7 +164,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 self.waiter.set_exception(error)
 
     def _handshake_timed_out(self) -> None:
-        self._fail(ConnectionAbortedError(f"the TLS handshake took longer than {self._handshake_timeout} seconds"))
+        self._fail(
+            ConnectionAbortedError(f"the TLS handshake took longer than {self._handshake_timeout} seconds")
+        )
 
     # Reading
 
@@ -190,15 +196,27 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _receive(self) -> None:
         """Deliver what the BIO holds, until the application pauses or closes."""
         try:
-            ended = self._receive_copied() if self._app_buffer is None else self._receive_buffered(self._app_buffer)
+            ended = (
+                self._receive_copied()
+                if self._app_buffer is None
+                else self._receive_buffered(self._app_buffer)
+            )
         except Exception as error:
             self.fatal(error, "receiving on a pinned connection failed")
             return
+        if self._session_wanted:
+            self._keep_session()
         if ended:
             self._end("clean")
             self.close()
         elif self._engine.outgoing.pending:  # an answer to a key update
             self._flush()
+
+    def _keep_session(self) -> None:
+        """After the first reads: a TLS 1.3 ticket comes with them, or not at all."""
+        self._session_wanted -= 1
+        if self._engine.keep_session():
+            self._session_wanted = 0
 
     def _receive_copied(self) -> bool:
         """Record by record to `data_received`; True at the peer's close_notify."""
@@ -256,7 +274,11 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _resumed(self) -> None:
         """Deliver what arrived before the pause, then let the loop read on."""
-        if not self._paused and self._gate.state is State.OPEN and (self._incoming.pending or self._engine.pending()):
+        if (
+            not self._paused
+            and self._gate.state is State.OPEN
+            and (self._incoming.pending or self._engine.pending())
+        ):
             self._receive()
         if self._paused or self._gate.state is not State.OPEN:
             return
@@ -331,7 +353,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 self._lower.close()
 
     def _shutdown_timed_out(self) -> None:
-        self.fatal(TimeoutError(f"the TLS shutdown took longer than {self._shutdown_timeout} seconds"), "shutdown")
+        self.fatal(
+            TimeoutError(f"the TLS shutdown took longer than {self._shutdown_timeout} seconds"), "shutdown"
+        )
 
     def abort(self) -> None:
         """Close at once; what is buffered is lost."""

@@ -1,9 +1,8 @@
 """asyncio's streams before an upgrade to TLS. The only user of private names of `asyncio.streams`; a tripwire test watches each.
 
-| private name | why |
-|---|---|
-| `StreamReaderProtocol._stream_reader`, `StreamReader._buffer` | bytes that arrived before TLS started must not be read as if TLS had protected them, and nothing public tells whether there are any |
-| `StreamWriter._transport` | a writer that was upgraded must not write plaintext between TLS records |
+- `StreamReaderProtocol._stream_reader`, `StreamReader._buffer`: bytes that arrived before TLS started must not be read as if TLS
+  had protected them, and nothing public tells whether there are any.
+- `StreamWriter._transport`: a writer that was upgraded must not write plaintext between TLS records.
 """
 
 from __future__ import annotations

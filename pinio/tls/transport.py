@@ -28,7 +28,16 @@ class PinnedTransport(asyncio.Transport):
     `"peercert"`, `"cipher"`, `"compression"` as asyncio does, and `"pinio.eof"` ("clean", "ragged" or None: how the peer ended).
     """
 
-    __slots__ = ("__weakref__", "_encrypt", "_engine", "_gate", "_lower", "_protocol", "_take", "_writes_after_close")
+    __slots__ = (
+        "__weakref__",
+        "_encrypt",
+        "_engine",
+        "_gate",
+        "_lower",
+        "_protocol",
+        "_take",
+        "_writes_after_close",
+    )
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()

@@ -1,0 +1,125 @@
+"""TLS sessions, each with the evidence that lets a resumed connection be judged.
+
+A resumed handshake skips what pinning needs: no chain is shown, and OpenSSL does not look at the name again. So a session is kept
+only beside the evidence of the full handshake it descends from, under the context, host and port it was made for; it is
+offered only if that evidence satisfies the policy in force now (`pinio.core.evidence.age`), and judged again after the handshake.
+
+TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server on each connection; a TLS 1.2 session may be used
+again until it is too old. Age counts from the last full handshake, whatever the number of renewals.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pinio.core.evidence import MAX_AGE, Evidence, Moment, age
+from pinio.core.policy import Endpoint
+
+MAX_HOSTS: Final = 1024
+"""Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently renewed goes first."""
+MAX_TICKETS: Final = 4
+"""Sessions kept for one host; newest first."""
+
+
+def now() -> Moment:
+    """Both clocks, now."""
+    return Moment(time.time(), time.monotonic())
+
+
+class Offer(NamedTuple):
+    """A session to offer, and what vouches for it."""
+
+    session: ssl.SSLSession
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    offer: Offer
+    once: bool
+    """A TLS 1.3 ticket, which is used once."""
+
+
+class _Key(NamedTuple):
+    context: ssl.SSLContext
+    host: str
+    port: int | None
+
+
+class SessionCache:
+    """Sessions by TLS configuration, host and port. Thread-safe, bounded, empty after a fork.
+
+    One cache serves the whole process by default; pass another as `resumption=` to keep sessions apart.
+    """
+
+    def __init__(self, hosts: int = MAX_HOSTS) -> None:
+        self._hosts = hosts
+        self.clear()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.clear)
+
+    def clear(self) -> None:
+        """Forget every session."""
+        self._lock = threading.Lock()
+        self._kept: dict[_Key, list[_Kept]] = {}
+
+    def __len__(self) -> int:
+        """The number of hosts with a session."""
+        return len(self._kept)
+
+    def offer(
+        self, context: ssl.SSLContext, endpoint: Endpoint, profile: str, moment: Moment
+    ) -> Offer | None:
+        """The newest session that may be offered to `endpoint` now; `profile` is the identity of its trust profile."""
+        key = _Key(context, endpoint.host, endpoint.port)
+        if key not in self._kept:
+            return None
+        with self._lock:
+            fresh = [kept for kept in self._kept.pop(key, ()) if _fresh(kept, moment)]
+            chosen = next(
+                (kept for kept in fresh if age(kept.offer.evidence, endpoint, profile, moment) is not None),
+                None,
+            )
+            if chosen is not None and chosen.once:
+                fresh.remove(chosen)
+            if fresh:
+                self._kept[key] = fresh
+        return None if chosen is None else chosen.offer
+
+    def keep(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, *, once: bool) -> None:
+        """Keep a session whose connection was permitted."""
+        key = _Key(context, endpoint.host, endpoint.port)
+        with self._lock:
+            kept = self._kept.pop(key, [])
+            if len(self._kept) >= self._hosts:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = [_Kept(offer, once), *kept[: MAX_TICKETS - 1]]
+
+    def drop(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer) -> None:
+        """Forget a session with which a handshake failed."""
+        key = _Key(context, endpoint.host, endpoint.port)
+        with self._lock:
+            left = [kept for kept in self._kept.pop(key, ()) if kept.offer is not offer]
+            if left:
+                self._kept[key] = left
+
+
+def _fresh(kept: _Kept, moment: Moment) -> bool:
+    elapsed = moment.since(kept.offer.evidence.seen)
+    return elapsed is not None and elapsed < MAX_AGE
+
+
+default_sessions: Final = SessionCache()
+
+
+def resuming(endpoint: Endpoint, resumption: bool | SessionCache) -> SessionCache | None:
+    """The cache that a connection to `endpoint` uses; None if its caller, or its pin set, wants full handshakes, or it has no pins."""
+    pins = endpoint.rule.pin_set
+    if pins is None or not pins.resumption or resumption is False:
+        return None
+    return default_sessions if resumption is True else resumption
