@@ -27,7 +27,7 @@ SIZES: Final[dict[str, int]] = {"sha256": 32, "sha384": 48, "sha512": 64}
 _LONGEST: Final = 1024  # characters; every spelling of every pin is far shorter
 
 _CANONICAL = re.compile(
-    r"(?:(?P<role>leaf|ca):)?(?P<cert>cert-)?(?P<algorithm>sha\d+)(?P<slash>//?)(?P<text>.*)", re.DOTALL
+    r"(?:(?P<role>leaf|ca):)?(?P<cert>cert-)?(?P<algorithm>sha\d+)/(?P<text>.*)", re.DOTALL
 )
 _HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
 _FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
@@ -78,12 +78,16 @@ class Pin:
         if match := _FINGERPRINT.fullmatch(text):
             return cls(_hex(match["text"], text), "cert", _check_algorithm(match["algorithm"], text))
         if match := _CANONICAL.fullmatch(text):
-            if match["slash"] == "//" and (match["role"] or match["cert"]):
-                _fail(text, "the '//' spelling is curl's and has no role; use one '/'")
             algorithm = _check_algorithm(match["algorithm"], text)
             selector: Selector = "cert" if match["cert"] else "spki"
+            encoded = match["text"]
+            # A '/' is a Base64 digit too: only the length tells curl's '//' from a digest that starts with one.
+            if encoded.startswith("/") and len(encoded) == 1 + _base64_length(algorithm):
+                if match["role"] or match["cert"]:
+                    _fail(text, "the '//' spelling is curl's and has no role; use one '/'")
+                encoded = encoded[1:]
             return cls(
-                _base64(match["text"], algorithm, text),
+                _base64(encoded, algorithm, text),
                 selector,
                 algorithm,
                 cast(Role, match["role"] or "any"),
@@ -142,6 +146,10 @@ def _check_algorithm(name: str, text: str) -> Algorithm:
     if name not in SIZES:
         _fail(text, f"the algorithm is one of {', '.join(SIZES)}")
     return cast(Algorithm, name)
+
+
+def _base64_length(algorithm: str) -> int:
+    return 4 * -(-SIZES[algorithm] // 3)
 
 
 def _base64(encoded: str, algorithm: str, text: str) -> bytes:
