@@ -6,9 +6,10 @@ in which a connection can open.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.pin import Pin
@@ -19,6 +20,15 @@ from pinio.errors import BY_REASON, PinVerificationError
 if TYPE_CHECKING:
     from pinio.core.policy import Rule
 
+_Setter: TypeAlias = "Callable[[Any, Any], None]"
+
+
+def _setters(kind: type) -> tuple[_Setter, ...]:
+    """The setters of a frozen class's fields. `object.__setattr__` looks the field up and takes twice as long, on every
+    connection.
+    """
+    return tuple(getattr(kind, item.name).__set__ for item in fields(kind))
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -27,13 +37,22 @@ class Verdict:
     rule: Rule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Match(Verdict):
     """`pin` matched the certificate at `position` of the verified chain; `backup` says that it was not in service yet."""
 
     pin: Pin
     position: int
     backup: bool
+
+    def __init__(self, rule: Rule, pin: Pin, position: int, backup: bool) -> None:
+        _match_rule(self, rule)
+        _match_pin(self, pin)
+        _match_position(self, position)
+        _match_backup(self, backup)
+
+
+_match_rule, _match_pin, _match_position, _match_backup = _setters(Match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,6 @@ class Permit:
     """The policy's revision."""
     time: float
     """When it was decided, in POSIX seconds."""
-    resumed: bool
-    """Whether the TLS session was resumed, and the judgement was over the evidence kept beside it."""
     evidence_age: float | None
     """Seconds since the full handshake that showed the chain; None if that was this handshake."""
 
@@ -98,16 +115,19 @@ class Permit:
         evidence_age: float | None,
     ) -> Permit:
         permit = object.__new__(cls)
-        store = object.__setattr__
-        store(permit, "host", host)
-        store(permit, "port", port)
-        store(permit, "verdict", verdict)
-        store(permit, "chain", chain)
-        store(permit, "revision", revision)
-        store(permit, "time", time)
-        store(permit, "resumed", evidence_age is not None)
-        store(permit, "evidence_age", evidence_age)
+        _host(permit, host)
+        _port(permit, port)
+        _verdict(permit, verdict)
+        _chain(permit, chain)
+        _revision(permit, revision)
+        _time(permit, time)
+        _evidence_age(permit, evidence_age)
         return permit
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the TLS session was resumed, and the judgement was over the evidence kept beside it."""
+        return self.evidence_age is not None
 
     @property
     def pinned(self) -> bool:
@@ -158,6 +178,8 @@ class Permit:
             self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=False
         )
 
+
+_host, _port, _verdict, _chain, _revision, _time, _evidence_age = _setters(Permit)
 
 _SUMMARIES: Final = {
     "PIN_MISMATCH": "is pinned, and no certificate in the verified chain matches",
