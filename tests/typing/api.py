@@ -1,0 +1,102 @@
+"""The paved path as a type checker sees it: read by mypy and pyright, never run.
+
+What is right must have exactly the type that is asserted; what is wrong must be an error, for an unneeded `ignore` is one.
+"""
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import assert_type
+
+import pinio
+from pinio.errors import NotJudgedError
+from pinio.reporting import LogObserver
+from pinio.testing import CA, Interceptor, Server
+from pinio.typing import Observer, PinsLike, PolicyLike, PolicySource
+
+PIN = "sha256/9SLklscvzMYj8f+52lp5ze/hY0CFHyLSPQzSpYYIBm8="
+
+
+def values() -> None:
+    pin = pinio.Pin.parse(PIN)
+    assert_type(pin, pinio.Pin)
+    assert_type(str(pin), str)
+    assert_type(pinio.Pin.of_certificate(b"", role="leaf"), pinio.Pin)
+
+    pinio.PinSet(PIN)
+    pinio.PinSet([pin, PIN], backup=[PIN], mode="report-only", expires=datetime.now(UTC))
+    pinio.PinSet(PIN, trust="leaf-pin", single="a device with one key", anchors=pinio.Anchors.system())
+    pinio.PinSet(PIN, mode="mute")  # type: ignore[arg-type]
+    pinio.PinSet(7)  # type: ignore[arg-type]
+
+    policy = pinio.Policy({"example.com": PIN, "*.example.com": [PIN], "**.example.net": pinio.PinSet([pin])})
+    assert_type(policy.current, pinio.Policy)
+    assert_type(policy.replace(unpinned="allow"), pinio.Policy)
+    assert_type(policy.next_expiry(), datetime | None)
+    pinio.Policy({}, unpinned="maybe")  # type: ignore[arg-type]
+
+
+def files() -> None:
+    assert_type(pinio.load_policy("pins.toml"), pinio.Policy)
+    source: PolicySource = pinio.FileSource("pins.toml")
+    assert_type(source.current, pinio.Policy)
+
+
+async def streams(policy: PolicyLike, pins: PinsLike, anchors: pinio.Anchors, observer: Observer) -> None:
+    reader, writer = await pinio.open_connection("example.com", 443, policy=policy)
+    assert_type(reader, asyncio.StreamReader)
+    assert_type(writer, asyncio.StreamWriter)
+    await pinio.open_connection("example.com", 443, pins=pins, anchors=anchors, observer=observer, limit=1024)
+    await pinio.open_connection("192.0.2.7", 8443, pins=PIN, trust="leaf-pin", observer=LogObserver())
+    assert_type(
+        await pinio.upgrade(reader, writer, policy=policy, server_hostname="example.com"),
+        tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    )
+    await pinio.upgrade(reader, writer, policy=policy)  # type: ignore[call-arg]
+
+
+class Application(asyncio.Protocol):
+    pass
+
+
+async def transports(policy: pinio.Policy, source: pinio.FileSource) -> None:
+    transport, application = await pinio.create_connection(Application, "example.com", 443, policy=policy)
+    assert_type(application, Application)
+    upper: asyncio.Transport = await pinio.start_tls(
+        transport, application, policy=source, server_hostname="mail.example.com"
+    )
+    upper.write(b"")
+    await pinio.create_connection(Application, "example.com", 443, policy="pins.toml")  # type: ignore[arg-type]
+
+
+async def questions(writer: asyncio.StreamWriter, policy: pinio.Policy) -> None:
+    assert_type(pinio.attest(writer), pinio.Permit)
+    permit = pinio.attest(writer, policy=policy)
+    assert_type(permit.pin, pinio.Pin | None)
+    assert_type(permit.backup, bool)
+    shown = await pinio.probe("192.0.2.7", 8443)
+    assert_type(shown.problem, str | None)
+
+
+async def errors(policy: pinio.Policy) -> None:
+    try:
+        await pinio.open_connection("example.com", 443, policy=policy)
+    except pinio.PinMismatchError as error:
+        assert_type(error.refusal, pinio.Refusal)
+        assert_type(error.refusal.expected, tuple[pinio.Pin, ...])
+        assert_type(error.host, str)
+    except NotJudgedError as error:
+        assert_type(error.port, int | None)
+    except OSError as error:
+        assert_type(pinio.find_pin_error(error), pinio.PinError | None)
+
+
+def kit() -> None:
+    authority = CA()
+    leaf = authority.issue("localhost")
+    assert_type(leaf.pin, str)
+    with Server(leaf) as server, Interceptor(authority, "localhost") as interceptor:
+        assert_type(server.port, int)
+        assert_type(interceptor.application_bytes, bytes)
