@@ -24,9 +24,7 @@ _Setter: TypeAlias = "Callable[[Any, Any], None]"
 
 
 def _setters(kind: type) -> tuple[_Setter, ...]:
-    """The setters of a frozen class's fields. `object.__setattr__` looks the field up and takes twice as long, on every
-    connection.
-    """
+    """The setters of a frozen class's fields: on every connection, and twice as fast as `object.__setattr__`."""
     return tuple(getattr(kind, item.name).__set__ for item in fields(kind))
 
 
