@@ -6,12 +6,13 @@ assert on. Needs the extra `testing`; does not need pytest.
 
 from __future__ import annotations
 
-from pinio.testing.authority import CA, self_signed
+from pinio.testing.authority import CA
+from pinio.testing.connection import Connection
+from pinio.testing.device import self_signed
 from pinio.testing.handlers import Handler, echo, garbage, silent, speak_first, starttls, vanish
 from pinio.testing.interceptor import Interceptor
 from pinio.testing.leaf import Leaf
-from pinio.testing.listener import Connection
-from pinio.testing.peers import CutRelay, DripRelay, RawServer, hear, reset, stall, tls_alert, tls_record
+from pinio.testing.peers import CutRelay, DripRelay, RawServer, hear, reset, tls_alert, tls_record
 from pinio.testing.proxy import ConnectProxy
 from pinio.testing.record import ConnectionRecord, Request
 from pinio.testing.responder import http
@@ -38,7 +39,6 @@ __all__ = [
     "self_signed",
     "silent",
     "speak_first",
-    "stall",
     "starttls",
     "tls_alert",
     "tls_record",

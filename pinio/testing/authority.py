@@ -8,28 +8,26 @@ told to.
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import ssl
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from pinio.testing.leaf import Leaf, fix_version, public_key_pin
+from pinio.testing.leaf import NOT_AFTER, NOT_BEFORE, Leaf, fix_version, public_key_pin
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
     from pinio.core.anchors import Anchors
 
 KeyType = Literal["ecdsa", "rsa"]
 
 _KEY_TYPES = {"ecdsa": trustme.KeyType.ECDSA, "rsa": trustme.KeyType.RSA}
 _ORGANIZATION = "pinio testing"
-_NOT_BEFORE = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-_NOT_AFTER = dt.datetime(3000, 1, 1, tzinfo=dt.UTC)
 _LONGEST_COMMON_NAME = 64  # RFC 5280, appendix A.1: ub-common-name
 
 
@@ -46,6 +44,7 @@ class CA:
         self, name: str = "pinio test root", *, key_type: KeyType = "ecdsa", parent: CA | None = None
     ) -> None:
         self.name = name
+        self._parent = parent
         self._authority: trustme.CA = trustme.CA(
             parent_cert=parent._authority if parent else None,  # noqa: SLF001 - of the same class
             organization_name=_ORGANIZATION,
@@ -96,6 +95,37 @@ class CA:
         )
         return _leaf(issued)
 
+    def renew(
+        self, leaf: Leaf, *, not_before: dt.datetime | None = None, not_after: dt.datetime | None = None
+    ) -> Leaf:
+        """Certify the same names and the *same key* once more; `leaf` may come from another CA.
+
+        What most renewals are. The certificate is another one, a pin on its key still matches.
+        """
+        old = x509.load_der_x509_certificate(leaf.der)
+        authority = x509.load_der_x509_certificate(self.der)
+        identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(old.subject)
+            .issuer_name(authority.subject)
+            .public_key(old.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(not_before or NOT_BEFORE)
+            .not_valid_after(not_after or NOT_AFTER)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+            )
+        )
+        for extension in old.extensions:
+            if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
+                builder = builder.add_extension(extension.value, extension.critical)
+        key = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
+        certificate = builder.sign(cast("CertificateIssuerPrivateKeyTypes", key), hashes.SHA256())
+        return Leaf(
+            leaf.private_key_pem, certificate.public_bytes(Encoding.PEM).decode("ascii") + self._issuers_pem
+        )
+
     def issue_client(self, name: str = "client@pinio.test") -> Leaf:
         """A certificate for the client's side of mutual TLS. `name` is a host name or a mail address."""
         return _leaf(
@@ -117,6 +147,11 @@ class CA:
         if identity is not None:
             identity.load_into(context)
         return context
+
+    @property
+    def _issuers_pem(self) -> str:
+        """What is served behind a leaf: the CAs below the root, this one first."""
+        return "" if self._parent is None else self.certificate_pem + self._parent._issuers_pem  # noqa: SLF001
 
     @cached_property
     def certificate_pem(self) -> str:
@@ -141,46 +176,8 @@ class CA:
         return Anchors.from_pem(self.certificate_pem)
 
 
-def self_signed(
-    *identities: str,
-    not_before: dt.datetime | None = None,
-    not_after: dt.datetime | None = None,
-) -> Leaf:
-    """A certificate that vouches for itself, as routers, printers and other devices have.
-
-    No CA stands behind it; only its key can identify it. Valid from 2000 to 3000 unless told. Without
-    `identities` it names nobody.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name(
-        [x509.NameAttribute(x509.NameOID.COMMON_NAME, identities[0] if identities else "device")]
-    )
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before or _NOT_BEFORE)
-        .not_valid_after(not_after or _NOT_AFTER)
-    )
-    if identities:
-        names = [_general_name(identity) for identity in identities]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    certificate = builder.sign(key, hashes.SHA256())
-    private_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Leaf(private_key.decode("ascii"), certificate.public_bytes(Encoding.PEM).decode("ascii"))
-
-
 def _leaf(issued: trustme.LeafCert) -> Leaf:
     return Leaf(
         private_key_pem=issued.private_key_pem.bytes().decode("ascii"),
         chain_pem="".join(blob.bytes().decode("ascii") for blob in issued.cert_chain_pems),
     )
-
-
-def _general_name(identity: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(identity))
-    except ValueError:
-        return x509.DNSName(identity)

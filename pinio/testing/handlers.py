@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pinio.testing.listener import Connection
+from pinio.testing.connection import Connection
 
 Handler = Callable[[Connection], None]
 

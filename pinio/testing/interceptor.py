@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinio.testing.authority import CA, KeyType
+from pinio.testing.connection import Connection
 from pinio.testing.handlers import Handler, echo
-from pinio.testing.listener import Connection
 from pinio.testing.record import append_bounded
 from pinio.testing.relay import Direction, relay
 from pinio.testing.server import Server

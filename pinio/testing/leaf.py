@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import os
 import ssl
@@ -18,6 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 if TYPE_CHECKING:
     from pinio.testing.authority import CA
+
+# Validity unless told otherwise: tests should not start to fail one day.
+NOT_BEFORE = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+NOT_AFTER = dt.datetime(3000, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)

@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
+import time
 import warnings
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
-from pinio.testing.record import ConnectionRecord, append_bounded
-from pinio.testing.stream import Activity, Stream, poll
+from pinio.testing.activity import Activity, poll
+from pinio.testing.connection import Connection
+from pinio.testing.record import ConnectionRecord
 
 JOIN_TIMEOUT = 10.0
-CONNECT_TIMEOUT = 10.0
-
-
-class Connection(Stream):
-    """What a handler holds: the server's end of one connection.
-
-    Attributes:
-        record: what has been seen so far.
-    """
-
-    def __init__(self, sock: socket.socket, activity: Activity, record: ConnectionRecord) -> None:
-        super().__init__(sock, activity)
-        self.record = record
-        self.settled = False  # whether the handshake, if any, has ended one way or the other
-        self._onward: list[Stream] = []
-
-    def dial(self, address: tuple[str, int]) -> Stream:
-        """Opens a TCP connection to somewhere else on this one's behalf; it ends with this one at the latest."""
-        onward = Stream(socket.create_connection(address, timeout=CONNECT_TIMEOUT), self.activity)
-        onward.socket.settimeout(None)
-        self._onward.append(onward)
-        return onward
-
-    def hang_up(self) -> None:
-        """Wakes the thread, wherever it waits, by ending what it waits for. The caller holds the lock."""
-        for stream in (self, *self._onward):
-            with contextlib.suppress(OSError):
-                stream.socket.shutdown(socket.SHUT_RDWR)
-
-    def release(self) -> None:
-        """Closes the sockets. The caller holds the lock."""
-        for stream in (self, *self._onward):
-            stream.socket.close()
-
-    def _arrived(self, data: bytes) -> None:
-        if self.tls is not None and not self.record.handshake_finished:
-            append_bounded(self.record.handshake_bytes, data)
-
-    def _delivered(self, data: bytes) -> bytes:
-        clear_first = self.tls is None and not self.settled
-        append_bounded(self.record.plaintext_bytes if clear_first else self.record.application_bytes, data)
-        return data
 
 
 class Listener(ABC):
@@ -131,7 +90,8 @@ class Listener(ABC):
         if self._socket is None or self._waker is None or self._acceptor is None:
             return
         self._waker.close()
-        self._join(self._acceptor)
+        deadline = time.monotonic() + JOIN_TIMEOUT
+        _join(self._acceptor, deadline)
         self._socket.close()
         self._socket = None
         with self._changed:
@@ -172,7 +132,7 @@ class Listener(ABC):
 
     def _accept_all(self, listening: socket.socket, wake: socket.socket) -> None:
         with wake:
-            while wake not in poll((listening, wake)):
+            while wake not in poll((listening, wake)).to_read:
                 with self._changed:  # accepted and recorded in one step, so that wait_quiet() misses nobody
                     try:
                         sock, peername = listening.accept()
@@ -216,6 +176,9 @@ class Listener(ABC):
         was read, and every connection that its client has closed has ended. Connections that are open and
         idle are no reason to wait. Afterwards the records say what they will say until a client acts again.
 
+        A client with Nagle's algorithm on (asyncio and uvloop switch it off, blocking sockets leave it on) may have
+        called `send` and sent nothing yet; that cannot be seen from here.
+
         Raises:
             TimeoutError: not quiet within `timeout` seconds, for example because a handshake never ends.
         """
@@ -229,6 +192,12 @@ class Listener(ABC):
         await asyncio.to_thread(self.wait_quiet, timeout)
 
     def _is_quiet(self) -> bool:
-        if self._socket is not None and poll((self._socket,), timeout=0):
+        if self._socket is not None and poll((self._socket,), timeout=0).to_read:
             return False
         return all(connection.settled and connection.activity.idle() for connection in self._live)
+
+
+def _join(thread: threading.Thread, deadline: float) -> None:
+    thread.join(max(0.0, deadline - time.monotonic()))
+    if thread.is_alive():
+        warnings.warn(f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=4)

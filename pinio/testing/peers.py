@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pinio.testing.connection import Connection
 from pinio.testing.handlers import Handler
-from pinio.testing.listener import Connection, Listener
+from pinio.testing.listener import Listener
 from pinio.testing.record import append_bounded
 from pinio.testing.relay import Direction, relay
 from pinio.testing.stream import CHUNK
@@ -26,8 +27,8 @@ class RawServer(Listener):
     """A TCP server that follows a script with every client, then closes.
 
     Args:
-        steps: `bytes` are sent as they are; anything else is called with the connection: `hear`, `stall`, `reset`, or
-            a handler of your own. Everything works on TCP, beneath TLS.
+        steps: `bytes` are sent as they are; anything else is called with the connection: `hear`, `reset`,
+            `silent` (to stall until the client gives up), or a handler of your own. Everything works on TCP, beneath TLS.
         host: the address to listen on.
         port: the port, or 0 for any free one.
     """
@@ -51,12 +52,6 @@ class RawServer(Listener):
 def hear(connection: Connection) -> None:
     """Read what the client says first, for TLS its ClientHello."""
     connection.recv()
-
-
-def stall(connection: Connection) -> None:
-    """Read on and never answer, until the client gives up or the server is closed."""
-    while connection.recv():
-        pass
 
 
 def reset(connection: Connection) -> None:

@@ -9,8 +9,9 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from pinio.testing.connection import Connection
 from pinio.testing.leaf import Leaf
-from pinio.testing.listener import Connection, Listener
+from pinio.testing.listener import Listener
 from pinio.testing.record import Request, append_bounded
 from pinio.testing.relay import Direction, relay
 from pinio.testing.responder import read_request

@@ -36,7 +36,7 @@ class ConnectionRecord:
     Attributes:
         peername: the client's address and port.
         handshake_finished: the server has *received and verified the client's Finished message*.
-        handshake_bytes: everything that came off the wire before that, as it came.
+        handshake_bytes: everything that came off the wire before that, as it came, in clear or not.
         client_certificate: the certificate (DER) that the client sent and proved in this handshake. A resumed
             session brings none.
         application_bytes: what the client sent through TLS (or in clear, on a plain server), decrypted; at

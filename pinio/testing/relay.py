@@ -91,8 +91,8 @@ def relay(onward: Direction, back: Direction) -> None:
         ready = activity.wait(reading, writing)
         for direction in directions:
             if direction.sending:
-                if direction.target.socket in ready:
+                if direction.target.socket in ready.to_write:
                     direction.send()
-            elif direction.receiving and direction.source.socket in ready:
+            elif direction.receiving and direction.source.socket in ready.to_read:
                 direction.source.fill()
                 direction.load()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException, parse_headers
 from typing import TYPE_CHECKING
 
+from pinio.testing.connection import Connection
 from pinio.testing.handlers import Handler
-from pinio.testing.listener import Connection
 from pinio.testing.record import RECORD_LIMIT, Request
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def http(
 
 
 def read_request(connection: Connection, incoming: io.BufferedReader) -> Request | None:
-    """The next HTTP/1.1 request, or `None` at the end of the connection.
+    """Read the next HTTP/1.1 request; `None` at the end of the connection.
 
     Raises:
         ConnectionError: what arrived is no HTTP request, or is larger than a test has any business to send.
@@ -56,37 +57,36 @@ def read_request(connection: Connection, incoming: io.BufferedReader) -> Request
     if not line:
         return None
     try:
-        method, target, _version = line.decode("latin-1").split()
-        fields = parse_headers(incoming)
+        method, target, version = line.decode("ascii").split()
+        if not version.startswith("HTTP/1."):
+            raise ValueError(version)
+        request = Request(method, target, tuple(parse_headers(incoming).items()))
+        if (request.header("expect") or "").lower() == "100-continue":
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return replace(request, body=_body(incoming, request))
     except (ValueError, HTTPException) as error:
-        raise ConnectionAbortedError(f"not an HTTP request: {line[:80]!r}") from error
-    headers = tuple(fields.items())
-    request = Request(method, target, headers)
-    if (request.header("expect") or "").lower() == "100-continue":
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if (request.header("transfer-encoding") or "").lower() == "chunked":
-        return Request(method, target, headers, _chunked(incoming))
-    return Request(method, target, headers, _exactly(incoming, int(request.header("content-length") or 0)))
+        raise ConnectionAbortedError(f"not an HTTP request: {line[:80]!r}: {error}") from error
 
 
-def _chunked(incoming: io.BufferedReader) -> bytes:
+def _body(incoming: io.BufferedReader, request: Request) -> bytes:
+    if (request.header("transfer-encoding") or "").lower() != "chunked":
+        return _exactly(incoming, int(request.header("content-length") or 0))
     body = bytearray()
     while size := int(incoming.readline(_LINE_LIMIT).split(b";")[0], 16):
         body += _exactly(incoming, size)
         incoming.readline(_LINE_LIMIT)
         if len(body) > RECORD_LIMIT:
-            raise ConnectionAbortedError("the request body is too large")
-    while incoming.readline(_LINE_LIMIT).strip():  # trailers
-        pass
+            raise ValueError("the body is too large")
+    parse_headers(incoming)  # trailers
     return bytes(body)
 
 
 def _exactly(incoming: io.BufferedReader, size: int) -> bytes:
     if not 0 <= size <= RECORD_LIMIT:
-        raise ConnectionAbortedError(f"a request body of {size} bytes is too large")
+        raise ValueError(f"a body of {size} bytes is too large")
     body = incoming.read(size)
     if len(body) < size:
-        raise ConnectionAbortedError("the request body was cut short")
+        raise ValueError("the body was cut short")
     return body
 
 

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Sequence
 
 from pinio.testing.authority import CA
+from pinio.testing.connection import Connection
 from pinio.testing.handlers import Handler, echo
 from pinio.testing.leaf import Leaf
-from pinio.testing.listener import Connection, Listener
+from pinio.testing.listener import Listener
 from pinio.testing.record import ConnectionRecord, Request
 
 
@@ -54,6 +55,8 @@ class Server(Listener):
         super().__init__(host=host, port=port)
         if plain == (identity is not None):
             raise ValueError("a server has either an identity or plain=True")
+        if plain and starttls is not None:
+            raise ValueError("STARTTLS leads to TLS, and needs an identity")
         if isinstance(identity, Leaf):
             identity = identity.server_context(tls_version=tls_version, alpn=alpn, client_ca=client_ca)
         elif client_ca is not None or tls_version is not None or alpn:

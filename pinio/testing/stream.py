@@ -7,63 +7,13 @@ into the very segment that ends its handshake, inject bytes beneath TLS, or vani
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import ssl
 import struct
-import threading
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+
+from pinio.testing.activity import Activity
 
 CHUNK = 65_536
-
-# poll() knows no highest descriptor number and costs no descriptor of its own; Windows has select() only.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-
-def poll(
-    reading: Iterable[socket.socket], writing: Iterable[socket.socket] = (), timeout: float | None = None
-) -> set[socket.socket]:
-    """Those sockets that can be read or written without blocking; waits at most `timeout` seconds for one."""
-    wanted: defaultdict[socket.socket, int] = defaultdict(int)
-    for sock in reading:
-        wanted[sock] |= selectors.EVENT_READ
-    for sock in writing:
-        wanted[sock] |= selectors.EVENT_WRITE
-    with _Selector() as selector:
-        for sock, events in wanted.items():
-            selector.register(sock, events)
-        ready = {key.fileobj for key, _ in selector.select(timeout)}
-    return wanted.keys() & ready
-
-
-class Activity:
-    """Whether one connection's thread has anything left to do.
-
-    A thread takes bytes off a socket only between two calls of `wait`, so whoever holds the lock sees either a busy
-    thread, or bytes still waiting in the socket, or true quiet. No byte is ever in between.
-    """
-
-    def __init__(self, changed: threading.Condition) -> None:
-        self.changed = changed
-        self._watched: Collection[socket.socket] = ()
-
-    def wait(
-        self, reading: Collection[socket.socket], writing: Collection[socket.socket] = ()
-    ) -> set[socket.socket]:
-        """Block until one of the sockets can be read or written; return those, without touching them."""
-        with self.changed:
-            self._watched = () if writing else reading  # with something left to send, nobody is idle
-            self.changed.notify_all()
-        try:
-            return poll(reading, writing)
-        finally:
-            with self.changed:
-                self._watched = ()
-
-    def idle(self) -> bool:
-        """Tell whether the thread waits and nothing has arrived for it. The caller holds the lock."""
-        return bool(self._watched) and not poll(self._watched, timeout=0)
 
 
 class Stream:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
+from typing import Self
 
 from pinio.testing import CA, Leaf
 from pinio.testing.listener import Listener
@@ -20,13 +21,14 @@ def connected(
     identity: Leaf | None = None,
     tls_version: ssl.TLSVersion | None = None,
     alpn: tuple[str, ...] = (),
-) -> Iterator[ssl.SSLSocket]:
+) -> Generator[ssl.SSLSocket]:
     """A finished handshake, closed in good order at the end."""
     context = ca.client_context(identity=identity, tls_version=tls_version)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     with closing(socket.create_connection(listener.address)) as raw:
         raw.settimeout(10)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio does: sent is sent
         with context.wrap_socket(raw, server_hostname=name) as tls:
             yield tls
             with closing(tls.unwrap()):
@@ -37,7 +39,8 @@ def exactly(tls: ssl.SSLSocket | socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
         chunk = tls.recv(size - len(data))
-        assert chunk, f"the connection ended after {data!r}"
+        if not chunk:
+            raise EOFError(f"the connection ended after {data!r}")
         data += chunk
     return data
 
@@ -51,7 +54,7 @@ class Withholding:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
 
-    def __enter__(self) -> Withholding:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -94,6 +94,20 @@ def test_validity_can_lie_in_the_past() -> None:
         pass
 
 
+def test_a_renewed_certificate_keeps_the_key_and_the_names() -> None:
+    old_root, new_root = CA("old"), CA("new")
+    leaf = old_root.intermediate().issue("localhost")
+    issuer = new_root.intermediate()
+    renewed = issuer.renew(leaf)
+    assert renewed.pin == leaf.pin
+    assert renewed.der != leaf.der
+    assert renewed.chain == (renewed.der, issuer.der)
+    with Server(renewed) as server, connected(server, new_root) as tls:
+        assert tls.getpeercert(True) == renewed.der
+    with Server(old_root.renew(leaf)) as server, connected(server, old_root):
+        pass
+
+
 def test_an_identity_longer_than_a_common_name_may_be() -> None:
     name = ".".join(["a" * 60, "b" * 60, "example.com"])
     ca = CA()

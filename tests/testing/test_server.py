@@ -210,6 +210,8 @@ def test_contradictions_are_errors() -> None:
         Server()
     with pytest.raises(ValueError, match="either an identity or plain"):
         Server(LEAF, plain=True)
+    with pytest.raises(ValueError, match="needs an identity"):
+        Server(plain=True, starttls=starttls())
     with pytest.raises(ValueError, match="belong to the context"):
         Server(LEAF.server_context(), alpn=["h2"])
     with pytest.raises(ValueError, match="belong to the context"):
@@ -262,10 +264,9 @@ def test_what_a_handler_raises_reaches_the_test() -> None:
     def broken(connection: Connection) -> None:
         raise LookupError("a mistake in the handler")
 
-    with pytest.raises(LookupError, match="a mistake"), Server(LEAF, handler=broken) as server:
-        with connected(server, CA_ROOT) as tls:
-            assert tls.recv(1) == b""
-        server.wait_quiet()
+    server = Server(LEAF, handler=broken)
+    with pytest.raises(LookupError, match="a mistake"), server, connected(server, CA_ROOT) as tls:
+        assert tls.recv(1) == b""
     assert isinstance(server.connections[0].error, LookupError)
 
 

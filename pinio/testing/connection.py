@@ -1,0 +1,53 @@
+"""The server's end of one connection, and what it keeps in its record."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from pinio.testing.activity import Activity
+from pinio.testing.record import ConnectionRecord, append_bounded
+from pinio.testing.stream import Stream
+
+CONNECT_TIMEOUT = 10.0
+
+
+class Connection(Stream):
+    """What a handler holds: the server's end of one connection.
+
+    Attributes:
+        record: what has been seen so far.
+    """
+
+    def __init__(self, sock: socket.socket, activity: Activity, record: ConnectionRecord) -> None:
+        super().__init__(sock, activity)
+        self.record = record
+        self.settled = False  # whether the handshake, if any, has ended one way or the other
+        self._onward: list[Stream] = []
+
+    def dial(self, address: tuple[str, int]) -> Stream:
+        """Opens a TCP connection to somewhere else on this one's behalf; it ends with this one at the latest."""
+        onward = Stream(socket.create_connection(address, timeout=CONNECT_TIMEOUT), self.activity)
+        onward.socket.settimeout(None)
+        self._onward.append(onward)
+        return onward
+
+    def hang_up(self) -> None:
+        """Wakes the thread, wherever it waits, by ending what it waits for. The caller holds the lock."""
+        for stream in (self, *self._onward):
+            with contextlib.suppress(OSError):
+                stream.socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Closes the sockets. The caller holds the lock."""
+        for stream in (self, *self._onward):
+            stream.socket.close()
+
+    def _arrived(self, data: bytes) -> None:
+        if self.tls is not None and not self.record.handshake_finished:
+            append_bounded(self.record.handshake_bytes, data)
+
+    def _delivered(self, data: bytes) -> bytes:
+        clear_first = self.tls is None and not self.settled
+        append_bounded(self.record.plaintext_bytes if clear_first else self.record.application_bytes, data)
+        return data
