@@ -42,8 +42,8 @@ def poll(
 class Activity:
     """Whether one connection's thread has anything left to do.
 
-    A thread takes bytes off a socket only between two calls of `wait`, so whoever holds the lock sees either a busy
-    thread, or bytes still waiting in the socket, or true quiet. No byte is ever in between.
+    A thread takes bytes off a socket only between two calls of `wait`, so whoever holds the lock sees either
+    a busy thread, or bytes still waiting in the socket, or true quiet. No byte is ever in between.
     """
 
     def __init__(self, changed: threading.Condition) -> None:

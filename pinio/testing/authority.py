@@ -151,7 +151,8 @@ class CA:
     @property
     def _issuers_pem(self) -> str:
         """What is served behind a leaf: the CAs below the root, this one first."""
-        return "" if self._parent is None else self.certificate_pem + self._parent._issuers_pem  # noqa: SLF001
+        parent = self._parent
+        return self.certificate_pem + parent._issuers_pem if parent else ""  # noqa: SLF001 - of the same class
 
     @cached_property
     def certificate_pem(self) -> str:

@@ -24,22 +24,35 @@ class Connection(Stream):
         self.record = record
         self.settled = False  # whether the handshake, if any, has ended one way or the other
         self._onward: list[Stream] = []
+        self._hung_up = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is left to happen unless the client acts. The caller holds the lock."""
+        return self.settled and self.activity.idle()
 
     def dial(self, address: tuple[str, int]) -> Stream:
-        """Opens a TCP connection to somewhere else on this one's behalf; it ends with this one at the latest."""
+        """Open a TCP connection to somewhere else on this one's behalf; it ends with this one at the latest.
+
+        Raises OSError when nobody answers there.
+        """
         onward = Stream(socket.create_connection(address, timeout=CONNECT_TIMEOUT), self.activity)
         onward.socket.settimeout(None)
-        self._onward.append(onward)
+        with self.activity.changed:
+            self._onward.append(onward)
+            if self._hung_up:  # meanwhile; nobody will come back for this one
+                raise ConnectionAbortedError("the server is closing")
         return onward
 
     def hang_up(self) -> None:
-        """Wakes the thread, wherever it waits, by ending what it waits for. The caller holds the lock."""
+        """Wake the thread, wherever it waits, by ending what it waits for. The caller holds the lock."""
+        self._hung_up = True
         for stream in (self, *self._onward):
             with contextlib.suppress(OSError):
                 stream.socket.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Closes the sockets. The caller holds the lock."""
+        """Close the sockets. The caller holds the lock."""
         for stream in (self, *self._onward):
             stream.socket.close()
 

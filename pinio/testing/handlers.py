@@ -18,19 +18,19 @@ _LINE_LIMIT = 65_536
 
 
 def echo(connection: Connection) -> None:
-    """Sends back what arrives until the client closes."""
+    """Send back what arrives until the client closes."""
     while data := connection.recv():
         connection.sendall(data)
 
 
 def silent(connection: Connection) -> None:
-    """Reads until the client closes and never says a word."""
+    """Read until the client closes and never say a word."""
     while connection.recv():
         pass
 
 
 def speak_first(greeting: bytes, then: Handler = echo) -> Handler:
-    """Sends `greeting` as soon as the connection stands, as SMTP and many databases do, then does `then`.
+    """Send `greeting` as soon as the connection stands, as SMTP and many databases do, then do `then`.
 
     To have the greeting in one segment with the end of the handshake, give it to the server instead:
     `Server(leaf, greeting=…)`.
@@ -44,7 +44,7 @@ def speak_first(greeting: bytes, then: Handler = echo) -> Handler:
 
 
 def garbage(data: bytes = b"\x00not a TLS record\r\n", then: Handler = silent) -> Handler:
-    """Sends bytes that are no TLS record over the established connection."""
+    """Send bytes that are no TLS record over the established connection."""
 
     def handler(connection: Connection) -> None:
         connection.send_raw(data)
@@ -54,13 +54,13 @@ def garbage(data: bytes = b"\x00not a TLS record\r\n", then: Handler = silent) -
 
 
 def vanish(connection: Connection) -> None:
-    """Reads once, then ends TCP without TLS's close_notify: a truncation, as an attacker would make it."""
+    """Read once, then end TCP without TLS's close_notify: a truncation, as an attacker would make it."""
     connection.recv()
     connection.close(goodbye=False)
 
 
 def starttls(banner: bytes = b"220 ready\r\n", reply: bytes = b"220 go ahead\r\n") -> Handler:
-    """A dialogue for `Server(starttls=…)`: says `banner`, reads one line, says `reply`, all in clear.
+    """Make a dialogue for `Server(starttls=…)`: say `banner`, read one line, say `reply`, all in clear.
 
     Anything behind the first line of `reply` is plaintext that a client must not take for something said
     inside TLS.

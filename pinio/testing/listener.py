@@ -48,7 +48,7 @@ class Listener(ABC):
 
     @abstractmethod
     def serve(self, connection: Connection) -> None:
-        """Handles one connection, in its thread, until it returns or raises."""
+        """Handle one connection, in its thread, until it returns or raises."""
 
     @property
     def port(self) -> int:
@@ -74,7 +74,8 @@ class Listener(ABC):
     # Starting and ending
 
     def start(self) -> None:
-        """Begins to listen. Raises OSError if the address is taken."""
+        """Begin to listen. Raises OSError if the address is taken."""
+        self._failures.clear()
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._socket = socket.create_server((self.host, self._wanted_port), family=family, backlog=1024)
         self._socket.setblocking(False)  # a client may be gone again between poll and accept
@@ -86,7 +87,7 @@ class Listener(ABC):
         self._acceptor.start()
 
     def close(self) -> None:
-        """Stops listening, ends every connection and waits for the threads. Does nothing when not running."""
+        """Stop listening, end every connection and wait for the threads. Does nothing when not running."""
         if self._socket is None or self._waker is None or self._acceptor is None:
             return
         self._waker.close()
@@ -99,14 +100,7 @@ class Listener(ABC):
             for connection in live:
                 connection.hang_up()
         for thread in live.values():
-            self._join(thread)
-
-    def _join(self, thread: threading.Thread) -> None:
-        thread.join(JOIN_TIMEOUT)
-        if thread.is_alive():
-            warnings.warn(
-                f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=4
-            )
+            _join(thread, deadline)
 
     def __enter__(self) -> Self:
         self.start()
@@ -155,7 +149,7 @@ class Listener(ABC):
             self.serve(connection)
         except OSError as error:  # the peer's doing, or close()'s: a fact to be recorded
             connection.record.error = error
-        except Exception as error:  # noqa: BLE001 - raised where the with block ends, in the test's own thread
+        except Exception as error:  # noqa: BLE001 - raised where the with block ends
             connection.record.error = error
             self._failures.append(error)
         connection.settled = True
@@ -170,34 +164,34 @@ class Listener(ABC):
     # Knowing that nothing is left to happen
 
     def wait_quiet(self, timeout: float = 10.0) -> None:
-        """Blocks until everything that clients have done so far has had its effect on this side.
+        """Block until everything that clients have done so far has had its effect on this side.
 
         That is: nobody waits to be accepted, every handshake has succeeded or failed, all that has arrived
         was read, and every connection that its client has closed has ended. Connections that are open and
         idle are no reason to wait. Afterwards the records say what they will say until a client acts again.
 
-        A client with Nagle's algorithm on (asyncio and uvloop switch it off, blocking sockets leave it on) may have
-        called `send` and sent nothing yet; that cannot be seen from here.
+        A client with Nagle's algorithm on (asyncio and uvloop switch it off, blocking sockets leave it on)
+        may have called `send` and sent nothing yet; that cannot be seen from here.
 
         Raises:
             TimeoutError: not quiet within `timeout` seconds, for example because a handshake never ends.
         """
         with self._changed:
             if not self._changed.wait_for(self._is_quiet, timeout):
-                still_open = [connection.record for connection in self._live]
-                raise TimeoutError(f"not quiet after {timeout:g} seconds; still open: {still_open}")
+                busy = [connection.record for connection in self._live if not connection.quiet]
+                raise TimeoutError(f"not quiet after {timeout:g} seconds: {busy or 'nobody accepts'}")
 
     async def quiet(self, timeout: float = 10.0) -> None:
-        """`wait_quiet` for asyncio: the event loop runs on meanwhile."""
+        """Do as `wait_quiet` does, while the event loop runs on."""
         await asyncio.to_thread(self.wait_quiet, timeout)
 
     def _is_quiet(self) -> bool:
         if self._socket is not None and poll((self._socket,), timeout=0).to_read:
             return False
-        return all(connection.settled and connection.activity.idle() for connection in self._live)
+        return all(connection.quiet for connection in self._live)
 
 
 def _join(thread: threading.Thread, deadline: float) -> None:
     thread.join(max(0.0, deadline - time.monotonic()))
     if thread.is_alive():
-        warnings.warn(f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=4)
+        warnings.warn(f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=3)

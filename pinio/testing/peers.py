@@ -28,7 +28,8 @@ class RawServer(Listener):
 
     Args:
         steps: `bytes` are sent as they are; anything else is called with the connection: `hear`, `reset`,
-            `silent` (to stall until the client gives up), or a handler of your own. Everything works on TCP, beneath TLS.
+            `silent` (to stall until the client gives up), or a handler of your own. Everything works on TCP,
+            beneath TLS.
         host: the address to listen on.
         port: the port, or 0 for any free one.
     """
@@ -65,7 +66,7 @@ def tls_record(kind: int, payload: bytes) -> bytes:
 
 
 def tls_alert(description: str | int) -> bytes:
-    """Return a fatal TLS alert (RFC 8446 section 6) by its name, such as `"handshake_failure"`, or its number."""
+    """Return a fatal TLS alert (RFC 8446 section 6) by name, such as `"handshake_failure"`, or number."""
     return tls_record(21, bytes((2, _ALERTS[description] if isinstance(description, str) else description)))
 
 

@@ -41,8 +41,8 @@ class ConnectionRecord:
             session brings none.
         application_bytes: what the client sent through TLS (or in clear, on a plain server), decrypted; at
             most the first 16 MiB of it.
-        replies: what a relay (an interceptor with an upstream, a bad network) passed back to the client; at most the
-            first 16 MiB of it.
+        replies: what a relay (an interceptor with an upstream, a bad network) passed back to the client; at
+            most the first 16 MiB of it.
         plaintext_bytes: what the client sent in clear before STARTTLS.
         server_name: the name asked for (SNI).
         version: `"TLSv1.3"` or `"TLSv1.2"`.

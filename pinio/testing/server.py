@@ -67,11 +67,11 @@ class Server(Listener):
         self._context = identity
         if identity is None:
             self.scheme = "http"
-        else:
+        elif identity.sni_callback is None:  # a context may come with its own; then no name is recorded
             identity.sni_callback = _note_server_name
 
     def present(self, leaf: Leaf) -> None:
-        """Presents `leaf` from the next full handshake on, keeping the keys of session tickets.
+        """Present `leaf` from the next full handshake on, keeping the keys of session tickets.
 
         As server software does when its certificate is renewed: sessions from before can still be resumed.
         The new key must be of the old one's type; OpenSSL holds one certificate per type.
@@ -97,8 +97,7 @@ class Server(Listener):
         record = connection.record
         _handshaking.record = record
         tls = connection.handshake(context, server_side=True)
-        # do_handshake() returns on a server when the client's Finished has been verified, with either
-        # version.
+        # On a server do_handshake() returns when the client's Finished has been verified, in either version.
         record.handshake_finished = True
         record.version = tls.version()
         record.cipher = (tls.cipher() or (None,))[0]

@@ -80,15 +80,14 @@ class Stream:
         """Return all the application data that has already been taken off the socket, without waiting."""
         return b"".join(iter(lambda: self._read(CHUNK), b""))
 
-    def fill(self) -> int:
-        """Take what the socket holds, blocking if that is nothing. Returns the number of bytes, 0 at the end."""
+    def fill(self) -> None:
+        """Take what the socket holds, blocking if that is nothing."""
         data = self.socket.recv(CHUNK)
         self._arrived(data)
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
-        return len(data)
 
     def sendall(self, data: bytes) -> None:
         """Send application data. Raises OSError when the peer is gone."""

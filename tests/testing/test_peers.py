@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 
@@ -135,12 +134,3 @@ def test_a_dripping_network_carries_everything(tls_version: ssl.TLSVersion) -> N
         genuine.wait_quiet()
         assert genuine.connections[0].error is None
         assert genuine.connections[0].handshake_bytes in drip.connections[0].application_bytes
-
-
-async def test_a_dripping_network_delivers_few_bytes_at_a_time() -> None:
-    async with Server(plain=True) as genuine, DripRelay(genuine, step=3) as drip:
-        reader, writer = await asyncio.open_connection(*drip.address)
-        writer.write(b"0123456789" * 100)
-        assert await reader.readexactly(1000) == b"0123456789" * 100
-        writer.close()
-        await writer.wait_closed()
