@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pinio.sources.file import FileSource, load_policy
     from pinio.tls.attest import attest
     from pinio.tls.connect import create_connection, open_connection, start_tls, upgrade
+    from pinio.tls.context import PinnedSSLContext, create_ssl_context
     from pinio.tls.probe import probe
 
 __all__ = [
@@ -43,12 +44,14 @@ __all__ = [
     "PinSet",
     "PinVerificationError",
     "PinWarning",
+    "PinnedSSLContext",
     "Policy",
     "PolicyError",
     "Refusal",
     "UnpinnedHostError",
     "attest",
     "create_connection",
+    "create_ssl_context",
     "find_pin_error",
     "load_policy",
     "open_connection",
@@ -76,6 +79,7 @@ _HOMES = {
     "sources.file": ("FileSource", "load_policy"),
     "tls.attest": ("attest",),
     "tls.connect": ("create_connection", "open_connection", "start_tls", "upgrade"),
+    "tls.context": ("PinnedSSLContext", "create_ssl_context"),
     "tls.probe": ("probe",),
 }
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}

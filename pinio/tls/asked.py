@@ -1,21 +1,31 @@
-"""What a caller asked for: from the arguments of a door to one endpoint, or to an error that says what to pass."""
+"""What a caller asked for: from the arguments of a raw door to one endpoint and how to connect to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from pinio.core.anchors import Anchors
-from pinio.core.host import canonical_host
-from pinio.core.pin import Pin
-from pinio.core.pinset import PinSet, PinsLike, Trust
-from pinio.core.policy import Endpoint, Policy
+from pinio.core.pinset import PinsLike, Trust
+from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
-from pinio.typing import PolicyLike
+from pinio.reporting import default_observer
+from pinio.tls.context import PinnedSSLContext
+from pinio.tls.profile import Profile
+from pinio.tls.sessions import SessionCache
+from pinio.tls.wanted import Wanted
+from pinio.typing import Observer, PolicyLike
 
 
-def expected(
+class Asked(NamedTuple):
+    """One connection, as it was asked for."""
+
+    endpoint: Endpoint
+    profile: Profile
+    observer: Observer
+    resumption: bool | SessionCache
+
+
+def asked(
     host: str | None,
     port: int | None,
     *,
@@ -25,31 +35,32 @@ def expected(
     anchors: Anchors | None,
     ssl: object,
     server_hostname: str | None,
-) -> Endpoint:
-    """The endpoint that one of `policy` and `pins` speaks of.
+    observer: Observer | None,
+    resumption: bool | SessionCache,
+) -> Asked:
+    """What one of `policy`, `pins` and `ssl` says of this connection.
 
     Raises `PolicyError` for arguments that make no sense, `UnpinnedHostError` for a host that the policy does not list.
     """
     name = _verified_name(host, server_hostname)
+    also = host if server_hostname is not None else None
+    if not isinstance(resumption, bool | SessionCache):
+        _fail("resumption= is True, False or a SessionCache")
+    if isinstance(ssl, PinnedSSLContext):
+        if any(argument is not None for argument in (policy, pins, trust, anchors)):
+            _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
+        endpoint = ssl.wanted.endpoint(name, port, also=also)
+        chosen = ssl.resumption if resumption is True else resumption
+        return Asked(endpoint, ssl.profile(endpoint), observer or ssl.observer, chosen)
     _check_ssl(ssl, policy, pins)
-    if (policy is None) == (pins is None):
-        _fail("pass one of policy= and pins=: what is expected of the peer has to be said, once")
-    if pins is not None:
-        return _pinned(canonical_host(name), _hashable(pins), trust, anchors).endpoint(name, port)
-    if trust is not None or anchors is not None:
-        _fail("trust= and anchors= go with pins=; in a policy each PinSet has its own")
-    current = getattr(policy, "current", None)
-    if not isinstance(current, Policy):
-        _fail(f"policy= is a Policy or a source of one, not {type(policy).__name__}")
-    return current.endpoint(name, port, also=host if server_hostname is not None else None)
+    endpoint = Wanted.of(policy, pins, trust, anchors).endpoint(name, port, also=also)
+    return Asked(endpoint, Profile.of(endpoint), observer or default_observer, resumption)
 
 
 def _verified_name(host: str | None, server_hostname: str | None) -> str:
     if server_hostname is not None:
         if not server_hostname:
-            _fail(
-                "server_hostname is empty: nobody would check the server's name; leave it out to check the host's"
-            )
+            _fail("server_hostname is empty: nobody would check the server's name; leave it out to check the host's")
         return server_hostname
     if not host:
         _fail("pass host=, or server_hostname= with sock=: it is the name that the certificate must have")
@@ -62,30 +73,9 @@ def _check_ssl(ssl: object, policy: object, pins: object) -> None:
     if ssl is True or ssl is False:
         _fail(f"ssl={ssl} says nothing about which keys are expected; pass policy= or pins=")
     _fail(
-        f"ssl= takes no {type(ssl).__name__}: a TLS context of your own would decide what is verified; "
-        "pass policy= or pins=, and anchors= for CAs of your own"
+        f"ssl= takes a PinnedSSLContext and no {type(ssl).__name__}, because that would decide what is verified; "
+        "make one with pinio.create_ssl_context(policy), or pass policy= or pins= (and anchors= for CAs of your own)"
     )
-
-
-@lru_cache(maxsize=256)
-def _pinned(
-    host: str, pins: tuple[str | Pin, ...] | PinSet, trust: Trust | None, anchors: Anchors | None
-) -> Policy:
-    if not isinstance(pins, PinSet):
-        pins = PinSet(pins, trust=trust or "pkix", anchors=anchors)
-    elif trust is not None or anchors is not None:
-        _fail("pins= is a PinSet, which has its own trust and anchors")
-    return Policy({host: pins})
-
-
-def _hashable(pins: PinsLike) -> tuple[str | Pin, ...] | PinSet:
-    if isinstance(pins, PinSet):
-        return pins
-    if isinstance(pins, str | Pin):
-        return (pins,)
-    if not isinstance(pins, Iterable):
-        _fail(f"pins= is one pin, several, or a PinSet, not {type(pins).__name__}")
-    return tuple(pins)
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from pinio.core.policy import Policy
 from pinio.core.verify import judge
 from pinio.errors import NotJudgedError, PolicyError
 from pinio.tls.gate import State
+from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import PolicyLike
 
@@ -17,27 +19,26 @@ from pinio.typing import PolicyLike
 def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     """Return the `Permit` of an open pinned connection; with `policy`, judge its chain again by that policy, now.
 
-    `connection` is what a door returned: a transport, a `StreamWriter`, or an HTTP response that still holds its connection. It
-    is recognised by what it is, never by what it says of itself. Raises `NotJudgedError` for anything else, and for
-    connections that are closed; with `policy`, what a new connection would raise.
+    `connection` is what a door returned: a transport, a `StreamWriter`, a TLS object or socket of a pinned context, or an HTTP
+    response that still holds its connection. It is recognised by what it is, never by what it says of itself. Raises
+    `NotJudgedError` for anything else, and for connections that are closed; with `policy`, what a new connection would raise.
     """
-    transport = _transport(connection)
-    if transport is None or transport.state is not State.OPEN:
+    pinned = _find(connection)
+    if pinned is None or pinned.state is not State.OPEN or pinned.permit is None:
         detail = f"a {type(connection).__name__} that is no open connection of pinio's"
         raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=detail))
-    permit = transport.permit
-    return permit if policy is None else _judge_again(permit, policy)
+    return pinned.permit if policy is None else _judge_again(pinned.permit, policy)
 
 
-def _transport(connection: Any) -> PinnedTransport | None:
-    """The transport behind a writer (`.transport`) or a response (`.connection.transport`)."""
-    for candidate in (
-        connection,
-        _get(connection, "transport"),
-        _get(_get(connection, "connection"), "transport"),
-    ):
-        if isinstance(candidate, PinnedTransport):
+def _find(connection: Any) -> PinnedTransport | PinnedSSLObject | PinnedSSLSocket | None:
+    """The pinned thing behind a writer (`.transport`), a response (`.connection.transport`), or a loop's TLS transport."""
+    for candidate in (connection, _get(connection, "transport"), _get(_get(connection, "connection"), "transport")):
+        if isinstance(candidate, PinnedTransport | PinnedSSLObject | PinnedSSLSocket):
             return candidate
+        if isinstance(candidate, asyncio.BaseTransport):
+            inner = candidate.get_extra_info("ssl_object")
+            if isinstance(inner, PinnedSSLObject):
+                return inner
     return None
 
 

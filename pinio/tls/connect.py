@@ -15,16 +15,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 from pinio.core.anchors import Anchors
 from pinio.core.host import canonical_host, ip_address
 from pinio.core.pinset import PinsLike, Trust
-from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError, PolicyError
-from pinio.reporting import default_observer
-from pinio.tls.asked import expected
+from pinio.tls.asked import Asked, asked
 from pinio.tls.dial import Dialling, dial
 from pinio.tls.engine import Engine
-from pinio.tls.judgement import Judgement
-from pinio.tls.profile import Profile, inner_context
+from pinio.tls.handshake import Handshake
+from pinio.tls.profile import inner_context
 from pinio.tls.protocol import PinnedProtocol, private_buffer, receive_buffer
-from pinio.tls.sessions import SessionCache, now, resuming
+from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import buffered, retire, unread
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
@@ -72,21 +70,15 @@ async def create_connection(
     Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where TLS
     fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
     """
-    endpoint = expected(
-        host,
-        port,
-        policy=policy,
-        pins=pins,
-        trust=trust,
-        anchors=anchors,
-        ssl=ssl,
-        server_hostname=server_hostname,
-    )
+    wanted = asked(
+        host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
+        observer=observer, resumption=resumption,
+    )  # fmt: skip
     timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     if sock is not None and (host is not None or port is not None):
         raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
     loop = asyncio.get_running_loop()
-    engine = await _engine(loop, endpoint, observer, resumption)
+    engine = await engine_for(loop, wanted)
     app = protocol_factory()
     if sock is not None:
         return await _connect(loop, sock, engine, app, timeouts), app
@@ -100,7 +92,7 @@ async def create_connection(
         if not error.refusal.resumed:
             raise
     # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
-    engine = await _engine(loop, endpoint, observer, resumption=False)
+    engine = await engine_for(loop, wanted._replace(resumption=False))
     return await _connect(loop, await dial(loop, target, port, how), engine, app, timeouts), app
 
 
@@ -145,19 +137,13 @@ async def start_tls(
 
     Raises what `create_connection` raises, and `InjectedPlaintextError` if `protocol` is a stream that holds unread bytes.
     """
-    endpoint = expected(
-        None,
-        port,
-        policy=policy,
-        pins=pins,
-        trust=trust,
-        anchors=anchors,
-        ssl=ssl,
-        server_hostname=server_hostname,
-    )
+    wanted = asked(
+        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
+        observer=observer, resumption=resumption,
+    )  # fmt: skip
     timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport)
-    engine = await _engine(asyncio.get_running_loop(), endpoint, observer, resumption)
+    engine = await engine_for(asyncio.get_running_loop(), wanted)
     return await _upgrade(lower, protocol, engine, timeouts, injected=unread(protocol), introduce=False)
 
 
@@ -183,21 +169,15 @@ async def upgrade(
     Call it when the server's go-ahead was read. Bytes that arrived after it in plaintext are an injection
     (`InjectedPlaintextError`, and the connection is closed). Raises what `start_tls` raises.
     """
-    endpoint = expected(
-        None,
-        port,
-        policy=policy,
-        pins=pins,
-        trust=trust,
-        anchors=anchors,
-        ssl=ssl,
-        server_hostname=server_hostname,
-    )
+    wanted = asked(
+        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
+        observer=observer, resumption=resumption,
+    )  # fmt: skip
     timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(writer.transport)
     await writer.drain()
     loop = asyncio.get_running_loop()
-    engine = await _engine(loop, endpoint, observer, resumption)
+    engine = await engine_for(loop, wanted)
     injected = buffered(reader)
     retire(reader, writer)
     new_reader = asyncio.StreamReader(limit=limit, loop=loop)
@@ -254,26 +234,12 @@ class _Timeouts(NamedTuple):
         return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
 
 
-async def _engine(
-    loop: asyncio.AbstractEventLoop,
-    endpoint: Endpoint,
-    observer: Observer | None,
-    resumption: bool | SessionCache,
-) -> Engine:
-    """The engine of one connection, offering a session if there is one that may be offered."""
-    profile = Profile.of(endpoint)
-    context = inner_context.ready(profile)
+async def engine_for(loop: asyncio.AbstractEventLoop, wanted: Asked) -> Engine:
+    """The engine of one connection; a context that has to be built first is built in a thread."""
+    context = inner_context.ready(wanted.profile)
     if context is None:
-        context = await loop.run_in_executor(None, inner_context, profile)
-    sessions = resuming(endpoint, resumption)
-    offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
-    evidence = offer.evidence if offer is not None else None
-    return Engine(
-        context,
-        Judgement(endpoint, profile, observer or default_observer, evidence=evidence),
-        sessions,
-        offer,
-    )
+        context = await loop.run_in_executor(None, inner_context, wanted.profile)
+    return Engine(context, Handshake.prepare(wanted.endpoint, wanted.profile, context, wanted.observer, wanted.resumption))
 
 
 async def _connect(

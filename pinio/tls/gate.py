@@ -91,6 +91,12 @@ class Gate:
         self.permit = permit
         return permit
 
+    def renew(self, permit: Permit) -> None:
+        """OPEN stays OPEN under another Permit, because the policy was swapped. Raises `GateError` in any other state."""
+        if type(permit) is not Permit or self.state is not State.OPEN:
+            raise GateError(f"{type(permit).__name__} cannot renew a connection that is {self.state}")
+        self.permit = permit
+
     def fail(self) -> None:
         """Whatever the state, no application byte from here on. Idempotent."""
         if TRANSITIONS[self.state]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Permit, Refusal
 from pinio.core.evidence import Evidence, Moment
-from pinio.core.policy import Endpoint
+from pinio.core.policy import Endpoint, Policy
 from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
 from pinio.tls import peer
@@ -62,6 +62,22 @@ class Judgement:
         permit = self._guard(self._judge_finally, tls)
         self._tell(permit)
         return permit
+
+    def judge_again(self, policy: Policy) -> None:
+        """Hold an open connection against another policy. Raises `PinVerificationError` and closes the gate if it fails."""
+        before, moment = self.endpoint, self.clock()
+        try:
+            endpoint = policy.endpoint(before.host, before.port, also=before.also[0] if before.also else None)
+        except PinVerificationError as error:
+            raise self._refused(error.refusal) from None
+        if Profile.of(endpoint).identity != self.profile.identity:
+            raise self.refuse("NO_VERIFIED_CHAIN", "the policy verifies this host in another way since it was connected")
+        age = moment.since(self.evidence.seen) if self.evidence is not None else None
+        decision = judge(endpoint, self._chain, moment.wall, age)
+        if isinstance(decision, Refusal):
+            raise self._refused(decision)
+        self.endpoint = endpoint
+        self.gate.renew(decision)
 
     def _judge_early(self, tls: peer.TLSObject) -> None:
         chain = self._verified(tls)

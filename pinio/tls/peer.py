@@ -31,6 +31,11 @@ def raw(tls: TLSObject) -> Raw:
     return cast(Raw, tls._sslobj)  # type: ignore[union-attr]  # not in typeshed
 
 
+def has_core(tls: TLSObject) -> bool:
+    """Whether there is a C object under it: a socket that is not connected yet has none."""
+    return tls._sslobj is not None  # type: ignore[union-attr]
+
+
 def verified_chain(tls: TLSObject) -> list[bytes] | None:
     """DER of the chain that OpenSSL built and, with `CERT_REQUIRED`, verified; leaf first. None if there is none.
 

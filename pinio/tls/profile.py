@@ -19,19 +19,8 @@ from pinio.core.anchors import Anchors
 from pinio.core.pinset import Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
-
-CIPHERS: Final = (
-    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
-)
-"""TLS 1.2 suites: ephemeral key exchange signed with a certificate, and AEAD.
-
-With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight; anonymous and pre-shared
-key suites come without any certificate. (TLS 1.3 has no such suites but for pre-shared keys, which nobody can set here.)
-"""
-
-# SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (OpenSSL 3.2): do not decompress what nobody has authenticated. Python has no name for it.
-_NO_CERTIFICATE_COMPRESSION: Final = 1 << 33 if ssl.OPENSSL_VERSION_INFO >= (3, 2) else 0
-OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION) | _NO_CERTIFICATE_COMPRESSION
+from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
+from pinio.tls.settings import Settings
 
 _SYSTEM_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -42,6 +31,7 @@ _SYSTEM_FILES: Final = (
 
 
 _CERTIFI: Final = Anchors()
+DEFAULT_SETTINGS: Final = Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +40,13 @@ class Profile:
 
     trust: Trust = "pkix"
     anchors: Anchors = _CERTIFI
-    alpn: tuple[str, ...] = ()
+    settings: Settings = DEFAULT_SETTINGS
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Profile:
+    def of(cls, endpoint: Endpoint, settings: Settings = DEFAULT_SETTINGS) -> Profile:
         """The profile under which this endpoint's certificate is verified."""
-        return cls(endpoint.trust, _CERTIFI if endpoint.trust == "leaf-pin" else endpoint.anchors)
+        anchors = _CERTIFI if endpoint.trust == "leaf-pin" else endpoint.anchors
+        return cls(endpoint.trust, anchors, settings if endpoint.rule.pin_set is not None else settings.anonymous())
 
     @property
     def identity(self) -> str:
@@ -72,13 +63,10 @@ class Profile:
 
 def _build(profile: Profile) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
-    context.set_ciphers(CIPHERS)
-    context.options |= OPTIONS
+    context.sslobject_class = PinnedSSLObject
+    context.sslsocket_class = PinnedSSLSocket
     context.hostname_checks_common_name = False
-    if profile.alpn:
-        context.set_alpn_protocols(list(profile.alpn))
+    profile.settings.apply(context)
     if profile.trust == "leaf-pin":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -117,7 +117,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._lower = lower = cast(asyncio.Transport, transport)
         lower.set_write_buffer_limits(WRITE_HIGH_WATER)
         self._timer = self._loop.call_later(self._handshake_timeout, self._handshake_timed_out)
-        self._shake(self._engine.start)
+        self._shake(self._engine.handshake)
 
     def _shake(self, step: Callable[[], bool | None]) -> None:
         """Take a step of the handshake; open the connection after the last one."""

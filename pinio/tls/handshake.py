@@ -1,0 +1,91 @@
+"""One handshake, whoever drives it: the judge is asked at the right moments, sessions are offered and kept.
+
+The raw doors drive it from `Engine`, the context door from the TLS object that a library holds; both call `step` with OpenSSL's
+own `do_handshake`, and send nothing between its return and that of `step`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+from pinio.core.policy import Endpoint
+from pinio.errors import PinVerificationError
+from pinio.tls.gate import Event, State
+from pinio.tls.judgement import Judgement
+from pinio.tls.peer import TLSObject
+from pinio.tls.profile import Profile
+from pinio.tls.sessions import Offer, SessionCache, now, resuming
+from pinio.typing import Observer
+
+
+class Handshake:
+    """The judge of one connection, and the sessions that it may use and leave behind."""
+
+    __slots__ = ("_offer", "_sessions", "judgement")
+
+    def __init__(self, judgement: Judgement, sessions: SessionCache | None = None, offer: Offer | None = None) -> None:
+        self.judgement = judgement
+        self._sessions = sessions
+        self._offer = offer
+
+    @classmethod
+    def prepare(
+        cls,
+        endpoint: Endpoint,
+        profile: Profile,
+        context: ssl.SSLContext,
+        observer: Observer,
+        resumption: bool | SessionCache,
+    ) -> Handshake:
+        """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now."""
+        sessions = resuming(endpoint, resumption)
+        offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
+        evidence = offer.evidence if offer is not None else None
+        return cls(Judgement(endpoint, profile, observer, evidence=evidence), sessions, offer)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The session to offer."""
+        return self._offer.session if self._offer is not None else None
+
+    def step(self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
+        """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
+
+        Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does, `PinVerificationError` where the
+        judge refuses (what is in `outgoing` is then thrown away: the client's final flight), `ssl.SSLError` where TLS fails.
+        """
+        judgement = self.judgement
+        if judgement.gate.state is State.IDLE:
+            judgement.gate.advance(Event.START)
+        try:
+            try:
+                do_handshake()
+            except ssl.SSLWantReadError:
+                if outgoing is not None and outgoing.pending:
+                    judgement.flight_ready(tls)
+                raise
+            judgement.handshake_done(tls)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except BaseException as error:
+            judgement.gate.fail()
+            if isinstance(error, PinVerificationError) and outgoing is not None:
+                outgoing.read()
+            if self._offer is not None and self._sessions is not None:
+                self._sessions.drop(tls.context, judgement.endpoint, self._offer)
+            raise
+
+    def keep_session(self, tls: TLSObject) -> bool:
+        """Keep the session of an open connection for the next one; False while its ticket has not arrived.
+
+        With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
+        """
+        if self._sessions is None or (session := tls.session) is None:
+            return True
+        once = tls.version() != "TLSv1.2"
+        if not session.has_ticket and (once or not session.id):
+            return False
+        if (evidence := self.judgement.vouch()) is not None:
+            self._sessions.keep(tls.context, self.judgement.endpoint, Offer(session, evidence), once=once)
+        return True

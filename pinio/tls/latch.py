@@ -1,0 +1,225 @@
+"""TLS objects that stay shut: the classes of every object that an inner context makes.
+
+A library may write before it shakes hands, and OpenSSL then shakes hands by itself, past every hook; it may go on after an error;
+a blocking socket whose TLS failed sends plaintext. So each door of these objects asks the gate first. An object that nobody has
+armed with a handshake (made straight from an inner context by who knows whom) lets nothing through at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+
+from pinio.core.decision import Refusal
+from pinio.errors import NotJudgedError, PinVerificationError, PolicyError
+from pinio.tls.gate import Event, State
+from pinio.tls.peer import TLSObject, has_core
+
+if TYPE_CHECKING:
+    from pinio.core.decision import Permit
+    from pinio.tls.handshake import Handshake
+
+FOREIGN_SESSION: Final = (
+    "a TLS session from elsewhere skips the name check and shows no chain; pinio keeps its own (resumption=)"
+)
+
+
+class _Latch:
+    """What the two kinds of TLS object share; mixed into `ssl`'s own classes."""
+
+    _handshake: Handshake | None = None
+    _outgoing: ssl.MemoryBIO | None = None
+    _recheck: Callable[[], None] | None = None
+    _ticket_reads = 3  # a TLS 1.3 ticket comes with the first reads, or not at all
+
+    @property
+    def permit(self) -> Permit | None:
+        """The Permit of a connection that is or was open."""
+        return None if self._handshake is None else self._handshake.judgement.gate.permit
+
+    @property
+    def state(self) -> State:
+        """Where the connection is; application bytes flow in `State.OPEN` only."""
+        return State.IDLE if self._handshake is None else self._handshake.judgement.gate.state
+
+    def _arm(
+        self,
+        handshake: Handshake,
+        outgoing: ssl.MemoryBIO | None,
+        recheck: Callable[[], None] | None = None,
+    ) -> None:
+        """Say who judges this object; `recheck` is called before each write and may raise."""
+        self._handshake = handshake
+        self._outgoing = outgoing
+        self._recheck = recheck
+
+    def _check_read(self) -> None:
+        handshake = self._handshake
+        if handshake is None or handshake.judgement.gate.state is not State.OPEN:
+            self._refuse()
+
+    def _check_write(self) -> None:
+        self._check_read()
+        if self._recheck is not None:
+            try:
+                self._recheck()
+            except PinVerificationError:
+                self._discard()
+                raise
+
+    def _after_read(self) -> None:
+        """Keep the session once its ticket is there; counts down, so that later reads pay for one comparison."""
+        if self._ticket_reads:
+            self._ticket_reads -= 1
+            if self._handshake is None or self._handshake.keep_session(cast(TLSObject, self)):
+                self._ticket_reads = 0
+
+    def _refuse(self) -> NoReturn:
+        if self._handshake is None:
+            raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail="a TLS object that pinio did not prepare"))
+        endpoint = self._handshake.judgement.endpoint
+        raise NotJudgedError(Refusal("NOT_JUDGED", endpoint.host, endpoint.port, noted=endpoint.rule))
+
+    def _discard(self) -> None:
+        """Let nothing through any more, and forget what was to be sent."""
+        if self._handshake is not None:
+            self._handshake.judgement.gate.fail()
+        if self._outgoing is not None:
+            self._outgoing.read()
+
+    def _shake(self, do_handshake: Callable[[], None]) -> None:
+        handshake = self._handshake
+        if handshake is None:
+            self._refuse()
+        state = handshake.judgement.gate.state
+        if state is State.OPEN:
+            return
+        if state in (State.REFUSED, State.CLOSED, State.CLOSING):
+            self._refuse()
+        handshake.step(cast(TLSObject, self), do_handshake, self._outgoing)
+        self._after_read()  # with TLS 1.2 the ticket came within the handshake
+
+    def _unwrapping(self) -> None:
+        """A shutdown may take several calls; application bytes are over with the first."""
+        handshake = self._handshake
+        if handshake is None or handshake.judgement.gate.state not in (State.OPEN, State.CLOSING):
+            self._refuse()
+        if handshake.judgement.gate.state is State.OPEN:
+            handshake.judgement.gate.advance(Event.SHUTDOWN)
+
+
+class PinnedSSLObject(_Latch, ssl.SSLObject):
+    """An `ssl.SSLObject` behind a gate."""
+
+    def do_handshake(self) -> None:
+        self._shake(super().do_handshake)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        self._check_read()
+        data = super().read(len, buffer)
+        self._after_read()
+        return data
+
+    def write(self, data: Any) -> int:
+        self._check_write()
+        return super().write(data)
+
+    def unwrap(self) -> None:
+        self._unwrapping()
+        super().unwrap()
+
+
+class PinnedSSLSocket(_Latch, ssl.SSLSocket):
+    """An `ssl.SSLSocket` behind a gate; closed when its peer is refused, because a socket whose TLS failed sends plaintext."""
+
+    def begin(self, do_handshake_on_connect: bool) -> None:
+        """Do what `wrap_socket` would have done at once, had there been a judge already."""
+        self.do_handshake_on_connect = do_handshake_on_connect
+        if do_handshake_on_connect and has_core(self):
+            if self.gettimeout() == 0.0:
+                self.close()
+                raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
+            try:
+                self.do_handshake()
+            except BaseException:
+                self.close()
+                raise
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            self._shake(lambda: ssl.SSLSocket.do_handshake(self, block))
+        except PinVerificationError:
+            self.close()
+            raise
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        self._check_read()
+        data = super().read(len, buffer)
+        self._after_read()
+        return data
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        if self._handshake is None and not has_core(self):
+            # `ssl` itself looks whether anything arrived on a socket that it takes over before it is connected.
+            raise OSError(errno.ENOTCONN, "not connected")
+        self._check_read()
+        return super().recv(buflen, flags)
+
+    def unwrap(self) -> Any:
+        self._unwrapping()
+        return super().unwrap()
+
+    def shutdown(self, how: int) -> None:
+        if self._handshake is not None:
+            self._handshake.judgement.gate.fail()  # from here on `ssl` would read and write plaintext
+        super().shutdown(how)
+
+    def _discard(self) -> None:
+        super()._discard()
+        self.close()
+
+
+def _behind(kind: type, name: str, check: Callable[[Any], None]) -> None:
+    """Put `check` before the method `name` that `kind` inherits."""
+    inherited = getattr(kind, name)
+
+    @wraps(inherited)
+    def method(self: Any, *arguments: Any, **options: Any) -> Any:
+        check(self)
+        return inherited(self, *arguments, **options)
+
+    setattr(kind, name, method)
+
+
+def _refuse_setting(kind: type, name: str, why: str) -> None:
+    """Make the inherited property `name` one that can be looked at and not set."""
+    inherited = getattr(kind, name)
+
+    def refuse(self: object, value: object) -> NoReturn:
+        raise PolicyError(why)
+
+    setattr(kind, name, property(inherited.fget, refuse, doc=inherited.__doc__))
+
+
+for _name in ("recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"):
+    _behind(PinnedSSLSocket, _name, _Latch._check_read)
+for _name in ("write", "send", "sendall", "sendto", "sendmsg", "sendfile"):
+    _behind(PinnedSSLSocket, _name, _Latch._check_write)
+for _kind in (PinnedSSLObject, PinnedSSLSocket):
+    _refuse_setting(_kind, "session", FOREIGN_SESSION)
+    _refuse_setting(_kind, "context", "the context of a pinned connection cannot be replaced")
+
+
+def arm(
+    tls: ssl.SSLObject | ssl.SSLSocket,
+    handshake: Handshake,
+    outgoing: ssl.MemoryBIO | None,
+    recheck: Callable[[], None] | None = None,
+) -> None:
+    """Tie a TLS object of an inner context to the handshake that judges it. Raises `TypeError` for any other object."""
+    if not isinstance(tls, _Latch):
+        raise TypeError(f"a {type(tls).__name__} has no latch")
+    tls._arm(handshake, outgoing, recheck)

@@ -1,0 +1,119 @@
+"""What a program or a library may say about TLS beyond trust: frozen, and never looser than pinio's own floor."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from pinio.errors import PolicyError
+
+Password: TypeAlias = str | bytes | bytearray | Callable[[], str | bytes | bytearray] | None
+AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+"""TLS 1.2 suites: ephemeral key exchange signed with a certificate, and AEAD.
+
+With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight; anonymous and pre-shared
+key suites come without any certificate. (TLS 1.3 has no such suites but for pre-shared keys, which nobody can set here.)
+"""
+
+# SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (OpenSSL 3.2): do not decompress what nobody has authenticated. Python has no name for it.
+_NO_CERTIFICATE_COMPRESSION: Final = 1 << 33 if ssl.OPENSSL_VERSION_INFO >= (3, 2) else 0
+
+OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION) | _NO_CERTIFICATE_COMPRESSION
+"""Set in every inner context."""
+TIGHTER_OPTIONS: Final = int(ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3 | ssl.OP_NO_TICKET)
+"""Options that may be added: none of them accepts what would otherwise be refused."""
+TIGHTER_FLAGS: Final = int(ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN)
+"""Verify flags that may be added, likewise."""
+
+FLOOR: Final = ssl.TLSVersion.TLSv1_2
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """A client certificate and its key, by content: the files are read again for each context, and must not have changed."""
+
+    certfile: AnyPath
+    keyfile: AnyPath | None = None
+    password: Password = field(default=None, repr=False, compare=False)
+    digest: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", self._digest())
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Load into an inner context. Raises `PolicyError` if the files changed, `ssl.SSLError` or `OSError` as `ssl` does."""
+        if self._digest() != self.digest:
+            raise PolicyError(f"{os.fsdecode(self.certfile)}: the client certificate changed since it was loaded; load it again")
+        context.load_cert_chain(self.certfile, self.keyfile, self.password)
+
+    def _digest(self) -> str:
+        files = (self.certfile, self.keyfile) if self.keyfile is not None else (self.certfile,)
+        return hashlib.sha256(b"\0".join(Path(os.fsdecode(file)).read_bytes() for file in files)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """TLS settings of one configuration, by value."""
+
+    alpn: tuple[str, ...] = ()
+    identities: tuple[ClientIdentity, ...] = ()
+    minimum_version: ssl.TLSVersion = FLOOR
+    maximum_version: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    ciphers: str = CIPHERS
+    options: int = 0
+    """Of `TIGHTER_OPTIONS`, those that were added."""
+    verify_flags: int = 0
+    """Of `TIGHTER_FLAGS`, those that were added."""
+    curve: str | None = None
+    post_handshake_auth: bool = False
+    keylog_filename: str | None = None
+
+    def apply(self, context: ssl.SSLContext) -> None:
+        """Set up an inner context."""
+        context.minimum_version = self.minimum_version
+        context.maximum_version = self.maximum_version
+        context.set_ciphers(self.ciphers)
+        context.options |= OPTIONS | self.options
+        context.verify_flags |= self.verify_flags
+        if self.alpn:
+            context.set_alpn_protocols(list(self.alpn))
+        if self.curve is not None:
+            context.set_ecdh_curve(self.curve)
+        if self.keylog_filename is not None:
+            context.keylog_filename = self.keylog_filename
+        context.post_handshake_auth = self.post_handshake_auth
+        for identity in self.identities:
+            identity.load(context)
+
+    def anonymous(self) -> Settings:
+        """The same without the client's identity, which goes to pinned hosts only."""
+        return replace(self, identities=(), post_handshake_auth=False) if self.identities else self
+
+
+def tighter_ciphers(wanted: str) -> str:
+    """Of the TLS 1.2 suites that OpenSSL's cipher string `wanted` names, those that pinio allows, in its order.
+
+    Raises `ssl.SSLError` for a string that OpenSSL cannot read, `PolicyError` if nothing is left.
+    """
+    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    scratch.set_ciphers(wanted)
+    names = [cipher["name"] for cipher in scratch.get_ciphers()]
+    left = [name for name in names if name in _allowed()]
+    if not left:
+        raise PolicyError(f"no suite of {wanted!r} has ephemeral keys, a certificate and AEAD, which pinned connections need")
+    return ":".join(left) + ":@SECLEVEL=2"
+
+
+@lru_cache(maxsize=1)
+def _allowed() -> frozenset[str]:
+    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    scratch.set_ciphers(CIPHERS)
+    return frozenset(cipher["name"] for cipher in scratch.get_ciphers() if not cipher["name"].startswith("TLS_"))

@@ -1,0 +1,101 @@
+"""What a caller expects of peers: one of a policy, a source of policies, or pins for whatever host is dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NoReturn
+
+from pinio.core.anchors import Anchors
+from pinio.core.host import canonical_host
+from pinio.core.pin import Pin
+from pinio.core.pinset import PinSet, PinsLike, Trust
+from pinio.core.policy import Endpoint, Policy, Rule
+from pinio.errors import PolicyError
+from pinio.typing import PolicyLike, PolicySource
+
+_Pins = tuple[str | Pin, ...] | PinSet
+_SAMPLES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The caller's expectation, which any number of connections may be held against."""
+
+    source: PolicySource | None
+    pins: _Pins | None = None
+    trust: Trust | None = None
+    anchors: Anchors | None = None
+
+    @classmethod
+    def of(
+        cls,
+        policy: PolicyLike | None = None,
+        pins: PinsLike | None = None,
+        trust: Trust | None = None,
+        anchors: Anchors | None = None,
+    ) -> Wanted:
+        """From a door's arguments. Raises `PolicyError` unless exactly one of `policy` and `pins` is there."""
+        if (policy is None) == (pins is None):
+            _fail("pass one of policy= and pins=: what is expected of the peer has to be said, once")
+        if pins is not None:
+            wanted = cls(None, _hashable(pins), trust, anchors)
+            _pinned("localhost", *wanted._arguments())  # says now what is wrong with them
+            return wanted
+        if trust is not None or anchors is not None:
+            _fail("trust= and anchors= go with pins=; in a policy each PinSet has its own")
+        if not isinstance(getattr(policy, "current", None), Policy):
+            _fail(f"policy= is a Policy or a source of one, not {type(policy).__name__}")
+        return cls(policy)
+
+    def endpoint(self, host: str, port: int | None = None, *, also: str | None = None) -> Endpoint:
+        """What the policy in force now says about a connection to `host`, as `Policy.endpoint` does."""
+        if self.source is None:
+            return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port)
+        return self.source.current.endpoint(host, port, also=also)
+
+    def samples(self) -> list[Endpoint]:
+        """One endpoint for each way in which the policy in force verifies certificates; at most `_SAMPLES`."""
+        if self.source is None:
+            return [self.endpoint("localhost")]
+        policy = self.source.current
+        ways = {(pins.trust, pins.anchors): (name, pins) for name, pins in policy.hosts.items()}
+        samples = [Endpoint("", None, policy, Rule(name, pins)) for name, pins in list(ways.values())[:_SAMPLES]]
+        return samples + ([Endpoint("", None, policy, Rule())] if policy.unpinned == "allow" or policy.exempt else [])
+
+    @property
+    def only_host(self) -> str | None:
+        """The one host that the policy in force speaks of, if it is one: then no other can be meant."""
+        if self.source is None:
+            return None
+        policy = self.source.current
+        only = next(iter(policy.hosts), "") if len(policy.hosts) == 1 and not policy.exempt else ""
+        return only if only and not only.startswith("*") and policy.unpinned == "refuse" else None
+
+    def _arguments(self) -> tuple[_Pins, Trust | None, Anchors | None]:
+        assert self.pins is not None  # noqa: S101  # the only other case
+        return self.pins, self.trust, self.anchors
+
+
+@lru_cache(maxsize=256)
+def _pinned(host: str, pins: _Pins, trust: Trust | None, anchors: Anchors | None) -> Policy:
+    if not isinstance(pins, PinSet):
+        pins = PinSet(pins, trust=trust or "pkix", anchors=anchors)
+    elif trust is not None or anchors is not None:
+        _fail("pins= is a PinSet, which has its own trust and anchors")
+    return Policy({host: pins})
+
+
+def _hashable(pins: PinsLike) -> _Pins:
+    if isinstance(pins, PinSet):
+        return pins
+    if isinstance(pins, str | Pin):
+        return (pins,)
+    if not isinstance(pins, Iterable):
+        _fail(f"pins= is one pin, several, or a PinSet, not {type(pins).__name__}")
+    return tuple(pins)
+
+
+def _fail(message: str) -> NoReturn:
+    raise PolicyError(message)
