@@ -36,8 +36,9 @@ def documented(module: ModuleType) -> Iterator[tuple[str, object]]:
         thing = getattr(module, name)
         if inspect.isclass(thing):
             yield name, thing
-            for member, value in inspect.getmembers_static(thing):
-                if not member.startswith("_") and (inspect.isroutine(value) or isinstance(value, property)):
+            for member in _added(thing):
+                value = inspect.getattr_static(thing, member, None)
+                if inspect.isroutine(value) or isinstance(value, property):
                     yield f"{name}.{member}", getattr(thing, member)
         elif inspect.isroutine(thing):
             yield name, thing
@@ -72,10 +73,16 @@ def _ours(kind: type) -> list[type]:
 
 
 def _members(kind: type) -> Iterator[str]:
-    """Fields, attributes and methods, those of its bases in pinio included, those of foreign bases not."""
-    found = {name for base in _ours(kind) for name in (*vars(base), *inspect.get_annotations(base))}
-    for name in sorted(name for name in found if not name.startswith("_")):
+    for name in _added(kind):
         yield f"    {_line(name, inspect.getattr_static(kind, name, None))}"
+
+
+def _added(kind: type) -> list[str]:
+    """What a class has beyond its bases in other projects: fields, attributes, methods. What it overrides keeps their shape."""
+    ours = _ours(kind)
+    found = {name for base in ours for name in (*vars(base), *inspect.get_annotations(base))}
+    theirs = {name for base in kind.__mro__ if base not in ours for name in vars(base)}
+    return sorted(name for name in found - theirs if not name.startswith("_"))
 
 
 def _line(name: str, thing: object) -> str:
