@@ -7,6 +7,7 @@ What is right must have exactly the type that is asserted; what is wrong must be
 from __future__ import annotations
 
 import asyncio
+import ssl
 from datetime import UTC, datetime
 from typing import assert_type
 
@@ -69,6 +70,13 @@ async def transports(policy: pinio.Policy, source: pinio.FileSource) -> None:
     )
     upper.write(b"")
     await pinio.create_connection(Application, "example.com", 443, policy="pins.toml")  # type: ignore[arg-type]
+
+
+def contexts(policy: PolicyLike) -> None:
+    context = pinio.create_ssl_context(policy, alpn=["h2"])
+    assert_type(context, pinio.PinnedSSLContext)
+    for_any_library: ssl.SSLContext = context
+    for_any_library.set_alpn_protocols(["http/1.1"])
 
 
 async def questions(writer: asyncio.StreamWriter, policy: pinio.Policy) -> None:
