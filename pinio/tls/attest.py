@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
@@ -35,8 +34,9 @@ def _find(connection: Any) -> PinnedTransport | PinnedSSLObject | PinnedSSLSocke
     for candidate in (connection, _get(connection, "transport"), _get(_get(connection, "connection"), "transport")):
         if isinstance(candidate, PinnedTransport | PinnedSSLObject | PinnedSSLSocket):
             return candidate
-        if isinstance(candidate, asyncio.BaseTransport):
-            inner = candidate.get_extra_info("ssl_object")
+        ask = _get(candidate, "get_extra_info")  # uvloop's transports are no asyncio.BaseTransport
+        if ask is not None:
+            inner = ask("ssl_object")
             if isinstance(inner, PinnedSSLObject):
                 return inner
     return None

@@ -21,7 +21,7 @@ from pinio.tls.dial import Dialling, dial
 from pinio.tls.engine import Engine
 from pinio.tls.handshake import Handshake
 from pinio.tls.profile import inner_context
-from pinio.tls.protocol import PinnedProtocol, private_buffer, receive_buffer
+from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import buffered, retire, unread
 from pinio.tls.transport import PinnedTransport
@@ -200,10 +200,7 @@ async def _upgrade(
         lower.abort()
         raise engine.judgement.refuse("INJECTED_PLAINTEXT")
     loop = asyncio.get_running_loop()
-    # Over our own transport plaintext of the outer connection would be read into the buffer from which its ciphertext is
-    # still being taken, so the inner one has a buffer of its own.
-    buffer = private_buffer() if isinstance(lower, PinnedTransport) else receive_buffer(loop)
-    protocol, transport = _pair(loop, engine, app, timeouts, buffer, introduce=introduce)
+    protocol, transport = _pair(loop, engine, app, timeouts, introduce=introduce)
     lower.pause_reading()
     lower.set_protocol(protocol)
     protocol.connection_made(lower)
@@ -249,7 +246,7 @@ async def _connect(
     app: asyncio.BaseProtocol,
     timeouts: _Timeouts,
 ) -> PinnedTransport:
-    protocol, transport = _pair(loop, engine, app, timeouts, receive_buffer(loop), introduce=True)
+    protocol, transport = _pair(loop, engine, app, timeouts, introduce=True)
     await loop.create_connection(lambda: protocol, sock=sock)
     await _opened(protocol)
     return transport
@@ -260,7 +257,6 @@ def _pair(
     engine: Engine,
     app: asyncio.BaseProtocol,
     timeouts: _Timeouts,
-    buffer: memoryview,
     *,
     introduce: bool,
 ) -> tuple[PinnedProtocol, PinnedTransport]:
@@ -273,7 +269,6 @@ def _pair(
         transport,
         handshake_timeout=timeouts.handshake,
         shutdown_timeout=timeouts.shutdown,
-        buffer=buffer,
         introduce=introduce,
     )
     transport.attach(protocol)

@@ -40,19 +40,22 @@ TICKET_READS: Final = 3
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
-def receive_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
-    """The loop's shared receive buffer, or a new one where sharing is not known to be safe."""
+_AT_ONCE: Final = frozenset({"asyncio.selector_events", "uvloop.loop"})
+"""Where the transports are defined that fill the buffer and call `buffer_updated` in one step."""
+
+
+def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) -> memoryview:
+    """The loop's shared receive buffer; one of the connection's own where sharing is not known to be safe.
+
+    It is not over TLS of ours: plaintext of the outer connection would be read into the memory from which the outer one is
+    still taking ciphertext.
+    """
+    if type(lower).__module__ not in _AT_ONCE:
+        return memoryview(bytearray(PRIVATE))
     buffer = _buffers.get(loop)
     if buffer is None:
-        if not (type(loop) is asyncio.SelectorEventLoop or type(loop).__module__ == "uvloop"):
-            return private_buffer()
         buffer = _buffers[loop] = memoryview(bytearray(SHARED))
     return buffer
-
-
-def private_buffer() -> memoryview:
-    """A receive buffer of one connection's own."""
-    return memoryview(bytearray(PRIVATE))
 
 
 class PinnedProtocol(asyncio.BufferedProtocol):
@@ -73,7 +76,6 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         *,
         handshake_timeout: float,
         shutdown_timeout: float,
-        buffer: memoryview,
         introduce: bool,
     ) -> None:
         self._loop = loop
@@ -84,7 +86,6 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._transport: PinnedTransport | None = transport
         self._handshake_timeout = handshake_timeout
         self._shutdown_timeout = shutdown_timeout
-        self._buffer = buffer
         # Whether the application has been told of the connection; under start_tls it was, long ago.
         self._started = not introduce
         self._app_eof = False
@@ -115,6 +116,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._lower = lower = cast(asyncio.Transport, transport)
+        self._buffer = receive_buffer(self._loop, lower)
         lower.set_write_buffer_limits(WRITE_HIGH_WATER)
         self._timer = self._loop.call_later(self._handshake_timeout, self._handshake_timed_out)
         self._shake(self._engine.handshake)
