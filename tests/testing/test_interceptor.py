@@ -64,7 +64,6 @@ def test_a_genuine_server_that_speaks_first_is_passed_on() -> None:
 
 
 def test_it_carries_bulk_in_both_directions_at_once() -> None:
-    """Neither side reads until it has written everything, so whoever passed bytes on one way at a time would stop."""
     payload = bytes(range(256)) * 65_536  # 16 MiB, more than the sockets on the way can hold
 
     async def exchange(address: tuple[str, int]) -> bytes:

@@ -6,8 +6,9 @@ import ssl
 
 import pytest
 
-from pinio.testing import CA, ConnectProxy, Interceptor, Server
+from pinio.testing import CA, Connection, ConnectProxy, Interceptor, Server
 from pinio.testing import http as responder
+from pinio.testing.stream import Stream
 from tests.testing.clients import exactly
 
 CA_ROOT = CA()
@@ -78,7 +79,11 @@ def test_credentials_are_insisted_on() -> None:
         ("[::1", b"502"),
     ],
 )
-def test_nothing_leaves_the_machine(target: str, status: bytes) -> None:
+def test_nothing_leaves_the_machine(target: str, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dial(_self: Connection, address: tuple[str, int]) -> Stream:
+        raise AssertionError(f"connects to {address}")
+
+    monkeypatch.setattr(Connection, "dial", dial)
     with ConnectProxy() as proxy, socket.create_connection(proxy.address) as raw:
         raw.sendall(b"CONNECT %s HTTP/1.1\r\n\r\n" % target.encode())
         assert exactly(raw, 12) == b"HTTP/1.1 " + status
