@@ -22,6 +22,8 @@ Kind = Literal["exact", "one", "any"]
 _LONGEST: Final = 253  # RFC 1035 section 2.3.4, in text form
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# The names that are their own canonical spelling for certain, which is nearly all of them; what it leaves is worked out.
+_PLAIN = re.compile(rf"(?:{_LABEL.pattern}\.)*(?!(?:{_NUMBER.pattern})\Z){_LABEL.pattern}")
 
 
 def canonical_host(host: str) -> str:
@@ -35,6 +37,8 @@ def canonical_host(host: str) -> str:
         raise PolicyError("the host is empty; nobody could check the server's name")
     if len(host) > 4 * _LONGEST:
         raise PolicyError(f"a host of {len(host)} characters is too long to be one")
+    if len(host) <= _LONGEST and "xn--" not in host and (plain := _PLAIN.fullmatch(host)):
+        return plain[0]
     return _canonical(host)
 
 
@@ -150,4 +154,7 @@ class Pattern(NamedTuple):
         return cls(kind, name)
 
     def __str__(self) -> str:
-        return {"exact": "", "one": "*.", "any": "**."}[self.kind] + self.suffix
+        return _PREFIXES[self.kind] + self.suffix
+
+
+_PREFIXES: Final = {"exact": "", "one": "*.", "any": "**."}

@@ -24,6 +24,8 @@ Role = Literal["leaf", "ca", "any"]
 
 SIZES: Final[dict[str, int]] = {"sha256": 32, "sha384": 48, "sha512": 64}
 """Digest lengths in bytes."""
+SELECTORS: Final = get_args(Selector)
+ROLES: Final = get_args(Role)
 _LONGEST: Final = 1024  # characters; every spelling of every pin is far shorter
 
 _CANONICAL = re.compile(
@@ -51,15 +53,13 @@ class Pin:
 
     def __post_init__(self) -> None:
         _check_algorithm(self.algorithm, str(self.algorithm))
-        if self.selector not in get_args(Selector) or self.role not in get_args(Role):
-            raise PinFormatError(
-                f"a pin's selector is one of {get_args(Selector)} and its role one of {get_args(Role)}"
-            )
+        if self.selector not in SELECTORS or self.role not in ROLES:
+            raise PinFormatError(f"a pin's selector is one of {SELECTORS} and its role one of {ROLES}")
         if not isinstance(self.digest, bytes) or len(self.digest) != SIZES[self.algorithm]:
             raise PinFormatError(
                 f"a {self.algorithm} digest has {SIZES[self.algorithm]} bytes; use Pin.parse for text"
             )
-        if self.digest in _EMPTY or len(set(self.digest)) == 1:
+        if self.digest in _EMPTY or self.digest == self.digest[:1] * len(self.digest):
             raise PinFormatError(
                 f"{self} is a placeholder: the digest of nothing, or one byte repeated; find the real one with: pinio pins HOST"
             )

@@ -29,6 +29,9 @@ USUAL: Final[_What] = ("spki", "sha256")
 """What nearly every pin is a digest of; certificates have it at hand."""
 
 
+_CHOICES: Final = (("on_expiry", get_args(OnExpiry)), ("mode", get_args(Mode)), ("trust", get_args(Trust)))
+
+
 class PinSet(Value):
     """Expected keys of one host pattern; one match is enough.
 
@@ -93,9 +96,9 @@ class PinSet(Value):
         self._store(_wanted=_compile(self.pins, self.backup))
 
     def _check_choices(self) -> None:
-        for name, choices in (("on_expiry", OnExpiry), ("mode", Mode), ("trust", Trust)):
-            if getattr(self, name) not in get_args(choices):
-                raise PolicyError(f"{name} is one of {get_args(choices)}, not {getattr(self, name)!r}")
+        for name, choices in _CHOICES:
+            if getattr(self, name) not in choices:
+                raise PolicyError(f"{name} is one of {choices}, not {getattr(self, name)!r}")
         if self.anchors is not None and not isinstance(self.anchors, Anchors):
             raise PolicyError("anchors is an Anchors value, such as Anchors.from_file(path)")
         if not isinstance(self.resumption, bool):
@@ -124,14 +127,10 @@ class PinSet(Value):
             raise PolicyError("a pin set without pins would refuse everybody; exempt the host instead")
         if len(everything) > MAX_PINS:
             raise PolicyError(f"{len(everything)} pins; a set holds at most {MAX_PINS}")
-        if len(set(everything)) < len(everything):
-            twice = next(pin for pin in everything if everything.count(pin) > 1)
-            raise PolicyError(f"{twice} stands in the set twice")
-        anywhere = {(pin.selector, pin.algorithm, pin.digest) for pin in everything if pin.role == "any"}
-        for pin in everything:
-            if pin.role != "any" and (pin.selector, pin.algorithm, pin.digest) in anywhere:
-                warn(f"{pin} is shadowed by the same pin without a role")
-        if len({pin.digest for pin in everything}) < 2 and self.single is None:
+        digests = {pin.digest for pin in everything}
+        if len(digests) < len(everything):
+            _check_twins(everything)
+        if len(digests) < 2 and self.single is None:
             warn(
                 "one pin and no backup: losing that key locks every client out; add a backup, or say single='why'"
             )
@@ -169,10 +168,24 @@ def pin_tuple(pins: str | Pin | Iterable[str | Pin]) -> tuple[Pin, ...]:
         raise PinFormatError(f"pins are text, Pin, or several of them, not {type(pins).__name__}") from None
 
 
+def _check_twins(pins: tuple[Pin, ...]) -> None:
+    """Refuse a pin that stands there twice; warn of one that says nothing beside the same pin without a role."""
+    if len(set(pins)) < len(pins):
+        twice = next(pin for pin in pins if pins.count(pin) > 1)
+        raise PolicyError(f"{twice} stands in the set twice")
+    anywhere = {(pin.selector, pin.algorithm, pin.digest) for pin in pins if pin.role == "any"}
+    for pin in pins:
+        if pin.role != "any" and (pin.selector, pin.algorithm, pin.digest) in anywhere:
+            warn(f"{pin} is shadowed by the same pin without a role")
+
+
 def _aware(moment: datetime) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise PolicyError("expires is a datetime with a time zone, such as 2027-06-30T00:00:00Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the first and the last day there is, in a zone that leaves them
+        raise PolicyError("expires lies outside the years 1 to 9999 in UTC") from None
 
 
 def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_Wanted, ...]:
@@ -184,4 +197,5 @@ def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_Wanted, .
         for table, excluded in ((leaf, "ca"), (ca, "leaf")):
             if pin.role != excluded:
                 table.setdefault(pin.digest, (pin, spare))
-    return tuple(wanted.values())
+    # Where no pin has a role both tables are one, which a policy of a million hosts feels.
+    return tuple((key, leaf, leaf if ca == leaf else ca) for key, leaf, ca in wanted.values())

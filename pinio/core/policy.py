@@ -269,28 +269,28 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
     """Canonical pattern text → pattern and rule. Two spellings of one pattern are an error."""
     rules: dict[str, tuple[Pattern, Rule]] = {}
     for text, pins in hosts.items():
-        pattern = _pattern(text, rules)
-        canonical = str(pattern)
+        canonical, pattern = _pattern(text, rules)
         try:
             rule = Rule(canonical, pins if isinstance(pins, PinSet) else PinSet(pins))
         except (PinFormatError, PolicyError) as error:
             raise type(error)(f"{canonical}: {error}") from None
         rules[canonical] = pattern, rule
     for text, reason in exempt.items():
-        pattern = _pattern(text, rules)
+        canonical, pattern = _pattern(text, rules)
         if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
-            raise PolicyError(f"exempt {pattern}: the reason is one line of text, and not empty")
-        rules[str(pattern)] = pattern, Rule(str(pattern), None, reason)
+            raise PolicyError(f"exempt {canonical}: the reason is one line of text, and not empty")
+        rules[canonical] = pattern, Rule(canonical, None, reason)
     return rules
 
 
-def _pattern(text: str, rules: Mapping[str, object]) -> Pattern:
+def _pattern(text: str, rules: Mapping[str, object]) -> tuple[str, Pattern]:
     pattern = Pattern.parse(text)
-    if str(pattern) in rules:
-        raise PolicyError(f"{text!a}: the pattern {pattern} stands in the policy twice")
+    canonical = str(pattern)
+    if canonical in rules:
+        raise PolicyError(f"{text!a}: the pattern {canonical} stands in the policy twice")
     if pattern.kind != "exact" and "." not in pattern.suffix:
-        warn(f"{pattern} covers a whole top-level domain")
-    return pattern
+        warn(f"{canonical} covers a whole top-level domain")
+    return canonical, pattern
 
 
 def _index(rules: Iterable[tuple[Pattern, Rule]]) -> dict[str, _Below]:
