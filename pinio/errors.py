@@ -110,6 +110,12 @@ class PlaintextRefusedError(PinVerificationError):
     code = "PLAINTEXT_REFUSED"
 
 
+class OverrideRefusedError(PinVerificationError):
+    """A request to a pinned host brought its own TLS settings; the policy decides, not the request."""
+
+    code = "OVERRIDE_REFUSED"
+
+
 class InjectedPlaintextError(PinVerificationError):
     """Bytes arrived in plaintext before TLS started, where they would have been read as if TLS had protected them."""
 

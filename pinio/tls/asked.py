@@ -49,12 +49,20 @@ def asked(
     if isinstance(ssl, PinnedSSLContext):
         if any(argument is not None for argument in (policy, pins, trust, anchors)):
             _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
-        endpoint = ssl.wanted.endpoint(name, port, also=also)
-        chosen = ssl.resumption if resumption is True else resumption
-        return Asked(endpoint, ssl.profile(endpoint), observer or ssl.observer, chosen)
+        answer = asked_of(ssl, name, port, also=also)
+        return answer._replace(
+            observer=observer or answer.observer,
+            resumption=answer.resumption if resumption is True else resumption,
+        )
     _check_ssl(ssl, policy, pins)
     endpoint = Wanted.of(policy, pins, trust, anchors).endpoint(name, port, also=also)
     return Asked(endpoint, Profile.of(endpoint), observer or default_observer, resumption)
+
+
+def asked_of(context: PinnedSSLContext, host: str, port: int | None, *, also: str | None = None) -> Asked:
+    """What a context says of a connection to `host`, the name that TLS verifies."""
+    endpoint = context.wanted.endpoint(host, port, also=also)
+    return Asked(endpoint, context.profile(endpoint), context.observer, context.resumption)
 
 
 def _verified_name(host: str | None, server_hostname: str | None) -> str:

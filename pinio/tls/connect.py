@@ -1,8 +1,8 @@
 """The raw doors: asyncio's own functions, with pins.
 
-The signatures are asyncio's; what differs is that `policy` or `pins` says what is expected of the peer. The name is canonicalised
-and the policy read once, before a socket exists; after a refusal no other address is tried, because a refusal is an answer
-and not a failure to get one.
+The signatures are asyncio's; what differs is that one of `policy`, `pins` and `ssl` says what is expected of the peer. The name is
+canonicalised and the policy read once, before a socket exists; after a refusal no other address is tried, because a
+refusal is an answer and not a failure to get one.
 """
 
 from __future__ import annotations
@@ -10,27 +10,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from pinio.core.anchors import Anchors
-from pinio.core.host import canonical_host, ip_address
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PinVerificationError, PolicyError
 from pinio.tls.asked import Asked, asked
-from pinio.tls.dial import Dialling, dial
+from pinio.tls.dial import Dialling, dial, dialled
 from pinio.tls.engine import Engine
-from pinio.tls.handshake import Handshake
-from pinio.tls.profile import inner_context
-from pinio.tls.protocol import PinnedProtocol
+from pinio.tls.establish import Timeouts, context_for, engine, opened, over, pair
+from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import buffered, retire, unread
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
 
-HANDSHAKE_TIMEOUT: Final = 60.0
-"""Seconds; asyncio's default."""
-SHUTDOWN_TIMEOUT: Final = 30.0
-"""Seconds; asyncio's default."""
 LIMIT: Final = 64 * 1024
 """Bytes that a `StreamReader` buffers before it pauses the transport; asyncio's default."""
 
@@ -74,26 +68,26 @@ async def create_connection(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
-    timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     if sock is not None and (host is not None or port is not None):
         raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
     loop = asyncio.get_running_loop()
-    engine = await engine_for(loop, wanted)
+    context = await context_for(loop, wanted.profile)
     app = protocol_factory()
     if sock is not None:
-        return await _connect(loop, sock, engine, app, timeouts), app
+        return await _connect(loop, sock, engine(context, wanted), app, timeouts), app
     if host is None or port is None:
         raise PolicyError("pass host and port, or sock and server_hostname")
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
     target = dialled(host)
     try:
-        return await _connect(loop, await dial(loop, target, port, how), engine, app, timeouts), app
+        return await _connect(loop, await dial(loop, target, port, how), engine(context, wanted), app, timeouts), app
     except PinVerificationError as error:
         if not error.refusal.resumed:
             raise
     # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
-    engine = await engine_for(loop, wanted._replace(resumption=False))
-    return await _connect(loop, await dial(loop, target, port, how), engine, app, timeouts), app
+    full = engine(context, wanted._replace(resumption=False))
+    return await _connect(loop, await dial(loop, target, port, how), full, app, timeouts), app
 
 
 async def open_connection(
@@ -141,10 +135,11 @@ async def start_tls(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
-    timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport)
-    engine = await engine_for(asyncio.get_running_loop(), wanted)
-    return await _upgrade(lower, protocol, engine, timeouts, injected=unread(protocol), introduce=False)
+    context = await context_for(asyncio.get_running_loop(), wanted.profile)
+    _refuse_injected(lower, unread(protocol), wanted)
+    return await over(lower, engine(context, wanted), protocol, timeouts, introduce=False)
 
 
 async def upgrade(
@@ -173,40 +168,25 @@ async def upgrade(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
-    timeouts = _Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(writer.transport)
     await writer.drain()
     loop = asyncio.get_running_loop()
-    engine = await engine_for(loop, wanted)
+    context = await context_for(loop, wanted.profile)
     injected = buffered(reader)
     retire(reader, writer)
+    _refuse_injected(lower, injected, wanted)
     new_reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(new_reader, loop=loop)
-    transport = await _upgrade(lower, protocol, engine, timeouts, injected=injected, introduce=True)
+    transport = await over(lower, engine(context, wanted), protocol, timeouts, introduce=True)
     return new_reader, asyncio.StreamWriter(transport, protocol, new_reader, loop)
 
 
-async def _upgrade(
-    lower: asyncio.Transport,
-    app: asyncio.BaseProtocol,
-    engine: Engine,
-    timeouts: _Timeouts,
-    *,
-    injected: bool,
-    introduce: bool,
-) -> PinnedTransport:
-    """Put TLS between an open transport and its protocol."""
+def _refuse_injected(lower: asyncio.Transport, injected: bool, wanted: Asked) -> None:
+    """Bytes that came in plaintext must not be read as if TLS had protected them."""
     if injected:
         lower.abort()
-        raise engine.judgement.refuse("INJECTED_PLAINTEXT")
-    loop = asyncio.get_running_loop()
-    protocol, transport = _pair(loop, engine, app, timeouts, introduce=introduce)
-    lower.pause_reading()
-    lower.set_protocol(protocol)
-    protocol.connection_made(lower)
-    lower.resume_reading()
-    await _opened(protocol)
-    return transport
+        raise Judgement(wanted.endpoint, wanted.profile, wanted.observer).refuse("INJECTED_PLAINTEXT")
 
 
 def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
@@ -217,73 +197,14 @@ def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return transport
 
 
-class _Timeouts(NamedTuple):
-    """In seconds."""
-
-    handshake: float
-    shutdown: float
-
-    @classmethod
-    def of(cls, handshake: float | None, shutdown: float | None) -> _Timeouts:
-        for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
-            if value is not None and not value > 0:
-                raise PolicyError(f"{name} is a positive number of seconds, not {value!r}")
-        return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
-
-
-async def engine_for(loop: asyncio.AbstractEventLoop, wanted: Asked) -> Engine:
-    """The engine of one connection; a context that has to be built first is built in a thread."""
-    context = inner_context.ready(wanted.profile)
-    if context is None:
-        context = await loop.run_in_executor(None, inner_context, wanted.profile)
-    return Engine(context, Handshake.prepare(wanted.endpoint, wanted.profile, context, wanted.observer, wanted.resumption))
-
-
 async def _connect(
     loop: asyncio.AbstractEventLoop,
     sock: socket.socket,
     engine: Engine,
     app: asyncio.BaseProtocol,
-    timeouts: _Timeouts,
+    timeouts: Timeouts,
 ) -> PinnedTransport:
-    protocol, transport = _pair(loop, engine, app, timeouts, introduce=True)
+    protocol, transport = pair(loop, engine, app, timeouts)
     await loop.create_connection(lambda: protocol, sock=sock)
-    await _opened(protocol)
+    await opened(protocol)
     return transport
-
-
-def _pair(
-    loop: asyncio.AbstractEventLoop,
-    engine: Engine,
-    app: asyncio.BaseProtocol,
-    timeouts: _Timeouts,
-    *,
-    introduce: bool,
-) -> tuple[PinnedProtocol, PinnedTransport]:
-    """The two halves of a connection: what the loop talks to, and what the application holds."""
-    transport = PinnedTransport(engine)
-    protocol = PinnedProtocol(
-        loop,
-        engine,
-        app,
-        transport,
-        handshake_timeout=timeouts.handshake,
-        shutdown_timeout=timeouts.shutdown,
-        introduce=introduce,
-    )
-    transport.attach(protocol)
-    return protocol, transport
-
-
-async def _opened(protocol: PinnedProtocol) -> None:
-    """Wait for the gate to open; whatever ends the wait otherwise takes the socket with it."""
-    try:
-        await protocol.waiter
-    except BaseException:
-        protocol.abort()
-        raise
-
-
-def dialled(host: str) -> str:
-    """What is resolved: the canonical name, or the address as it was given, whose zone matters here."""
-    return host.strip("[]") if ip_address(host) else canonical_host(host)

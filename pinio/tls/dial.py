@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeAlias, cast
 
 import aiohappyeyeballs
+
+from pinio.core.host import canonical_host, ip_address
 
 AddrInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -24,6 +26,11 @@ class Dialling:
     happy_eyeballs_delay: float | None = None
     interleave: int | None = None
     all_errors: bool = False
+
+
+def dialled(host: str) -> str:
+    """What is resolved: the canonical name, or the address as it was given, whose zone matters here."""
+    return host.strip("[]") if ip_address(host) else canonical_host(host)
 
 
 async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling) -> socket.socket:
@@ -50,7 +57,7 @@ async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Diall
 async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling) -> list[AddrInfo]:
     """Addresses of a host; an address as it stands needs no resolver, and no thread to run it in."""
     try:
-        address = ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         pass
     else:

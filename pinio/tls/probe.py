@@ -11,8 +11,8 @@ from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
 from pinio.core.wording import chain_lines, escape
 from pinio.tls import peer
-from pinio.tls.connect import HANDSHAKE_TIMEOUT, dialled
-from pinio.tls.dial import Dialling, dial
+from pinio.tls.dial import Dialling, dial, dialled
+from pinio.tls.establish import HANDSHAKE_TIMEOUT
 from pinio.tls.profile import Profile, inner_context
 
 _CHUNK = 16384

@@ -12,6 +12,7 @@ from pinio.core.decision import Permit
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import State
 from pinio.tls.protocol import PinnedProtocol
+from pinio.tls.wanted import Wanted
 
 logger = logging.getLogger("pinio")
 
@@ -73,6 +74,20 @@ class PinnedTransport(asyncio.Transport):
         if permit is None:
             raise RuntimeError("the connection is not open yet")
         return permit
+
+    @property
+    def lower(self) -> asyncio.Transport | None:
+        """What carries this connection's ciphertext; None once it is gone."""
+        return self._lower
+
+    def judge_again(self, wanted: Wanted) -> None:
+        """Hold the connection against the policy in force now; one comparison if that has not changed.
+
+        Raises `PinVerificationError` if it does not allow the connection, which then carries no more application bytes.
+        """
+        judgement = self._engine.judgement
+        if wanted.source is not None and (current := wanted.source.current) is not judgement.endpoint.policy:
+            judgement.judge_again(current)
 
     # Writing
 

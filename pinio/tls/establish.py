@@ -1,0 +1,99 @@
+"""From a question and a plain transport to an open pinned connection; what the doors have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Final, NamedTuple
+
+from pinio.errors import PolicyError
+from pinio.tls.asked import Asked
+from pinio.tls.engine import Engine
+from pinio.tls.handshake import Handshake
+from pinio.tls.profile import Profile, inner_context
+from pinio.tls.protocol import PinnedProtocol
+from pinio.tls.transport import PinnedTransport
+
+HANDSHAKE_TIMEOUT: Final = 60.0
+"""Seconds; asyncio's default."""
+SHUTDOWN_TIMEOUT: Final = 30.0
+"""Seconds; asyncio's default."""
+
+
+class Timeouts(NamedTuple):
+    """In seconds."""
+
+    handshake: float = HANDSHAKE_TIMEOUT
+    shutdown: float = SHUTDOWN_TIMEOUT
+
+    @classmethod
+    def of(cls, handshake: float | None, shutdown: float | None) -> Timeouts:
+        """From arguments, where None is the default. Raises `PolicyError` for what is not positive."""
+        for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
+            if value is not None and not value > 0:
+                raise PolicyError(f"{name} is a positive number of seconds, not {value!r}")
+        return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
+
+
+async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.SSLContext:
+    """The inner context of a profile; one that has to be built first is built in a thread."""
+    context = inner_context.ready(profile)
+    return context if context is not None else await loop.run_in_executor(None, inner_context, profile)
+
+
+def engine(context: ssl.SSLContext, wanted: Asked) -> Engine:
+    """The engine of one connection, offering a session if there is one that may be offered now."""
+    return Engine(context, Handshake.prepare(wanted.endpoint, wanted.profile, context, wanted.observer, wanted.resumption))
+
+
+def pair(
+    loop: asyncio.AbstractEventLoop,
+    engine: Engine,
+    app: asyncio.BaseProtocol,
+    timeouts: Timeouts,
+    *,
+    introduce: bool = True,
+) -> tuple[PinnedProtocol, PinnedTransport]:
+    """The two halves of a connection: what the loop talks to, and what the application holds.
+
+    `introduce` says whether the application's `connection_made` is to be called.
+    """
+    transport = PinnedTransport(engine)
+    protocol = PinnedProtocol(
+        loop,
+        engine,
+        app,
+        transport,
+        handshake_timeout=timeouts.handshake,
+        shutdown_timeout=timeouts.shutdown,
+        introduce=introduce,
+    )
+    transport.attach(protocol)
+    return protocol, transport
+
+
+async def opened(protocol: PinnedProtocol) -> None:
+    """Wait for the gate to open; whatever ends the wait otherwise takes the socket with it."""
+    try:
+        await protocol.waiter
+    except BaseException:
+        protocol.abort()
+        raise
+
+
+async def over(
+    lower: asyncio.Transport,
+    engine: Engine,
+    app: asyncio.BaseProtocol,
+    timeouts: Timeouts,
+    *,
+    introduce: bool,
+) -> PinnedTransport:
+    """Put pinned TLS between an open transport and its application."""
+    protocol, transport = pair(asyncio.get_running_loop(), engine, app, timeouts, introduce=introduce)
+    lower.pause_reading()
+    lower.set_protocol(protocol)
+    protocol.connection_made(lower)
+    lower.resume_reading()
+    await opened(protocol)
+    return transport
