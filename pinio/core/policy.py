@@ -63,6 +63,11 @@ class Endpoint:
     also: tuple[str, Rule] | None = None
     """Another name of the same connection (the URL's host) which has an entry of its own and must pass too."""
 
+    def check_plaintext(self) -> None:
+        """Raise `PlaintextRefusedError` if this host is pinned, in any mode: it is not to be spoken to without TLS."""
+        if self.rule.pin_set is not None:
+            raise self.policy.refusal("PLAINTEXT_REFUSED", self).error()
+
     @property
     def needs_chain(self) -> bool:
         """Whether the verified chain has to be looked at: a host without pins, and no deny list, pays nothing."""
@@ -202,7 +207,7 @@ class Policy(Value):
     def _check(self, endpoint: Endpoint) -> None:
         rule, second = endpoint.rule, endpoint.also
         if rule.pin_set is None and rule.exempt is None and self.unpinned == "refuse":
-            raise self._refusal("UNPINNED_HOST", endpoint).error()
+            raise self.refusal("UNPINNED_HOST", endpoint).error()
         if second is not None and second[1].pin_set is not None:
             other = second[1].pin_set
             if (other.trust, other.anchors or _PUBLIC) != (endpoint.trust, endpoint.anchors):
@@ -211,7 +216,8 @@ class Policy(Value):
                     "but the policy verifies their certificates in different ways"
                 )
 
-    def _refusal(self, reason: str, endpoint: Endpoint) -> Refusal:
+    def refusal(self, reason: str, endpoint: Endpoint) -> Refusal:
+        """What is said where a connection is refused before its chain was seen."""
         return Refusal(reason, endpoint.host, endpoint.port, revision=self.revision, noted=endpoint.rule)
 
     def check_url(self, url: str) -> Rule:
@@ -228,8 +234,8 @@ class Policy(Value):
         if scheme not in _PLAINTEXT | _TLS or not host:
             raise PolicyError("check_url takes an absolute http, https, ws or wss URL")
         endpoint = Endpoint(canonical_host(host), port, self, self.lookup(host))
-        if scheme in _PLAINTEXT and endpoint.rule.pin_set is not None:
-            raise self._refusal("PLAINTEXT_REFUSED", endpoint).error()
+        if scheme in _PLAINTEXT:
+            endpoint.check_plaintext()
         self._check(endpoint)
         return endpoint.rule
 

@@ -55,6 +55,13 @@ class Wanted:
             return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port)
         return self.source.current.endpoint(host, port, also=also)
 
+    def check_plaintext(self, host: str, port: int | None = None) -> None:
+        """Check a host before it is spoken to without TLS.
+
+        Raises `PlaintextRefusedError` if it is pinned, and `UnpinnedHostError` if the policy refuses hosts without pins.
+        """
+        self.endpoint(host, port).check_plaintext()
+
     def samples(self) -> list[Endpoint]:
         """One endpoint for each way in which the policy in force verifies certificates; at most `_SAMPLES`."""
         if self.source is None:

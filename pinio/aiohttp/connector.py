@@ -1,0 +1,159 @@
+"""`PinnedConnector`: the policy decides about every connection of a session, not the request."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+
+from pinio.aiohttp.errors import client_error
+from pinio.aiohttp.hooks import HookedConnector
+from pinio.aiohttp.pool import LiveConnections, still_holds
+from pinio.core.decision import Refusal
+from pinio.core.policy import Endpoint
+from pinio.errors import PinVerificationError, PolicyError, UnpinnedHostError
+from pinio.tls.context import PinnedSSLContext, create_ssl_context
+from pinio.tls.establish import Timeouts
+from pinio.tls.sessions import SessionCache
+from pinio.tls.transport import PinnedTransport
+from pinio.typing import Observer, PolicyLike
+
+_OTHER_TLS = frozenset({"fingerprint", "ssl_context", "verify_ssl"})
+
+
+class PinnedConnector(HookedConnector):
+    """An `aiohttp.TCPConnector` whose TLS connections are pinned, on every path that aiohttp has.
+
+    Args:
+        policy: what is expected of origins, or a source of policies; after a swap, idle connections that no longer hold are
+            closed before they are used again.
+        ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate, ALPN, versions).
+        proxy_policy: what is expected of HTTPS proxies; by default each is judged by its own entry in `policy`.
+        observer: hears every decision.
+        resumption: False for full handshakes, or a `SessionCache` of one's own.
+        retire: "idle": as above; "all": close connections in use as well, as soon as the swap is noticed. For the latter the
+            source must have `subscribe`, as `FileSource` has.
+        options: every other argument of `aiohttp.TCPConnector`.
+
+    Requests raise `ClientPinError` where a peer or the request itself is refused.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyLike | None = None,
+        *,
+        ssl: PinnedSSLContext | None = None,
+        proxy_policy: PolicyLike | None = None,
+        observer: Observer | None = None,
+        resumption: bool | SessionCache = True,
+        retire: Literal["idle", "all"] = "idle",
+        **options: Any,
+    ) -> None:
+        if other := _OTHER_TLS & options.keys():
+            raise PolicyError(f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context")
+        self._context = _context(policy, ssl, observer, resumption)
+        self._proxy_context = (
+            self._context if proxy_policy is None else _context(proxy_policy, None, observer or self._context.observer, resumption)
+        )
+        self._own_proxy_policy = proxy_policy is not None
+        self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
+        super().__init__(**options)
+        self._live = LiveConnections() if retire == "all" else None
+        self._unsubscribe = self._subscribe() if retire == "all" else None
+
+    def _subscribe(self) -> Any:
+        subscribe = getattr(self._context.wanted.source, "subscribe", None)
+        if subscribe is None:
+            raise PolicyError('retire="all" needs a source that tells of swaps, such as FileSource')
+        return subscribe(lambda *_: self._loop.call_soon_threadsafe(self._retire))
+
+    def _retire(self) -> None:
+        if self._live is not None:
+            self._live.retire(self._context.wanted, self._proxy_context.wanted)
+
+    async def close(self, *arguments: Any, **options: Any) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        await super().close(*arguments, **options)
+
+    # Which policy, and whether it lets the request decide
+
+    def context_of(self, req: ClientRequest, *, proxy: bool) -> PinnedSSLContext | None:
+        context = self._proxy_context if proxy else self._context
+        if req.ssl is True:
+            return context
+        endpoint = self._endpoint(req, proxy=proxy)
+        return context if endpoint.needs_chain or proxy else None
+
+    def opened(self, transport: PinnedTransport) -> None:
+        if self._live is not None:
+            self._live.add(transport)
+
+    def _endpoint(self, req: ClientRequest, *, proxy: bool = False) -> Endpoint:
+        """What the policy says about the host of a request, and about the name that TLS verifies."""
+        host = req.url.raw_host or ""
+        name = host if proxy else (req.server_hostname or host)
+        wanted = (self._proxy_context if proxy else self._context).wanted
+        return wanted.endpoint(name, req.port, also=host)
+
+    # The documented door
+
+    async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
+        try:
+            needs_chain = self._check(req)
+        except PinVerificationError as error:
+            raise client_error(req.connection_key, error) from error
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if still_holds(connection.transport, self._context.wanted, self._proxy_context.wanted):
+                break
+            connection.close()  # opened under a policy that has been swapped since
+        if needs_chain and not isinstance(connection.transport, PinnedTransport):
+            connection.close()
+            raise client_error(req.connection_key, self._refusal("NOT_JUDGED", req).error())
+        return connection
+
+    def _check(self, req: ClientRequest) -> bool:
+        """Refuse what can be refused before anything is sent; whether the peer's chain has to be judged."""
+        if not req.is_ssl():
+            self._context.wanted.check_plaintext(req.url.raw_host or "", req.port)
+            return False
+        endpoint = self._endpoint(req)
+        if req.ssl is not True and endpoint.needs_chain:
+            raise self._refusal("OVERRIDE_REFUSED", req).error()
+        if req.proxy is not None and req.proxy.scheme == "https":
+            self._check_proxy(req)
+        return endpoint.needs_chain
+
+    def _check_proxy(self, req: ClientRequest) -> None:
+        proxy = req.proxy
+        if proxy is None:
+            return
+        try:
+            self._proxy_context.wanted.endpoint(proxy.raw_host or "", proxy.port)
+        except UnpinnedHostError as error:
+            if self._own_proxy_policy:
+                raise
+            refusal = error.refusal
+            detail = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
+            raise Refusal(refusal.reason, refusal.host, refusal.port, revision=refusal.revision, detail=detail).error() from None
+
+    def _refusal(self, reason: str, req: ClientRequest) -> Refusal:
+        endpoint = self._endpoint(req)
+        return Refusal(reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, noted=endpoint.rule)
+
+
+def _context(
+    policy: PolicyLike | None,
+    context: PinnedSSLContext | None,
+    observer: Observer | None,
+    resumption: bool | SessionCache,
+) -> PinnedSSLContext:
+    if context is None:
+        return create_ssl_context(policy, observer=observer, resumption=resumption)
+    if not isinstance(context, PinnedSSLContext) or policy is not None:
+        raise PolicyError("pass a policy, or ssl= with a context of pinio.create_ssl_context; one of the two")
+    return context

@@ -1,0 +1,55 @@
+"""One error that is both: aiohttp's for a bad certificate, and pinio's for a bad key."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from aiohttp import ClientConnectorCertificateError
+from aiohttp.client_reqrep import ConnectionKey
+
+from pinio.errors import BY_REASON, PinVerificationError
+
+
+class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
+    """A connection of `PinnedConnector` was refused.
+
+    `except pinio.PinError`, `except aiohttp.ClientError` and the `except` for the concrete pinio error (`PinMismatchError` …) all
+    catch it: there is a subclass for each. `certificate_error` is the plain pinio error, `refusal` its data.
+    """
+
+    certificate_error: PinVerificationError
+
+    def __init__(self, connection_key: ConnectionKey, certificate_error: PinVerificationError) -> None:
+        PinVerificationError.__init__(self, certificate_error.refusal)
+        self._conn_key = connection_key
+        self._certificate_error = certificate_error
+        self._os_error = certificate_error
+
+    @property
+    def host(self) -> str:
+        return self.refusal.host
+
+    @property
+    def port(self) -> int | None:
+        return self._conn_key.port
+
+    def __str__(self) -> str:
+        return str(self.certificate_error)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return client_error, (self._conn_key, self.certificate_error)
+
+
+_KINDS: Final = {
+    kind: type(f"Client{kind.__name__}", (ClientPinError, kind), {"__doc__": kind.__doc__, "__module__": __name__})
+    for kind in BY_REASON.values()
+}
+globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pickle looks for them
+
+
+def client_error(connection_key: ConnectionKey, error: PinVerificationError) -> ClientPinError:
+    """The aiohttp form of a refusal; its `__cause__` is the plain one."""
+    kind = cast("type[ClientPinError]", _KINDS.get(type(error), ClientPinError))
+    wrapped = kind(connection_key, error)
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,191 @@
+"""Where aiohttp makes its connections. The only user of private names of aiohttp; a tripwire test watches each.
+
+- `TCPConnector._get_ssl_context`, `_get_fingerprint`: which TLS a request is given. Ours for whatever the policy decides about.
+- `TCPConnector._wrap_create_connection`: dials, and shakes hands through the loop or another engine. We let it dial in plaintext
+  and do TLS ourselves, on our own transport.
+- `TCPConnector._start_tls_connection`: TLS through a CONNECT tunnel, plain or itself in TLS.
+- `TCPConnector._create_direct_connection`: tries address after address and keeps the last error. A refusal outweighs those.
+- `TCPConnector._create_proxy_connection`: tells which of two legs is being made.
+- `BaseConnector._factory`, `_loop`: make the HTTP protocol, and name the loop.
+
+What aiohttp would do by itself with the contexts that it gets here is pinned too: they are `PinnedSSLContext`s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from abc import abstractmethod
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.client_exceptions import ClientConnectorError
+from aiohttp.client_reqrep import ClientRequest, Fingerprint
+
+from pinio.aiohttp.errors import ClientPinError, client_error
+from pinio.errors import PinVerificationError
+from pinio.tls.asked import Asked, asked_of
+from pinio.tls.context import PinnedSSLContext
+from pinio.tls.establish import Timeouts, context_for, engine, opened, over, pair
+from pinio.tls.protocol import PinnedProtocol
+from pinio.tls.transport import PinnedTransport
+
+_tunnelled: ContextVar[ClientRequest | None] = ContextVar("pinio_tunnelled", default=None)
+"""The request for whose sake this task is connecting to a proxy."""
+_refusals: ContextVar[list[ClientPinError] | None] = ContextVar("pinio_refusals", default=None)
+"""The refusals of the addresses that this task has tried for one host."""
+
+Made = tuple[asyncio.Transport, asyncio.BaseProtocol]
+
+
+class HookedConnector(aiohttp.TCPConnector):
+    """A `TCPConnector` that makes TLS on pinio's transport wherever `context_of` names a context."""
+
+    timeouts: Timeouts
+
+    @abstractmethod
+    def context_of(self, req: ClientRequest, *, proxy: bool) -> PinnedSSLContext | None:
+        """The pinned context for one leg, to the origin or to its proxy; None leaves it to aiohttp, as the request says."""
+
+    @abstractmethod
+    def opened(self, transport: PinnedTransport) -> None:
+        """Called with every connection that was made here."""
+
+    def _context_of(self, req: ClientRequest) -> PinnedSSLContext | None:
+        origin = _tunnelled.get()
+        return self.context_of(req, proxy=origin is not None and req is not origin)
+
+    def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:
+        if not req.is_ssl():
+            return None
+        context = self._context_of(req)
+        return super()._get_ssl_context(req) if context is None else context
+
+    def _get_fingerprint(self, req: ClientRequest) -> Fingerprint | None:
+        return super()._get_fingerprint(req) if self._context_of(req) is None else None
+
+    async def _create_proxy_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
+        token = _tunnelled.set(req)
+        try:
+            return await super()._create_proxy_connection(req, *arguments, **options)
+        finally:
+            _tunnelled.reset(token)
+
+    async def _create_direct_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
+        """Try every address. A good one may win over a refused one; if none is good, the refusal is what surfaces."""
+        refusals: list[ClientPinError] = []
+        token = _refusals.set(refusals)
+        try:
+            return await super()._create_direct_connection(req, *arguments, **options)
+        except PinVerificationError as error:  # before any address: a proxy that the policy does not list
+            raise error if isinstance(error, ClientPinError) else client_error(req.connection_key, error) from error
+        except (ClientConnectorError, TimeoutError):
+            if refusals:
+                raise refusals[0] from refusals[0].certificate_error
+            raise
+        finally:
+            _refusals.reset(token)
+
+    async def _wrap_create_connection(
+        self,
+        *args: Any,
+        addr_infos: Any,
+        req: ClientRequest,
+        timeout: aiohttp.ClientTimeout,
+        client_error: type[Exception] = ClientConnectorError,
+        **kwargs: Any,
+    ) -> Any:
+        context = kwargs.pop("ssl", None)
+        name = kwargs.pop("server_hostname", None)
+
+        async def dial(factory: Callable[[], asyncio.BaseProtocol], **tls: Any) -> Made:
+            parent = super(HookedConnector, self)._wrap_create_connection
+            made = parent(
+                factory, *args[1:], addr_infos=addr_infos, req=req, timeout=timeout, client_error=client_error, **kwargs, **tls
+            )
+            return cast(Made, await made)
+
+        if not isinstance(context, PinnedSSLContext):
+            return await dial(args[0], ssl=context, server_hostname=name)
+        with _Mapping(req, client_error):
+            asked = asked_of(context, name, req.port, also=req.url.raw_host)
+            try:
+                return await self._dial_pinned(dial, args[0], asked, timeout)
+            except PinVerificationError as error:
+                if not error.refusal.resumed:
+                    raise
+            # What a resumed session could not show, a full handshake may.
+            return await self._dial_pinned(dial, args[0], asked._replace(resumption=False), timeout)
+
+    async def _dial_pinned(
+        self,
+        dial: Callable[..., Any],
+        factory: Callable[[], asyncio.BaseProtocol],
+        asked: Asked,
+        timeout: aiohttp.ClientTimeout,
+    ) -> Made:
+        context = await context_for(self._loop, asked.profile)
+        app = factory()
+        made: list[tuple[PinnedProtocol, PinnedTransport]] = []
+
+        def connected() -> PinnedProtocol:
+            made.append(pair(self._loop, engine(context, asked), app, self.timeouts))
+            return made[0][0]
+
+        await dial(connected, ssl=None, server_hostname=None)
+        protocol, transport = made[0]
+        async with asyncio.timeout(timeout.sock_connect):
+            await opened(protocol)
+        self.opened(transport)
+        return transport, app
+
+    async def _start_tls_connection(
+        self,
+        underlying_transport: asyncio.Transport,
+        req: ClientRequest,
+        timeout: aiohttp.ClientTimeout,
+        client_error: type[Exception] = ClientConnectorError,
+    ) -> Any:
+        context = self._get_ssl_context(req)
+        if not isinstance(context, PinnedSSLContext):
+            return await super()._start_tls_connection(underlying_transport, req, timeout, client_error)
+        app = self._factory()
+        with _Mapping(req, client_error):
+            try:
+                asked = asked_of(context, req.server_hostname or req.host, req.port, also=req.host)
+                inner = await context_for(self._loop, asked.profile)
+                async with asyncio.timeout(timeout.sock_connect):
+                    transport = await over(underlying_transport, engine(inner, asked), app, self.timeouts, introduce=True)
+            except BaseException:
+                underlying_transport.abort()
+                raise
+        self.opened(transport)
+        return transport, app
+
+
+class _Mapping:
+    """Turns what a handshake raises into aiohttp's errors, as aiohttp itself does, and remembers refusals."""
+
+    def __init__(self, req: ClientRequest, otherwise: type[Exception]) -> None:
+        self._key = req.connection_key
+        self._otherwise = otherwise
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, aiohttp.ClientError):
+            return
+        if isinstance(error, PinVerificationError):
+            refusal = client_error(self._key, error)
+            if (refusals := _refusals.get()) is not None:
+                refusals.append(refusal)
+            raise refusal from error
+        if isinstance(error, ssl.CertificateError):
+            raise aiohttp.ClientConnectorCertificateError(self._key, error) from error
+        if isinstance(error, ssl.SSLError):
+            raise aiohttp.ClientConnectorSSLError(self._key, error) from error
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            raise self._otherwise(self._key, error) from error
