@@ -111,7 +111,7 @@ def _call(thing: object) -> str:
 
 
 def _default(default: object) -> object:
-    plain = default in (inspect.Parameter.empty, None, ()) or type(default) in {bool, int, str}
+    plain = default in (inspect.Parameter.empty, None, ()) or type(default) in {bool, float, int, str}
     return default if plain else _Something()
 
 
