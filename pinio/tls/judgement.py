@@ -52,6 +52,14 @@ class Judgement:
         self._chain: VerifiedChain | None = None
         self._moment: Moment | None = None
 
+    def check_profile(self, tls: peer.TLSObject) -> None:
+        """Compare the object's context with the profile; raises `JudgementError` where it does not verify as that says.
+
+        Called when the object is made, which keeps the verify mode of that moment, and again when it is judged.
+        """
+        if not self.profile.holds_for(tls):
+            raise self.refuse("JUDGEMENT_FAILED", "the TLS context does not verify as its profile says")
+
     def flight_ready(self, tls: peer.TLSObject) -> None:
         """Judge early, if the chain is known already. Raises `PinVerificationError` to refuse."""
         if self.gate.state is State.HANDSHAKING and self.endpoint.needs_chain:
@@ -140,10 +148,7 @@ class Judgement:
         evidence_age: float | None = None,
     ) -> None:
         self.gate.advance(Event.CHAIN_KNOWN)
-        if not self.profile.holds_for(tls):
-            raise self.refuse(
-                "JUDGEMENT_FAILED", "the TLS context does not verify as it did when it was made"
-            )
+        self.check_profile(tls)
         decision = judge(self.endpoint, chain, moment.wall, evidence_age)
         if isinstance(decision, Refusal):
             raise self._refused(decision)

@@ -219,7 +219,11 @@ def arm(
     outgoing: ssl.MemoryBIO | None,
     recheck: Callable[[], None] | None = None,
 ) -> None:
-    """Tie a TLS object of an inner context to the handshake that judges it. Raises `TypeError` for any other object."""
+    """Tie a TLS object, just made by an inner context, to the handshake that judges it.
+
+    Raises `TypeError` for any other object, `JudgementError` if its context does not verify as the profile says.
+    """
     if not isinstance(tls, _Latch):
         raise TypeError(f"a {type(tls).__name__} has no latch")
     tls._arm(handshake, outgoing, recheck)
+    handshake.judgement.check_profile(tls)
