@@ -369,7 +369,12 @@ def create_ssl_context(
     if not isinstance(resumption, bool | SessionCache):
         raise PolicyError("resumption= is True, False or a SessionCache")
     settings = Settings(alpn=tuple(alpn or ()))
-    context = PinnedSSLContext(wanted, settings=settings, observer=observer or default_observer, resumption=resumption)
+    context = PinnedSSLContext(
+        wanted,
+        settings=settings,
+        observer=default_observer if observer is None else observer,
+        resumption=resumption,
+    )
     if client_cert is not None:
         context.load_cert_chain(*(client_cert if isinstance(client_cert, tuple) else (client_cert,)))
     for endpoint in wanted.samples():
