@@ -1,0 +1,97 @@
+"""Who appears in these tests: one CA, one genuine server, what its clients expect of it, and what they notice."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from pinio.core.decision import Permit, Refusal
+from pinio.core.pinset import PinSet
+from pinio.core.policy import Policy
+from pinio.testing import CA, Leaf
+
+ROOT = CA("root")
+ISSUER = ROOT.intermediate("issuing")
+GENUINE = ISSUER.issue("localhost", "127.0.0.1", "*.pinned.test")
+IDENTITY = ROOT.issue_client("client@pinio.test")
+"""What a client of mutual TLS shows."""
+
+SPARE, ABSENT = CA("kept in a safe").pin, CA("nobody's").pin
+"""Pins of keys that no server here has."""
+
+
+def pinned(*pins: str, host: str = "localhost", policy: dict[str, Any] | None = None, **pin_set: Any) -> Policy:
+    """A policy of one host, with a spare pin; of the genuine key unless told."""
+    if pin_set.get("trust") != "leaf-pin":
+        pin_set.setdefault("anchors", ROOT.anchors)
+    return Policy({host: PinSet(pins or (GENUINE.pin,), backup=[SPARE], **pin_set)}, **policy or {})
+
+
+MISPINNED = pinned(ABSENT)
+"""What refuses the genuine server, and everybody else."""
+
+
+class Told(list[Permit | Refusal]):
+    """An observer that remembers."""
+
+    def __call__(self, decision: Permit | Refusal) -> None:
+        self.append(decision)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(decision).__name__ for decision in self]
+
+
+class App(asyncio.Protocol):
+    """An application that writes as soon as it may, and notes all that it is told."""
+
+    def __init__(self, opening: bytes = b"the password is swordfish") -> None:
+        self.opening = opening
+        self.calls: list[str] = []
+        self.received = bytearray()
+        self.arrived = asyncio.Event()
+        self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.calls.append("connection_made")
+        self.transport = transport
+        if self.opening:
+            transport.write(self.opening)
+
+    def data_received(self, data: bytes) -> None:
+        self.calls.append("data_received")
+        self.received += data
+        self.arrived.set()
+
+    def eof_received(self) -> None:
+        self.calls.append("eof_received")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.calls.append("connection_lost")
+        self.lost.set_result(exc)
+
+    async def has_received(self, size: int) -> bytes:
+        """Wait for so many bytes."""
+        while len(self.received) < size:
+            self.arrived.clear()
+            await self.arrived.wait()
+        return bytes(self.received)
+
+
+class BufferedApp(App, asyncio.BufferedProtocol):
+    """The same with a buffer of its own."""
+
+    def __init__(self, opening: bytes = b"the password is swordfish", size: int = 4096) -> None:
+        super().__init__(opening)
+        self.buffer = bytearray(size)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self.buffer[:nbytes]))
