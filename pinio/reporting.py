@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
 from pinio.core.decision import Permit, Refusal
+from pinio.typing import Observer
 
-__all__ = ["LogObserver"]
+__all__ = ["Counters", "LogObserver", "Queue", "default_observer", "fan_out"]
 
 logger = logging.getLogger("pinio")
 
@@ -55,6 +58,125 @@ class LogObserver:
             return left_out
 
 
-_MOST: Final = 1024
+_MOST: Final = 1024  # hosts and reasons that LogObserver remembers
 
 default_observer: Final = LogObserver()
+"""What every door uses that was given no observer."""
+
+
+class Counters:
+    """Counts decisions under names that stay: for a metrics page. Thread-safe; the number of counters is bounded.
+
+    Permits are counted by verdict ("match", "backup", "mismatch", "expired", "notpinned"; the two in the middle were let through by
+    report-only or `on_expiry="report"`) and by whether the session was resumed, refusals by reason code. Hosts are not labels, because
+    there is no end of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._permits: Counter[tuple[str, bool]] = Counter()
+        self._refusals: Counter[str] = Counter()
+
+    def __call__(self, decision: Permit | Refusal) -> None:
+        with self._lock:
+            if isinstance(decision, Refusal):
+                self._refusals[decision.reason] += 1
+            else:
+                verdict = "backup" if decision.backup else type(decision.verdict).__name__.lower()
+                self._permits[verdict, decision.resumed] += 1
+
+    def permits(self, verdict: str | None = None) -> int:
+        """How many connections were permitted, or how many with this verdict."""
+        with self._lock:
+            return sum(count for (name, _), count in self._permits.items() if verdict in (None, name))
+
+    def refusals(self, reason: str | None = None) -> int:
+        """How many connections were refused, or how many for this reason code."""
+        with self._lock:
+            return sum(count for name, count in self._refusals.items() if reason in (None, name))
+
+    def prometheus(self) -> str:
+        """The counters in Prometheus' text format, version 0.0.4."""
+        with self._lock:
+            permits, refusals = sorted(self._permits.items()), sorted(self._refusals.items())
+        lines = [
+            "# HELP pinio_permits_total Pinned connections that were permitted.",
+            "# TYPE pinio_permits_total counter",
+            *(
+                f'pinio_permits_total{{verdict="{verdict}",resumed="{str(resumed).lower()}"}} {count}'
+                for (verdict, resumed), count in permits
+            ),
+            "# HELP pinio_refusals_total Pinned connections that were refused.",
+            "# TYPE pinio_refusals_total counter",
+            *(f'pinio_refusals_total{{reason="{reason}"}} {count}' for reason, count in refusals),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+class Queue:
+    """Keeps decisions for somebody who reads them later; of more than `size` the oldest are dropped and counted.
+
+    Called in any thread; `get` waits in an event loop, `drain` never waits.
+    """
+
+    def __init__(self, size: int = 1000) -> None:
+        if size < 1:
+            raise ValueError("a queue holds at least one decision")
+        self._lock = threading.Lock()
+        self._decisions: deque[Permit | Refusal] = deque(maxlen=size)
+        self._waiters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self.dropped = 0
+        """How many were dropped."""
+
+    def __call__(self, decision: Permit | Refusal) -> None:
+        with self._lock:
+            self.dropped += len(self._decisions) == self._decisions.maxlen
+            self._decisions.append(decision)
+            waiter = self._waiters.popleft() if self._waiters else None
+        if waiter is not None:
+            loop, future = waiter
+            loop.call_soon_threadsafe(_wake, future)
+
+    def __len__(self) -> int:
+        return len(self._decisions)
+
+    def drain(self) -> list[Permit | Refusal]:
+        """Take everything that is there, oldest first."""
+        with self._lock:
+            decisions = list(self._decisions)
+            self._decisions.clear()
+        return decisions
+
+    async def get(self) -> Permit | Refusal:
+        """Take the oldest; wait for it if there is none."""
+        while True:
+            with self._lock:
+                if self._decisions:
+                    return self._decisions.popleft()
+                loop = asyncio.get_running_loop()
+                waiter = (loop, loop.create_future())
+                self._waiters.append(waiter)
+            try:
+                await waiter[1]
+            finally:
+                with self._lock:
+                    if waiter in self._waiters:
+                        self._waiters.remove(waiter)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def fan_out(*observers: Observer) -> Observer:
+    """One observer that tells several; if one fails, the others hear it all the same."""
+
+    def tell(decision: Permit | Refusal) -> None:
+        for observer in observers:
+            try:
+                observer(decision)
+            except Exception:
+                logger.exception("an observer of pinned connections failed")
+
+    return tell
