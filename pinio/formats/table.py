@@ -1,0 +1,168 @@
+"""One table of a file and its place, so that whatever is wrong in it can be named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+from pinio.core.pin import Pin
+from pinio.core.wording import escape
+from pinio.errors import PinFormatError, PolicyError
+
+Word = TypeVar("Word", bound=str)
+
+_KINDS: Final[dict[type, str]] = {
+    str: "text", bool: "a boolean", int: "an integer", float: "a float", list: "an array", dict: "a table",
+    date: "a date", time: "a time", datetime: "a date and time",
+}  # fmt: skip
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_NEAR: Final = 64
+"""Characters that are compared with known words; the time goes with their square."""
+
+
+class Table:
+    """Reads typed values out of a table. `name` is how the file spells it, with brackets; empty at the file's top.
+
+    Every method raises `PolicyError` with file, table, key and value for what is not as it should be.
+    """
+
+    __slots__ = ("_values", "_where", "name")
+
+    def __init__(self, values: Mapping[str, Any], where: str, name: str = "") -> None:
+        self._values = values
+        self._where = where
+        self.name = name
+
+    def place(self, key: str = "") -> str:
+        """File, table and key, as an error begins."""
+        words = [self._where + ":", self.name, spelled(key) if key else ""]
+        return " ".join(word for word in words if word).removesuffix(":")
+
+    def wrong(self, key: str, why: str) -> PolicyError:
+        """An error about the value of a key."""
+        return PolicyError(f"{self.place(key)} = {shown(self._values[key])}: {why}")
+
+    def only(self, known: Sequence[str], top: Sequence[str] = ()) -> None:
+        """Refuse keys that are not `known`; those of the `top` of the file have slipped below the first table."""
+        for key, value in self._values.items():
+            if key in known:
+                continue
+            if key in top:
+                hint = "it belongs at the top of the file, before the first [table]"
+            elif near := get_close_matches(key[:_NEAR], known, n=1):
+                hint = f"did you mean {near[0]!r}?"
+            elif self.name and isinstance(value, dict):
+                hint = 'if it is part of a host name, quote the whole name: [hosts."api.example.com"]'
+            else:
+                hint = f"the keys are {', '.join(known)}"
+            raise PolicyError(f"{self.place()}: unknown key {spelled(key)}; {hint}")
+
+    def text(self, key: str) -> str | None:
+        """Text."""
+        value: str | None = self._get(key, str, "write it in quotes")
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        """A boolean."""
+        value: bool | None = self._get(key, bool, "write true or false")
+        return value
+
+    def integer(self, key: str) -> int | None:
+        """A whole number."""
+        value: int | None = self._get(key, int, "write a whole number")
+        return value
+
+    def word(self, key: str, words: Sequence[Word], default: Word) -> Word:
+        """One word of several."""
+        value = self.text(key)
+        if value is None:
+            return default
+        for word in words:
+            if word == value:
+                return word
+        near = get_close_matches(value[:_NEAR], words, n=1)
+        raise self.wrong(key, f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(words)}")
+
+    def moment(self, key: str) -> datetime | None:
+        """An offset date-time; TOML's local ones name no moment."""
+        remedy = "write date, time and zone, unquoted: 2027-06-30T00:00:00Z"
+        value: datetime | None = self._get(key, datetime, remedy)
+        if value is not None and value.tzinfo is None:
+            raise self.wrong(key, "it has no time zone; add Z, or an offset such as +02:00")
+        return value
+
+    def table(self, key: str) -> Table:
+        """A table within; an empty one if there is none."""
+        values: dict[str, Any] | None = self._get(key, dict, f"write a table, [{key}]")
+        return Table(values or {}, self._where, f"[{key}]")
+
+    def tables(self) -> list[tuple[str, Table]]:
+        """Every value, each a table itself."""
+        tables: list[tuple[str, Table]] = []
+        for key in self._values:
+            values = self._get(key, dict, "write a table, with pins = […]")
+            tables.append((key, Table(values, self._where, f"[{self.name[1:-1]}.{quoted(key)}]")))
+        return tables
+
+    def texts(self) -> dict[str, str]:
+        """Every value, each a text."""
+        remedy = "write it in quotes; if the key is a host name, quote that too"
+        return {key: self._get(key, str, remedy) for key in self._values}
+
+    def pins(self, key: str) -> tuple[Pin, ...]:
+        """An array of pins in any spelling. Raises `PinFormatError` too, for text that is no pin."""
+        values: list[object] = self._get(key, list, 'write an array, as ["sha256/…"]') or []
+        place = self.place(key)
+        return tuple(_pin(f"{place}, item {number}", item) for number, item in enumerate(values, 1))
+
+    def _get(self, key: str, wanted: type, remedy: str) -> Any:
+        value = self._values.get(key)
+        # By type and not by isinstance: to Python `true` is an int, and a date-time is a date.
+        if value is None or type(value) is wanted:
+            return value
+        raise self.wrong(key, f"{_kind(value)}; {remedy}")
+
+
+def _pin(place: str, item: object) -> Pin:
+    if not isinstance(item, str):
+        raise PolicyError(f"{place} = {shown(item)}: {_kind(item)}, where a pin in quotes should be")
+    try:
+        return Pin.parse(item)
+    except PinFormatError as error:
+        raise PinFormatError(f"{place}: {error}") from None
+
+
+def shown(value: object) -> str:
+    """A value as the file spells it, on one line and clipped."""
+    match value:
+        case str():
+            return quoted(value)
+        case bool():
+            return str(value).lower()
+        case date() | time():
+            return value.isoformat()
+        case int() if value.bit_length() > _NEAR:  # Python refuses to print very long ones
+            return f"(a number of {value.bit_length()} bits)"
+        case list():
+            return "[…]"
+        case dict():
+            return "{…}"
+        case _:
+            return str(value)
+
+
+def spelled(key: str) -> str:
+    """A key as the file spells it, clipped."""
+    return key if _BARE.fullmatch(key) and len(key) <= _NEAR else quoted(key)
+
+
+def quoted(text: str) -> str:
+    """Text of unknown origin in quotes, on one line and clipped."""
+    return f'"{escape(text)}"'
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), type(value).__name__)

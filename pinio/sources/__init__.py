@@ -1,0 +1,8 @@
+"""Where from? Policies out of files: read once, or followed while they change."""
+
+from __future__ import annotations
+
+from pinio.sources.file import FileSource, load_policy
+from pinio.sources.loosen import loosened
+
+__all__ = ["FileSource", "load_policy", "loosened"]

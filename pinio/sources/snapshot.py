@@ -1,0 +1,120 @@
+"""What a policy file, and the files of anchors that it names, said at one moment; and whether they still say it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pinio.core.anchors import MAX_FILE as MAX_ANCHORS
+from pinio.core.anchors import Anchors
+from pinio.core.policy import Policy
+from pinio.errors import PinError, PolicyError
+from pinio.formats import FORMATS
+from pinio.sources.reading import Stamp, read, shown
+
+MAX_POLICY: Final = 96_000_000
+"""Longest policy file, in bytes: room for a million hosts with one pin each."""
+MAX_ANCHORS_FILES: Final = 64
+"""Files of anchors that one policy may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """What tells the content of one file, or the error that kept it from being read."""
+
+    content: bytes | str
+    stamp: Stamp | None = None
+    """None if it would not show that the file was touched."""
+
+    @classmethod
+    def of(cls, data: bytes, stamp: Stamp) -> Print:
+        """The print of what was read."""
+        return cls(hashlib.sha256(data).digest(), stamp if stamp.older_than_a_tick() else None)
+
+
+class Files:
+    """The files of one policy, each read once and remembered. `where` is what errors call the policy."""
+
+    def __init__(self, path: str, where: str) -> None:
+        # Links are followed once, here: where a directory is swapped by a link, as Kubernetes does it, the policy and its
+        # anchors come out of the same one.
+        self.path = os.path.realpath(path)
+        self.prints: dict[str, Print] = {}
+        self._where = where
+
+    def policy(self) -> Policy:
+        """Read the policy. Raises `PolicyError` or `PinFormatError`."""
+        try:
+            text = self._read(self.path, MAX_POLICY).decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise PolicyError(f"{self._where}: line {line} is not UTF-8 (byte {error.start})") from None
+        except PolicyError as error:
+            raise PolicyError(f"{self._where}: {error}") from error.__cause__
+        return FORMATS["native"].loads(text, where=self._where, anchors=self._anchors)
+
+    def _anchors(self, name: str) -> Anchors:
+        path = str(Path(self.path).parent / name)
+        if len(self.prints) > MAX_ANCHORS_FILES:
+            raise PolicyError(f"the policy names more than {MAX_ANCHORS_FILES} files of anchors")
+        try:
+            return Anchors.from_pem(self._read(path, MAX_ANCHORS).decode("ascii", "replace"))
+        except PolicyError as error:
+            raise PolicyError(f"{shown(path)}: {error}") from error.__cause__
+
+    def _read(self, path: str, limit: int) -> bytes:
+        try:
+            data, stamp = read(path, limit)
+        except PolicyError as error:
+            self.prints[path] = Print(str(error))
+            raise
+        self.prints[path] = Print.of(data, stamp)
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The files at one moment, and the policy or the error that they made."""
+
+    path: str
+    """The policy file, links resolved."""
+    prints: Mapping[str, Print]
+    outcome: Policy | PinError
+
+    @classmethod
+    def take(cls, path: str, where: str) -> Snapshot:
+        """Read everything; an error becomes part of the snapshot."""
+        files = Files(path, where)
+        try:
+            return cls(files.path, files.prints, files.policy())
+        except PinError as error:
+            # A fresh one: the error as it was raised holds on to the frames, and to the text of the file with them.
+            return cls(files.path, files.prints, type(error)(*error.args))
+
+    def untouched(self, path: str) -> bool:
+        """Whether the file system says that nothing was changed. Reads nothing; False where it cannot be sure."""
+        return os.path.realpath(path) == self.path and all(
+            known.stamp is not None and known.stamp == Stamp.now(name) for name, known in self.prints.items()
+        )
+
+    def again(self, path: str) -> Snapshot | None:
+        """Read every file again: this snapshot with fresh stamps if their content is the same, or else None."""
+        if os.path.realpath(path) != self.path:
+            return None
+        prints: dict[str, Print] = {}
+        for name, known in self.prints.items():
+            prints[name] = _print(name, MAX_POLICY if name == self.path else MAX_ANCHORS)
+            if prints[name].content != known.content:
+                return None
+        return replace(self, prints=prints)
+
+
+def _print(path: str, limit: int) -> Print:
+    try:
+        return Print.of(*read(path, limit))
+    except PolicyError as error:
+        return Print(str(error))
