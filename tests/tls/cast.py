@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-import tempfile
-from collections.abc import Callable
 from typing import Any
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
-from pinio.testing import CA, Leaf
+from pinio.testing import CA
 
 ROOT = CA("root")
 ISSUER = ROOT.intermediate("issuing")
@@ -23,7 +20,9 @@ SPARE, ABSENT = CA("kept in a safe").pin, CA("nobody's").pin
 """Pins of keys that no server here has."""
 
 
-def pinned(*pins: str, host: str = "localhost", policy: dict[str, Any] | None = None, **pin_set: Any) -> Policy:
+def pinned(
+    *pins: str, host: str = "localhost", policy: dict[str, Any] | None = None, **pin_set: Any
+) -> Policy:
     """A policy of one host, with a spare pin; of the genuine key unless told."""
     if pin_set.get("trust") != "leaf-pin":
         pin_set.setdefault("anchors", ROOT.anchors)

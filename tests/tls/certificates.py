@@ -27,10 +27,13 @@ class Issued:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def root(cls, name: str, **options: bool) -> Self:
-        """A CA that signs itself; `options` as in `issue`."""
+    def root(cls, name: str, *, key_identifiers: bool = True, critical: bool = True) -> Self:
+        """A CA that signs itself."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return cls(_build(name, key.public_key(), name, key, ca=True, **options), key)
+        certificate = _build(
+            name, key.public_key(), name, key, ca=True, key_identifiers=key_identifiers, critical=critical
+        )
+        return cls(certificate, key)
 
     def issue(
         self,

@@ -10,6 +10,7 @@ from pinio.testing import Leaf
 from pinio.tls import peer
 from pinio.tls import profile as profiles
 from pinio.tls.engine import Engine
+from pinio.tls.gate import State
 from pinio.tls.handshake import Handshake
 from pinio.tls.judgement import Judgement
 from pinio.tls.profile import Profile, inner_context
@@ -101,6 +102,11 @@ def context_with(identity: Leaf, policy: Policy, *, host: str = "localhost") -> 
     context = profiles._build(Profile.of(policy.endpoint(host, 443)))
     identity.load_into(context)
     return context
+
+
+def state_of(engine: Engine) -> State:
+    """Where its connection is."""
+    return engine.judgement.gate.state
 
 
 def drive(engine: Engine, server: MemoryPeer) -> None:

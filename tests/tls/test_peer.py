@@ -13,7 +13,15 @@ from pinio.tls import peer
 from tests.tls.cast import GENUINE, ISSUER, ROOT
 from tests.tls.memory import MemoryPeer, shake_hands
 
-CORE_METHODS = ("do_handshake", "get_unverified_chain", "get_verified_chain", "pending", "read", "shutdown", "write")
+CORE_METHODS = (
+    "do_handshake",
+    "get_unverified_chain",
+    "get_verified_chain",
+    "pending",
+    "read",
+    "shutdown",
+    "write",
+)
 FULL_CHAIN = [GENUINE.der, ISSUER.der, ROOT.der]
 
 
@@ -82,7 +90,9 @@ def test_with_tls_1_2_the_chain_is_known_while_the_clients_flight_is_unsent() ->
     assert not server.finished
 
 
-def test_a_resumed_session_has_no_verified_chain(pair: tuple[MemoryPeer, MemoryPeer], tls_version: ssl.TLSVersion) -> None:
+def test_a_resumed_session_has_no_verified_chain(
+    pair: tuple[MemoryPeer, MemoryPeer], tls_version: ssl.TLSVersion
+) -> None:
     context, server_context = ROOT.client_context(), GENUINE.server_context(tls_version=tls_version)
     first = MemoryPeer(context, server_hostname="localhost")
     server = MemoryPeer(server_context)

@@ -91,7 +91,7 @@ def test_old_versions_are_refused() -> None:
         context = ISSUER.issue("localhost").server_context(ciphers="ALL:@SECLEVEL=0")
         context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     old_client = ROOT.client_context()
-    with pytest.raises(ssl.SSLError, match="(?i)protocol|version"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol|version"):
         drive(engine_for(pinned()), MemoryPeer(context))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -126,7 +126,10 @@ def test_a_strict_context_would_refuse_the_sloppy_one() -> None:
     strict = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     strict.load_verify_locations(cadata=SLOPPY.anchors.pem)
     strict.verify_flags |= ssl.VERIFY_X509_STRICT
-    client, server = MemoryPeer(strict, server_hostname="localhost"), MemoryPeer(SLOPPY_SERVED.server_context())
+    client, server = (
+        MemoryPeer(strict, server_hostname="localhost"),
+        MemoryPeer(SLOPPY_SERVED.server_context()),
+    )
     client.incoming.write(server.answer(client.answer()))
     with pytest.raises(ssl.SSLCertVerificationError):
         client.answer()
@@ -136,7 +139,9 @@ def test_a_strict_context_would_refuse_the_sloppy_one() -> None:
     ("anchors", "pins"),
     [
         pytest.param(anchors_of(ROOT.der), [GENUINE.pin, ISSUER.pin, ROOT.pin], id="root"),
-        pytest.param(anchors_of(ROOT.der, ISSUER.der), [GENUINE.pin, ISSUER.pin, ROOT.pin], id="root and intermediate"),
+        pytest.param(
+            anchors_of(ROOT.der, ISSUER.der), [GENUINE.pin, ISSUER.pin, ROOT.pin], id="root and intermediate"
+        ),
         pytest.param(anchors_of(ISSUER.der), [GENUINE.pin, ISSUER.pin], id="intermediate only"),
         pytest.param(anchors_of(GENUINE.der), [GENUINE.pin], id="leaf only"),
     ],
@@ -169,7 +174,15 @@ def test_a_public_profile_trusts_no_private_ca() -> None:
         (["192.0.2.7"], "192.0.2.7", False),  # as a DNS name, which is no address
         ([], "localhost", False),  # in the common name alone
     ],
-    ids=["same", "other", "wildcard", "wildcard too deep", "wildcard's apex", "address as name", "common name"],
+    ids=[
+        "same",
+        "other",
+        "wildcard",
+        "wildcard too deep",
+        "wildcard's apex",
+        "address as name",
+        "common name",
+    ],
 )
 def test_the_name_must_fit(names: list[str], host: str, fits: bool) -> None:
     leaf = ROOT_BY_HAND.issue(host, *names).serving()
@@ -231,7 +244,9 @@ def test_contexts_are_not_inherited_by_a_fork(monkeypatch: pytest.MonkeyPatch) -
         (PROFILES["leaf-pin"], "verify_mode", ssl.CERT_REQUIRED),
     ],
 )
-def test_a_profile_notices_that_its_context_was_changed(profile: Profile, attribute: str, value: object) -> None:
+def test_a_profile_notices_that_its_context_was_changed(
+    profile: Profile, attribute: str, value: object
+) -> None:
     context = profiles._build(profile)
     tls = MemoryPeer(context, server_hostname="localhost").tls
     assert profile.holds_for(tls)
