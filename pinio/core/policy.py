@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pinio.core.anchors import Anchors
@@ -164,7 +164,7 @@ class Policy(Value):
     def lookup(self, host: str) -> Rule:
         """The rule for a host in any spelling. Raises `PolicyError` if `host` cannot be a host name."""
         # Keys are canonical, so a text that is a key needs no canonicalising.
-        rule = self._exact.get(host)
+        rule = self._exact.get(host) if type(host) is str else None
         if rule is not None:
             return rule
         return next(self._candidates(canonical_host(host)), _NO_ENTRY)
@@ -226,13 +226,7 @@ class Policy(Value):
         Raises `PlaintextRefusedError` for `http:` and `ws:` to a pinned host (in any mode), `UnpinnedHostError` where the
         policy refuses a host without an entry, `PolicyError` for what is not such a URL.
         """
-        try:
-            parts = urlsplit(url)
-            scheme, host, port = parts.scheme, parts.hostname, parts.port
-        except ValueError as error:
-            raise PolicyError(f"this is not a URL that can be checked: {error}") from None
-        if scheme not in _PLAINTEXT | _TLS or not host:
-            raise PolicyError("check_url takes an absolute http, https, ws or wss URL")
+        scheme, host, port = _parts(url)
         endpoint = Endpoint(canonical_host(host), port, self, self.lookup(host))
         if scheme in _PLAINTEXT:
             endpoint.check_plaintext()
@@ -259,9 +253,13 @@ class Policy(Value):
         """The earliest `expires` of all pin sets, aware and in UTC, past or future; None if none expires."""
         return min((pins.expires for pins in self.hosts.values() if pins.expires is not None), default=None)
 
-    def _asdict(self) -> dict[str, object]:
+    def _asdict(self) -> dict[str, Any]:
         # A mapping proxy does not pickle.
         return super()._asdict() | {"hosts": dict(self.hosts), "exempt": dict(self.exempt)}
+
+    def __hash__(self) -> int:
+        # Equal policies have equal parts; to hash a million hosts would help nobody.
+        return hash((self.unpinned, self.deny, self.revision, len(self.hosts), len(self.exempt)))
 
     def __repr__(self) -> str:
         revision = f" revision={self.revision!r}" if self.revision else ""
@@ -273,6 +271,8 @@ _PAST: Final = {"refuse": "refused", "allow": "allowed"}
 
 def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str, tuple[Pattern, Rule]]:
     """Canonical pattern text → pattern and rule. Two spellings of one pattern are an error."""
+    if not isinstance(hosts, Mapping) or not isinstance(exempt, Mapping):
+        raise PolicyError("hosts is a mapping of patterns to pins, and exempt one of patterns to reasons")
     rules: dict[str, tuple[Pattern, Rule]] = {}
     for text, pins in hosts.items():
         canonical, pattern = _pattern(text, rules)
@@ -314,6 +314,22 @@ def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
         if pin.role != "any":
             raise PolicyError(f"deny {pin}: a denied key has no role; it is refused at every position")
     return pins
+
+
+def _parts(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a URL. Its text is never quoted in an error: it may have a password in it."""
+    # White space, control characters and backslashes are no part of a URL (RFC 3986 appendix A), and parsers differ in
+    # what they make of them: what is checked here might not be what is fetched.
+    if not isinstance(url, str) or not url.isprintable() or " " in url or "\\" in url:
+        raise PolicyError("check_url takes a URL as text, with everything else than URL characters quoted")
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        raise PolicyError("this is not a URL that can be checked: its host or port makes no sense") from None
+    if scheme not in _PLAINTEXT | _TLS or not host:
+        raise PolicyError("check_url takes an absolute http, https, ws or wss URL")
+    return scheme, host, port
 
 
 def _describe(pins: PinSet | None) -> str:

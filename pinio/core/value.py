@@ -32,10 +32,12 @@ class Value:
         """A copy with some of the constructor's arguments changed, checked like a new one."""
         return type(self)(**self._asdict() | changes)
 
+    # A mapping has no hash, so that each kind says what of it may stand for the whole.
+    def __hash__(self) -> int:
+        raise NotImplementedError
+
     def __eq__(self, other: object) -> bool:
         return self._asdict() == other._asdict() if type(other) is type(self) else NotImplemented
-
-    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self._asdict())
@@ -52,4 +54,4 @@ def warn(message: str) -> None:
     level, frame = 2, sys._getframe(1)  # noqa: SLF001  # documented; `inspect` costs a module
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pinio":
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, PinWarning, stacklevel=level - 1)
+    warnings.warn(message, PinWarning, stacklevel=level)
