@@ -6,6 +6,8 @@ Pure: the time is an argument, nothing is read, written or logged, and None neve
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Permit, Refusal, Verdict
 from pinio.core.policy import Endpoint, Policy, Rule
@@ -29,11 +31,13 @@ def verify(policy: Policy, rule: Rule, chain: VerifiedChain | None, now: float) 
     return Mismatch(rule) if found is None else Match(rule, *found)
 
 
-def _denied(policy: Policy, rule: Rule, chain: VerifiedChain) -> Denied | None:
+def _denied(policy: Policy, rule: Rule, chain: VerifiedChain) -> Denied | NoChain | None:
     # Nobody verified what lies above the leaf under "leaf-pin": a denied key there proves nothing about this peer.
     alone = rule.pin_set is not None and rule.pin_set.trust == "leaf-pin"
     kinds = {(pin.selector, pin.algorithm) for pin in policy.deny}
     for position, certificate in enumerate(chain.certificates[:1] if alone else chain):
+        if certificate.fields is None:
+            return NoChain(rule)  # a key that cannot be read may be a denied one
         for selector, algorithm in kinds:
             pin = policy.denied(selector, algorithm, certificate.digest(selector, algorithm))
             if pin is not None:
@@ -90,5 +94,8 @@ def judge(
     first = decide(endpoint, verify(endpoint.policy, endpoint.rule, chain, now), chain, now, evidence_age)
     if endpoint.also is None or isinstance(first, Refusal):
         return first
-    second = decide(endpoint, verify(endpoint.policy, endpoint.also[1], chain, now), chain, now, evidence_age)
-    return second if isinstance(second, Refusal) or second.report is not None else first
+    name, rule = endpoint.also
+    second = decide(endpoint, verify(endpoint.policy, rule, chain, now), chain, now, evidence_age)
+    if isinstance(second, Refusal):
+        return replace(second, detail=f"{name} leads to this connection, so that its pins count too")
+    return second if second.report is not None else first
