@@ -60,13 +60,10 @@ def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> fl
     """
     pins = endpoint.rule.pin_set
     elapsed = now.since(evidence.seen)
-    if (
-        pins is None
-        or not pins.resumption
-        or elapsed is None
-        or elapsed >= MAX_AGE
-        or evidence.profile != profile
-    ):
+    if pins is None or elapsed is None or elapsed >= MAX_AGE or evidence.profile != profile:
+        return None
+    rules = (endpoint.rule,) if endpoint.also is None else (endpoint.rule, endpoint.also[1])
+    if any(rule.pin_set is not None and not rule.pin_set.resumption for rule in rules):
         return None
     if pins.trust == "pkix" and now.wall >= evidence.not_after:
         return None
