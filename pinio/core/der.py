@@ -10,6 +10,7 @@ certificate without a key that could be found matches no pin.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -23,6 +24,7 @@ GENERALIZED_TIME: Final = 0x18
 # The tagged fields of TBSCertificate, in their order: issuerUniqueID, subjectUniqueID, extensions.
 _VERSION: Final = 0xA0
 _TRAILING: Final = (0x81, 0x82, 0xA3)
+_TIME: Final = re.compile(r"[0-9]{14}Z")  # with the century
 
 MAX_CERTIFICATE: Final = 1 << 20
 """Longest certificate that is walked, in bytes. OpenSSL refuses chains over 100 KiB long before."""
@@ -134,6 +136,8 @@ def not_after(validity: bytes) -> float:
     text = validity[start:stop].decode("ascii", "replace")
     if tag == UTC_TIME:  # two-digit years: 50 to 99 are 1950 to 1999
         text = ("19" if text[:1] >= "5" else "20") + text
+    if not _TIME.fullmatch(text):  # strptime alone would take fewer digits
+        raise DERError(f"notAfter at offset {at} is not a time of RFC 5280")
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
