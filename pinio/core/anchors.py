@@ -10,10 +10,12 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import fill
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pinio.core.certificate import Certificate
 from pinio.errors import PolicyError
+
+Origin = Literal["certifi", "system", "private"]
 
 MAX_FILE: Final = 8 << 20
 """Longest file or text of anchors, in bytes. The whole public list is a quarter of a megabyte."""
@@ -31,13 +33,13 @@ class Anchors:
     `Anchors.from_file` and `Anchors.from_pem` hold a private list; two of them are equal if they hold the same certificates.
     """
 
-    origin: Literal["certifi", "system", "private"] = "certifi"
+    origin: Origin = "certifi"
     certificates: tuple[Certificate, ...] = field(default=(), compare=False)
     identity: str = field(default="", init=False)
     """What these anchors are compared and cached by: a digest of the content, or the name of the list."""
 
     def __post_init__(self) -> None:
-        if (self.origin == "private") != bool(self.certificates):
+        if self.origin not in get_args(Origin) or (self.origin == "private") != bool(self.certificates):
             raise PolicyError("anchors are certifi's, the system's, or at least one certificate of your own")
         content = b"".join(hashlib.sha256(item.der).digest() for item in self.certificates)
         object.__setattr__(self, "identity", hashlib.sha256(content).hexdigest() if content else self.origin)
@@ -55,6 +57,8 @@ class Anchors:
                 data = file.read(MAX_FILE + 1)
         except OSError as error:
             raise PolicyError(f"{os.fspath(path)}: the anchors cannot be read: {error.strerror}") from error
+        except ValueError as error:  # a path with a NUL in it
+            raise PolicyError(f"{os.fspath(path)!a}: the anchors cannot be read: {error}") from error
         try:
             return cls.from_pem(data.decode("ascii", "replace"))
         except PolicyError as error:
@@ -63,6 +67,8 @@ class Anchors:
     @classmethod
     def from_pem(cls, text: str) -> Anchors:
         """Anchors from PEM text (RFC 7468). Raises `PolicyError` if there is none, or one is not strict DER."""
+        if not isinstance(text, str):
+            raise PolicyError(f"anchors are PEM text, not {type(text).__name__}")
         if len(text) > MAX_FILE:
             raise PolicyError(f"anchors of more than {MAX_FILE} bytes")
         certificates = dict.fromkeys(_certificate(block) for block in _PEM.findall(text))
