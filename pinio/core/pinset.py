@@ -183,9 +183,10 @@ def _aware(moment: datetime) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise PolicyError("expires is a datetime with a time zone, such as 2027-06-30T00:00:00Z")
     try:
-        return moment.astimezone(UTC)
+        moment = moment.astimezone(UTC)
     except OverflowError:  # the first and the last day there is, in a zone that leaves them
         raise PolicyError("expires lies outside the years 1 to 9999 in UTC") from None
+    return datetime.combine(moment.date(), moment.time(), UTC)  # a plain one, whatever subclass came in
 
 
 def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_Wanted, ...]:
