@@ -143,7 +143,7 @@ def _fail(text: str, why: str) -> NoReturn:
 
 
 def _check_algorithm(name: str, text: str) -> Algorithm:
-    if name not in SIZES:
+    if not isinstance(name, str) or name not in SIZES:
         _fail(text, f"the algorithm is one of {', '.join(SIZES)}")
     return cast(Algorithm, name)
 
@@ -206,6 +206,8 @@ def _unwrap(data: bytes | str, label: str) -> bytes:
         if not data.lstrip().startswith(b"-----BEGIN"):
             return data
         data = data.decode("ascii", "replace")
+    if not isinstance(data, str):
+        raise PinFormatError(f"expected DER bytes or PEM text, not {type(data).__name__}")
     blocks = [block for block in _PEM.finditer(data) if block["label"] == label]
     if len(blocks) != 1:
         raise PinFormatError(f"expected one PEM block 'BEGIN {label}', found {len(blocks)}")
