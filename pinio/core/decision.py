@@ -265,13 +265,13 @@ class Refusal:
 
     def error(self) -> PinVerificationError:
         """The exception that says so."""
-        return BY_REASON[self.reason](self)
+        return BY_REASON.get(self.reason, PinVerificationError)(self)
 
     def summary(self) -> str:
         """One line."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         where = host if self.port is None else f"{host}:{self.port}"
-        return f"{where} {_SUMMARIES[self.reason]}"
+        return f"{where} {_SUMMARIES.get(self.reason, 'was refused')}"
 
     def text(self) -> str:
         """The whole message. Formatting what a peer wrote may fail; that never changes the decision."""
