@@ -11,9 +11,10 @@ Why `SSLCertVerificationError` with `errno` 1: event loops and HTTP libraries tr
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 if TYPE_CHECKING:
     from pinio.core.decision import Refusal
@@ -161,21 +162,22 @@ def find_pin_error(error: BaseException | None) -> PinError | None:
     Walks `__cause__`, `__context__`, exception groups, `args`, and the attributes in which requests, urllib and aiohttp keep
     the original, breadth first; bounded, and safe on cycles.
     """
-    queue: list[object] = [error]
-    seen: set[int] = set()
+    queue = [] if error is None else [error]
+    seen = {id(error)}
     for item in queue:  # grows while it is walked
         if isinstance(item, PinError):
             return item
-        if isinstance(item, BaseException) and id(item) not in seen and len(queue) < _MOST:
-            seen.add(id(item))
-            queue.extend(islice(_linked(item), _MOST))
+        for linked in _linked(item):
+            if id(linked) not in seen and len(queue) < _MOST:
+                seen.add(id(linked))
+                queue.append(linked)
     return None
 
 
-def _linked(error: BaseException) -> Iterator[object]:
+def _linked(error: BaseException) -> Iterator[BaseException]:
     for name in _LINKS:
-        value = getattr(error, name, None)
-        if isinstance(value, tuple | list):
-            yield from value
-        elif value is not None:
-            yield value
+        value: object = None
+        with suppress(Exception):  # somebody else's property, while an error is being handled
+            value = getattr(error, name, None)
+        items = cast("Iterable[object]", value if isinstance(value, tuple | list) else (value,))
+        yield from (item for item in islice(items, _MOST) if isinstance(item, BaseException))
