@@ -13,7 +13,7 @@ from pinio.tls.context import PinnedSSLContext
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import SessionCache
 from pinio.tls.wanted import Wanted
-from pinio.typing import Observer, PolicyLike
+from pinio.typing import Observer, PolicyLike, PolicySource
 
 
 class Asked(NamedTuple):
@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     profile: Profile
     observer: Observer
     resumption: bool | SessionCache
+    source: PolicySource | None
 
 
 def asked(
@@ -51,18 +52,18 @@ def asked(
             _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
         answer = asked_of(ssl, name, port, also=also)
         return answer._replace(
-            observer=observer or answer.observer,
+            observer=answer.observer if observer is None else observer,
             resumption=answer.resumption if resumption is True else resumption,
         )
     _check_ssl(ssl, policy, pins)
     endpoint = Wanted.of(policy, pins, trust, anchors).endpoint(name, port, also=also)
-    return Asked(endpoint, Profile.of(endpoint), observer or default_observer, resumption)
+    return Asked(endpoint, Profile.of(endpoint), default_observer if observer is None else observer, resumption)
 
 
 def asked_of(context: PinnedSSLContext, host: str, port: int | None, *, also: str | None = None) -> Asked:
     """What a context says of a connection to `host`, the name that TLS verifies."""
     endpoint = context.wanted.endpoint(host, port, also=also)
-    return Asked(endpoint, context.profile(endpoint), context.observer, context.resumption)
+    return Asked(endpoint, context.profile(endpoint), context.observer, context.resumption, context.wanted.source)
 
 
 def _verified_name(host: str | None, server_hostname: str | None) -> str:
