@@ -67,9 +67,9 @@ default_observer: Final = LogObserver()
 class Counters:
     """Counts decisions under names that stay: for a metrics page. Thread-safe; the number of counters is bounded.
 
-    Permits are counted by verdict ("match", "backup", "mismatch", "expired", "notpinned"; the two in the middle were let through by
-    report-only or `on_expiry="report"`) and by whether the session was resumed, refusals by reason code. Hosts are not labels, because
-    there is no end of them.
+    Permits are counted by verdict and by whether the session was resumed: "match", "backup", "notpinned", and what was let
+    through by report-only or `on_expiry="report"`, "mismatch" and "expired". Refusals are counted by reason code. Hosts are not
+    labels, because there is no end of them.
     """
 
     def __init__(self) -> None:
@@ -159,9 +159,16 @@ class Queue:
             try:
                 await waiter[1]
             finally:
-                with self._lock:
-                    if waiter in self._waiters:
-                        self._waiters.remove(waiter)
+                self._leave(waiter)
+
+    def _leave(self, waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
+        """Stop waiting; who was called for a decision and then cancelled passes the call on."""
+        with self._lock:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            following = self._waiters.popleft() if self._decisions and self._waiters else None
+        if following is not None:
+            following[0].call_soon_threadsafe(_wake, following[1])
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -71,7 +71,7 @@ class PinnedConnector(HookedConnector):
 
     def _retire(self) -> None:
         if self._live is not None:
-            self._live.retire(self._context.wanted, self._proxy_context.wanted)
+            self._live.retire()
 
     async def close(self, *arguments: Any, **options: Any) -> None:
         if self._unsubscribe is not None:
@@ -108,7 +108,7 @@ class PinnedConnector(HookedConnector):
             raise client_error(req.connection_key, error) from error
         while True:
             connection = await super().connect(req, traces, timeout)
-            if still_holds(connection.transport, self._context.wanted, self._proxy_context.wanted):
+            if still_holds(connection.transport):
                 break
             connection.close()  # opened under a policy that has been swapped since
         if needs_chain and not isinstance(connection.transport, PinnedTransport):

@@ -8,29 +8,23 @@ from weakref import WeakSet
 from pinio.errors import PinVerificationError
 from pinio.tls.gate import State
 from pinio.tls.transport import PinnedTransport
-from pinio.tls.wanted import Wanted
 
 
-def still_holds(transport: asyncio.BaseTransport | None, wanted: Wanted, proxy: Wanted) -> bool:
-    """Whether a connection may be used under the policies in force now.
+def still_holds(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether a connection may be used under the policy in force now; one that may not is aborted.
 
-    Costs one comparison unless the policy was swapped. Transports that are not ours carry what the policy says nothing about.
-    Under the connection to an origin may lie one to an HTTPS proxy, which answers to `proxy`.
+    Costs one comparison unless the policy was swapped. Under the connection to an origin may lie one to an HTTPS proxy, which
+    answers to a policy of its own. Transports that are not pinio's carry what the policy says nothing about.
     """
-    if not isinstance(transport, PinnedTransport):
-        return True
-    lower = transport.lower
-    return _holds(transport, wanted) and (not isinstance(lower, PinnedTransport) or _holds(lower, proxy))
-
-
-def _holds(transport: PinnedTransport, wanted: Wanted) -> bool:
-    if transport.state is not State.OPEN:
-        return False
-    try:
-        transport.judge_again(wanted)
-    except PinVerificationError:
-        transport.abort()
-        return False
+    while isinstance(transport, PinnedTransport):
+        if transport.state is not State.OPEN:
+            return False
+        try:
+            transport.recheck()
+        except PinVerificationError:
+            transport.abort()
+            return False
+        transport = transport.lower
     return True
 
 
@@ -41,10 +35,11 @@ class LiveConnections:
         self._transports: WeakSet[PinnedTransport] = WeakSet()
 
     def add(self, transport: PinnedTransport) -> None:
+        """Watch a connection for as long as it lives."""
         self._transports.add(transport)
 
-    def retire(self, wanted: Wanted, proxy: Wanted) -> None:
+    def retire(self) -> None:
         """Abort those that no longer hold."""
         for transport in list(self._transports):
-            if transport.state is State.OPEN and not still_holds(transport, wanted, proxy):
+            if transport.state is State.OPEN and not still_holds(transport):
                 transport.abort()

@@ -56,8 +56,10 @@ def asked(
             resumption=answer.resumption if resumption is True else resumption,
         )
     _check_ssl(ssl, policy, pins)
-    endpoint = Wanted.of(policy, pins, trust, anchors).endpoint(name, port, also=also)
-    return Asked(endpoint, Profile.of(endpoint), default_observer if observer is None else observer, resumption)
+    wanted = Wanted.of(policy, pins, trust, anchors)
+    endpoint = wanted.endpoint(name, port, also=also)
+    chosen = default_observer if observer is None else observer
+    return Asked(endpoint, Profile.of(endpoint), chosen, resumption, wanted.source)
 
 
 def asked_of(context: PinnedSSLContext, host: str, port: int | None, *, also: str | None = None) -> Asked:

@@ -131,7 +131,7 @@ class PinnedSSLContext(ssl.SSLContext):
         """Like `ssl.SSLContext.wrap_bio`; raises `UnpinnedHostError`, `ServerNameError` or `PolicyError` before anything is sent."""
         endpoint, context, handshake = self._prepare(server_side, server_hostname, session)
         tls = context.wrap_bio(incoming, outgoing, server_hostname=endpoint.host, session=handshake.session)
-        arm(tls, handshake, outgoing, self._recheck(handshake))
+        arm(tls, handshake, outgoing)
         return tls
 
     def wrap_socket(
@@ -155,7 +155,7 @@ class PinnedSSLContext(ssl.SSLContext):
                 session=handshake.session,
             ),
         )
-        arm(tls, handshake, None, self._recheck(handshake))
+        arm(tls, handshake, None)
         tls.begin(do_handshake_on_connect)
         return tls
 
@@ -172,7 +172,9 @@ class PinnedSSLContext(ssl.SSLContext):
         endpoint = self.wanted.endpoint(self._host(server_hostname))
         profile = self.profile(endpoint)
         context = inner_context(profile)
-        return endpoint, context, Handshake.prepare(endpoint, profile, context, self.observer, self.resumption)
+        return endpoint, context, Handshake.prepare(
+            endpoint, profile, context, self.observer, self.resumption, self.wanted.source
+        )
 
     def profile(self, endpoint: Endpoint) -> Profile:
         """The profile under which this context connects to an endpoint."""
@@ -186,19 +188,6 @@ class PinnedSSLContext(ssl.SSLContext):
         if not name:
             raise ServerNameError(Refusal("NO_SERVER_NAME", "unknown host"))
         return name
-
-    def _recheck(self, handshake: Handshake) -> Callable[[], None] | None:
-        """What is done before each write: one comparison, unless the policy was swapped."""
-        source, judgement = self.wanted.source, handshake.judgement
-        if source is None or source is judgement.endpoint.policy:
-            return None
-
-        def recheck() -> None:
-            current = source.current
-            if current is not judgement.endpoint.policy:
-                judgement.judge_again(current)
-
-        return recheck
 
     # Forwarded
 

@@ -43,7 +43,8 @@ async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.
 
 def engine(context: ssl.SSLContext, wanted: Asked) -> Engine:
     """The engine of one connection, offering a session if there is one that may be offered now."""
-    return Engine(context, Handshake.prepare(wanted.endpoint, wanted.profile, context, wanted.observer, wanted.resumption))
+    endpoint, profile, observer, resumption, source = wanted
+    return Engine(context, Handshake.prepare(endpoint, profile, context, observer, resumption, source))
 
 
 def pair(

@@ -16,7 +16,7 @@ from pinio.tls.judgement import Judgement
 from pinio.tls.peer import TLSObject
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import Offer, SessionCache, now, resuming
-from pinio.typing import Observer
+from pinio.typing import Observer, PolicySource
 
 
 class Handshake:
@@ -37,12 +37,13 @@ class Handshake:
         context: ssl.SSLContext,
         observer: Observer,
         resumption: bool | SessionCache,
+        source: PolicySource | None = None,
     ) -> Handshake:
         """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now."""
         sessions = resuming(endpoint, resumption)
         offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
         evidence = offer.evidence if offer is not None else None
-        return cls(Judgement(endpoint, profile, observer, evidence=evidence), sessions, offer)
+        return cls(Judgement(endpoint, profile, observer, source=source, evidence=evidence), sessions, offer)
 
     @property
     def session(self) -> ssl.SSLSession | None:

@@ -22,7 +22,7 @@ from pinio.tls import peer
 from pinio.tls.gate import Event, Gate, State
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import now
-from pinio.typing import Observer
+from pinio.typing import Observer, PolicySource
 
 logger = logging.getLogger("pinio")
 _Result = TypeVar("_Result")
@@ -31,7 +31,7 @@ _Result = TypeVar("_Result")
 class Judgement:
     """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
 
-    __slots__ = ("_chain", "_moment", "clock", "endpoint", "evidence", "gate", "observer", "profile")
+    __slots__ = ("_chain", "_moment", "clock", "endpoint", "evidence", "gate", "observer", "profile", "source")
 
     def __init__(
         self,
@@ -39,12 +39,15 @@ class Judgement:
         profile: Profile,
         observer: Observer,
         *,
+        source: PolicySource | None = None,
         evidence: Evidence | None = None,
         clock: Callable[[], Moment] = now,
     ) -> None:
         self.endpoint = endpoint
         self.profile = profile
         self.observer = observer
+        self.source = source
+        """Where the policy came from, and a later one may come from; None if there can be no other."""
         self.clock = clock
         self.gate = Gate()
         self.evidence = evidence
@@ -71,8 +74,15 @@ class Judgement:
         self._tell(permit)
         return permit
 
-    def judge_again(self, policy: Policy) -> None:
-        """Hold an open connection against another policy. Raises `PinVerificationError` and closes the gate if it fails."""
+    def recheck(self) -> None:
+        """Judge an open connection again if its policy was swapped; one comparison if not.
+
+        Raises `PinVerificationError` if the policy in force now does not allow it, and closes the gate.
+        """
+        if self.source is not None and (current := self.source.current) is not self.endpoint.policy:
+            self._judge_again(current)
+
+    def _judge_again(self, policy: Policy) -> None:
         before, moment = self.endpoint, self.clock()
         try:
             endpoint = policy.endpoint(before.host, before.port, also=before.also[0] if before.also else None)

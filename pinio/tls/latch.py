@@ -32,7 +32,7 @@ class _Latch:
 
     _handshake: Handshake | None = None
     _outgoing: ssl.MemoryBIO | None = None
-    _recheck: Callable[[], None] | None = None
+    _rechecks = False
     _ticket_reads = 3  # a TLS 1.3 ticket comes with the first reads, or not at all
 
     @property
@@ -45,16 +45,10 @@ class _Latch:
         """Where the connection is; application bytes flow in `State.OPEN` only."""
         return State.IDLE if self._handshake is None else self._handshake.judgement.gate.state
 
-    def _arm(
-        self,
-        handshake: Handshake,
-        outgoing: ssl.MemoryBIO | None,
-        recheck: Callable[[], None] | None = None,
-    ) -> None:
-        """Say who judges this object; `recheck` is called before each write and may raise."""
+    def _arm(self, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
         self._handshake = handshake
         self._outgoing = outgoing
-        self._recheck = recheck
+        self._rechecks = handshake.judgement.source is not None
 
     def _check_read(self) -> None:
         handshake = self._handshake
@@ -62,10 +56,11 @@ class _Latch:
             self._refuse()
 
     def _check_write(self) -> None:
+        """Like for a read; and the library owns the pool, so a swapped policy is noticed here."""
         self._check_read()
-        if self._recheck is not None:
+        if self._rechecks and self._handshake is not None:
             try:
-                self._recheck()
+                self._handshake.judgement.recheck()
             except PinVerificationError:
                 self._discard()
                 raise
@@ -213,17 +208,12 @@ for _kind in (PinnedSSLObject, PinnedSSLSocket):
     _refuse_setting(_kind, "context", "the context of a pinned connection cannot be replaced")
 
 
-def arm(
-    tls: ssl.SSLObject | ssl.SSLSocket,
-    handshake: Handshake,
-    outgoing: ssl.MemoryBIO | None,
-    recheck: Callable[[], None] | None = None,
-) -> None:
+def arm(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
     """Tie a TLS object, just made by an inner context, to the handshake that judges it.
 
     Raises `TypeError` for any other object, `JudgementError` if its context does not verify as the profile says.
     """
     if not isinstance(tls, _Latch):
         raise TypeError(f"a {type(tls).__name__} has no latch")
-    tls._arm(handshake, outgoing, recheck)
+    tls._arm(handshake, outgoing)
     handshake.judgement.check_profile(tls)

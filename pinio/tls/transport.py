@@ -12,7 +12,6 @@ from pinio.core.decision import Permit
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import State
 from pinio.tls.protocol import PinnedProtocol
-from pinio.tls.wanted import Wanted
 
 logger = logging.getLogger("pinio")
 
@@ -80,14 +79,12 @@ class PinnedTransport(asyncio.Transport):
         """What carries this connection's ciphertext; None once it is gone."""
         return self._lower
 
-    def judge_again(self, wanted: Wanted) -> None:
-        """Hold the connection against the policy in force now; one comparison if that has not changed.
+    def recheck(self) -> None:
+        """Judge the connection again if its policy was swapped since; one comparison if not.
 
-        Raises `PinVerificationError` if it does not allow the connection, which then carries no more application bytes.
+        Raises `PinVerificationError` if the policy in force now does not allow it: it then carries no more application bytes.
         """
-        judgement = self._engine.judgement
-        if wanted.source is not None and (current := wanted.source.current) is not judgement.endpoint.policy:
-            judgement.judge_again(current)
+        self._engine.judgement.recheck()
 
     # Writing
 
