@@ -11,7 +11,10 @@ import ssl
 from datetime import UTC, datetime
 from typing import assert_type
 
+import aiohttp
+
 import pinio
+from pinio.aiohttp import PinnedConnector
 from pinio.errors import NotJudgedError
 from pinio.reporting import LogObserver
 from pinio.testing import CA, Interceptor, Server
@@ -77,6 +80,12 @@ def contexts(policy: PolicyLike) -> None:
     assert_type(context, pinio.PinnedSSLContext)
     for_any_library: ssl.SSLContext = context
     for_any_library.set_alpn_protocols(["http/1.1"])
+
+
+async def requests(source: pinio.FileSource) -> None:
+    async with aiohttp.ClientSession(connector=PinnedConnector(source, limit=10)) as session:
+        assert_type(await session.get("https://example.com/"), aiohttp.ClientResponse)
+    PinnedConnector("pins.toml")  # type: ignore[arg-type]
 
 
 async def questions(writer: asyncio.StreamWriter, policy: pinio.Policy) -> None:
