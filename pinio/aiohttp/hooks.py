@@ -28,7 +28,7 @@ from pinio.aiohttp.errors import ClientPinError, client_error
 from pinio.errors import PinVerificationError
 from pinio.tls.asked import Asked, asked_of
 from pinio.tls.context import PinnedSSLContext
-from pinio.tls.establish import Timeouts, context_for, engine, opened, over, pair
+from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.transport import PinnedTransport
 
@@ -137,7 +137,7 @@ class HookedConnector(aiohttp.TCPConnector):
         await dial(connected, ssl=None, server_hostname=None)
         protocol, transport = made[0]
         async with asyncio.timeout(timeout.sock_connect):
-            await opened(protocol)
+            await protocol.opened()
         self.opened(transport)
         return transport, app
 

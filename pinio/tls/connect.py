@@ -18,7 +18,7 @@ from pinio.errors import PinVerificationError, PolicyError
 from pinio.tls.asked import Asked, asked
 from pinio.tls.dial import Dialling, dial, dialled
 from pinio.tls.engine import Engine
-from pinio.tls.establish import Timeouts, context_for, engine, opened, over, pair
+from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import buffered, retire, unread
@@ -206,5 +206,5 @@ async def _connect(
 ) -> PinnedTransport:
     protocol, transport = pair(loop, engine, app, timeouts)
     await loop.create_connection(lambda: protocol, sock=sock)
-    await opened(protocol)
+    await protocol.opened()
     return transport

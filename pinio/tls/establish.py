@@ -73,15 +73,6 @@ def pair(
     return protocol, transport
 
 
-async def opened(protocol: PinnedProtocol) -> None:
-    """Wait for the gate to open; whatever ends the wait otherwise takes the socket with it."""
-    try:
-        await protocol.waiter
-    except BaseException:
-        protocol.abort()
-        raise
-
-
 async def over(
     lower: asyncio.Transport,
     engine: Engine,
@@ -91,10 +82,12 @@ async def over(
     introduce: bool,
 ) -> PinnedTransport:
     """Put pinned TLS between an open transport and its application."""
+    if lower.is_closing():
+        raise ConnectionResetError("the transport is closing")
     protocol, transport = pair(asyncio.get_running_loop(), engine, app, timeouts, introduce=introduce)
     lower.pause_reading()
     lower.set_protocol(protocol)
     protocol.connection_made(lower)
     lower.resume_reading()
-    await opened(protocol)
+    await protocol.opened()
     return transport

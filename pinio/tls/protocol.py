@@ -4,12 +4,12 @@ Theory of operation. The loop reads into `get_buffer`'s memory and calls `buffer
 slices and out again as plaintext, record by record, to whatever application protocol is set (`Delivery`). What is written goes
 the other way in `PinnedTransport`, which the application holds. Before the gate is open the application is told nothing.
 
-A pause stops the lower transport at once. Ciphertext that had been received by then waits in `_held`, outside the BIO, which would
-keep its size for ever.
+A pause stops the lower transport at once. Ciphertext that had been received by then waits in `_held`, outside the BIO, which
+would keep its size for ever.
 
-An end takes two steps. `close` sends close_notify and moves the gate to CLOSING; the peer's close_notify, or the end of TCP, moves
-it to CLOSED and closes the lower transport, which still sends what it holds. The shutdown timeout runs from the first step
-to `connection_lost`.
+An end takes two steps. `close` sends close_notify and moves the gate to CLOSING; the peer's close_notify, or the end of TCP,
+moves it to CLOSED and closes the lower transport, which still sends what it holds. The shutdown timeout runs from the first
+step to `connection_lost`.
 
 Which callbacks an application sees, and in which order, is what asyncio's own TLS transport does.
 """
@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pinio.tls.buffers import receive_buffer
-from pinio.tls.delivery import Delivery
+from pinio.tls.delivery import Delivery, Ending
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import Event, State
 
@@ -47,7 +47,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held", "_loop",
-        "_lower", "_lower_paused", "_session_wanted", "_shutdown_timeout", "_timer", "_transport", "_waiter",
+        "_lower", "_lower_ended", "_lower_paused", "_session_wanted", "_shutdown_timeout", "_timer", "_transport", "_waiter",
         "_writing_paused", "eof",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     ) -> None:
         self._loop = loop
         self._lower: asyncio.Transport | None = None
-        self._lower_paused = False
+        self._lower_paused = self._lower_ended = False
         self._buffer = self._held = _NOTHING
         self._engine = engine
         self._gate = engine.judgement.gate
@@ -107,7 +107,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         try:
             done = self._engine.handshake()
             self._flush()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it keeps the gate shut
             self._fail(error)
             return
         if done:
@@ -115,19 +115,18 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _open(self) -> None:
         self._cancel_timer()
-        transport = self._transport
-        assert transport is not None
+        transport = cast("PinnedTransport", self._transport)
         transport.opened(self._lower)
         if not self._app_told:
             self._app_told = True
             try:
                 self._delivery.app.connection_made(transport)
-            except Exception as error:
+                if self._writing_paused:
+                    cast(asyncio.Protocol, self._delivery.app).pause_writing()
+            except Exception as error:  # noqa: BLE001 - the application's
                 self.fatal(error, "the protocol's connection_made() failed")
                 self._wake(error)
                 return
-            if self._writing_paused:
-                self._delivery.app.pause_writing()
         self._wake(None)
         if self._engine.incoming.pending:  # a server that speaks first, in the segment of its last flight
             self._advance()
@@ -163,7 +162,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._lower.abort()
 
     def _handshake_timed_out(self) -> None:
-        self._fail(ConnectionAbortedError(f"the TLS handshake took longer than {self._handshake_timeout} seconds"))
+        self._fail(
+            ConnectionAbortedError(f"the TLS handshake took longer than {self._handshake_timeout} seconds")
+        )
 
     # Reading
 
@@ -202,8 +203,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         """Deliver what the engine holds, until the application pauses or closes."""
         try:
             ended = self._delivery.run()
-            self._flush()  # an answer to a key update
-        except Exception as error:
+            if self._engine.outgoing.pending:  # an answer to a key update
+                self._flush()
+        except Exception as error:  # noqa: BLE001 - a broken record, or the application's
             self.fatal(error, "receiving on a pinned connection failed")
             return
         if self._session_wanted:
@@ -243,8 +245,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._held = self._feed(held)
         if not self.reading:
             return
-        if self.eof is not None:  # it came while the application was pausing
-            self._peer_ended(self.eof)
+        if self._lower_ended:
+            self._peer_ended("ragged")
         else:
             self._pause_lower(False)
 
@@ -262,15 +264,14 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The peer closed its half of TCP. True keeps the lower transport open, for data that waits for `resume_reading`."""
+        self._lower_ended = True
         state = self._gate.state
         if state is State.OPEN:
-            self.eof = "ragged"
             if self._lower_paused:
                 return True
             self._peer_ended("ragged")
         elif state is State.CLOSING:
-            self._tell_eof("ragged")
-            self._close_lower()
+            self._finish("ragged")
         else:
             self._fail(ConnectionResetError("the peer closed the connection during the TLS handshake"))
         return False
@@ -288,7 +289,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._app_eof = True
         try:
             keep_open = cast(asyncio.Protocol, self._delivery.app).eof_received()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the application's
             self.fatal(error, "the protocol's eof_received() failed")
             return
         if keep_open:
@@ -303,40 +304,45 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         held, self._held = self._held, _NOTHING
         self._delivery.paused = False
         try:
-            # OpenSSL refuses to shut down while application data is unread, even with what nobody wants.
-            outcome = self._delivery.discard()
+            # OpenSSL does not shut down over application data that nobody has read, wanted or not.
+            ended = self._delivery.discard()
             with suppress(ssl.SSLWantReadError):
                 self._engine.shutdown()
             self._flush()
         except ssl.SSLError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
-        if self.eof is not None or outcome != "waiting":
-            self._said_goodbye(outcome)
-            return
+        if ended:
+            self._finish(ended)
         self._feed(held)
+        if self._lower_ended:
+            self._finish("ragged")
         self._pause_lower(False)  # or the peer's close_notify would never be seen
 
     def _await_goodbye(self) -> None:
         """Read on for the peer's close_notify."""
         try:
-            outcome = self._delivery.discard()
+            ended = self._delivery.discard()
         except ssl.SSLError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
-        if outcome != "waiting":
-            self._said_goodbye(outcome)
+        if ended:
+            self._finish(ended)
 
-    def _close_lower(self) -> None:
+    def _finish(self, how: Ending) -> None:
         """TLS is over; the lower transport sends what it holds, and closes."""
-        lower = self._lower
-        if lower is not None and self._gate.state is State.CLOSING:
+        if self._gate.state is not State.CLOSING or self._lower is None:
+            return
+        if how != "overrun":
+            self._tell_eof(how)
+        if self._gate.state is State.CLOSING:
             self._gate.advance(Event.CLOSED_BY_PEER)
-            lower.close()
+            self._lower.close()
 
     def _shutdown_timed_out(self) -> None:
         self.fatal(
-            TimeoutError(f"the TLS shutdown took longer than {self._shutdown_timeout} seconds"), "closing failed"
+            TimeoutError(f"the TLS shutdown took longer than {self._shutdown_timeout} seconds"),
+            "closing failed",
         )
 
     def abort(self) -> None:
@@ -344,3 +350,57 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._gate.fail()
         if self._lower is not None:
             self._lower.abort()
+
+    def fatal(self, error: BaseException, message: str) -> None:
+        """Abort because of `error`, which the application hears from `connection_lost`."""
+        if isinstance(error, ssl.SSLError):
+            self._flush()  # the alert that says why, as far as the lower transport sends it at once
+        self._gate.fail()
+        self._error = self._error or error
+        if self._lower is not None:
+            self._lower.abort()
+        if not isinstance(error, OSError):
+            self._loop.call_exception_handler(
+                {"message": message, "exception": error, "transport": self._transport, "protocol": self}
+            )
+        elif self._loop.get_debug():
+            logger.debug("%r: %s", self._transport, message, exc_info=error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gate.fail()
+        self._cancel_timer()
+        error = self._error or exc
+        self._wake(error or ConnectionResetError("the connection was lost during the TLS handshake"))
+        app, told = self._delivery.app, self._app_told
+        transport = self._transport
+        # Whatever is part of a cycle goes now, so that a connection is freed without the collector.
+        self._delivery.set_app(_NOBODY)
+        self._lower = self._transport = self._error = None
+        self._buffer = self._held = _NOTHING
+        self._app_told = False
+        if transport is not None:
+            transport.lost()
+        if told:
+            app.connection_lost(cast("Exception | None", error))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Writing is PinnedTransport's; here is what the lower transport says about it.
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        if self._app_told:
+            cast(asyncio.Protocol, self._delivery.app).pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._app_told:  # also of a pause from before start_tls
+            cast(asyncio.Protocol, self._delivery.app).resume_writing()
+
+    def _flush(self) -> None:
+        data = self._engine.take()
+        if data and self._lower is not None:
+            self._lower.write(data)

@@ -15,6 +15,10 @@ from pinio.tls.protocol import PinnedProtocol
 
 logger = logging.getLogger("pinio")
 
+BLOCK: Final = 256 * 1024
+"""Bytes that are encrypted before they are handed to the lower transport."""
+
+_OCTETS: Final = (bytes, bytearray, memoryview)
 _WARN_AFTER: Final = 5  # writes to a closed transport, like asyncio's own
 
 
@@ -89,29 +93,40 @@ class PinnedTransport(asyncio.Transport):
     # Writing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, _OCTETS):
             raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
         if not data:
             return
-        if self._gate.state is not State.OPEN or self._lower is None:
+        lower = self._lower
+        if lower is None or self._gate.state is not State.OPEN:
             self._write_after_close()
             return
+        much = _flat(data) if len(data) > SLICE or isinstance(data, memoryview) else None
         try:
-            if len(data) <= SLICE and not isinstance(data, memoryview):
+            if much is None:
                 self._encrypt(data)
-                self._lower.write(self._take())
+                lower.write(self._take())
             else:
-                self._write_sliced(self._lower, memoryview(data).cast("B"))
-        except Exception as error:
+                self._write_much(lower, much)
+        except Exception as error:  # noqa: BLE001 - the caller of write() hears of it by connection_lost()
             self._failed(error)
 
-    def _write_sliced(self, lower: asyncio.Transport, data: memoryview) -> None:
-        """Encrypt much in slices, so that the BIO stays small, and hand it down in one piece."""
-        pieces = []
-        for start in range(0, len(data), SLICE):
-            self._encrypt(data[start : start + SLICE])
-            pieces.append(self._take())
-        lower.writelines(pieces)
+    def _write_much(self, lower: asyncio.Transport, data: memoryview) -> None:
+        """Encrypt in slices, so that the BIO stays small, and hand down in blocks, each of them one system call.
+
+        Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2 (CVE-2024-12254).
+        """
+        for start in range(0, len(data), BLOCK):
+            if self._gate.state is not State.OPEN:
+                return  # pause_writing() was called in between, and closed
+            block = data[start : start + BLOCK]
+            lower.write(
+                b"".join([self._sealed(block[at : at + SLICE]) for at in range(0, len(block), SLICE)])
+            )
+
+    def _sealed(self, data: memoryview) -> bytes:
+        self._encrypt(data)
+        return self._take()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
@@ -181,23 +196,32 @@ class PinnedTransport(asyncio.Transport):
     # Looking
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        look = _EXTRA.get(name)
-        if look is not None:
-            return look(self)
+        tls = self._engine.tls
+        match name:
+            case "pinio":
+                return self._gate.permit
+            case "pinio.eof":
+                return self._protocol.eof if self._protocol is not None else None
+            case "ssl_object":
+                return tls
+            case "sslcontext":
+                return tls.context
+            # Decoded when asked for: asyncio decodes the certificate on every handshake, which is a tenth of its cost.
+            case "peercert":
+                return tls.getpeercert()
+            case "cipher":
+                return tls.cipher()
+            case "compression":
+                return tls.compression()
         return self._lower.get_extra_info(name, default) if self._lower is not None else default
 
     def __repr__(self) -> str:
         endpoint = self._engine.judgement.endpoint
-        return f"<PinnedTransport {endpoint.host}:{endpoint.port} {self._gate.state}>"
+        port = "" if endpoint.port is None else f" port {endpoint.port}"
+        return f"<PinnedTransport {endpoint.host}{port} {self._gate.state}>"
 
 
-# Computed when asked for: asyncio decodes the peer's certificate on every handshake, which is a tenth of its cost.
-_EXTRA: Final[dict[str, Callable[[PinnedTransport], Any]]] = {
-    "pinio": lambda transport: transport._gate.permit,
-    "pinio.eof": lambda transport: transport._protocol.eof if transport._protocol is not None else None,
-    "ssl_object": lambda transport: transport._engine.tls,
-    "sslcontext": lambda transport: transport._engine.tls.context,
-    "peercert": lambda transport: transport._engine.tls.getpeercert(),
-    "cipher": lambda transport: transport._engine.tls.cipher(),
-    "compression": lambda transport: transport._engine.tls.compression(),
-}
+def _flat(data: bytes | bytearray | memoryview) -> memoryview:
+    """The bytes of any buffer in a row."""
+    view = memoryview(data)
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())

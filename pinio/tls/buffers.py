@@ -1,0 +1,35 @@
+"""The memory that a loop reads into: one buffer for all connections of a loop, where that is safe.
+
+A transport that fills the buffer and reports it in one step leaves nothing in it between two events, so all connections of the
+loop can share one. That spares each of them what asyncio's TLS keeps for itself: 256 KiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from weakref import WeakKeyDictionary
+
+SHARED: Final = 256 * 1024
+"""Bytes of a loop's shared receive buffer."""
+PRIVATE: Final = 32 * 1024
+"""Bytes of a private one, over transports that are not known to hand a buffer back at once."""
+
+_AT_ONCE: Final = frozenset({"asyncio.selector_events", "uvloop.loop"})
+"""Where the transports are defined that fill the buffer and call `buffer_updated` in one step."""
+
+_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+
+def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) -> memoryview:
+    """The loop's shared receive buffer; one of the connection's own where sharing is not known to be safe.
+
+    It is not over TLS of ours: plaintext of the outer connection would be read into the memory from which the outer one is
+    still taking ciphertext.
+    """
+    if type(lower).__module__ not in _AT_ONCE:
+        return memoryview(bytearray(PRIVATE))
+    buffer = _buffers.get(loop)
+    if buffer is None:
+        buffer = _buffers[loop] = memoryview(bytearray(SHARED))
+    return buffer
