@@ -1,0 +1,212 @@
+"""Everything that the command says while it runs, and the codes that it exits with. What `--help` says stands with the verbs.
+
+Rules of the house:
+
+- Answers go to standard output, warnings and errors to standard error.
+- Nothing is told by colour alone; `NO_COLOR` and pipes take it away and lose nothing.
+- Pins are printed in the spelling that a policy takes, and no line is wrapped, so that they can be copied.
+- What a peer wrote is escaped before it is printed.
+- Exit 0 means yes, and never that nothing was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from enum import IntEnum
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from pinio.core.wording import escape, pin_lines
+
+if TYPE_CHECKING:
+    from pinio.cli.demo import Attempt, Scene
+    from pinio.core.policy import Policy
+    from pinio.errors import PinVerificationError
+    from pinio.tls.probe import Probe
+
+
+class Exit(IntEnum):
+    """What the shell is told."""
+
+    OK = 0
+    """The answer is yes."""
+    NO = 1
+    """The answer is no: not verified, refused by the policy, not observed."""
+    ERROR = 2
+    """There is no answer: nobody reached, a file that cannot be read, wrong arguments."""
+
+
+class Failure(click.ClickException):
+    """There is no answer, and why."""
+
+    exit_code = Exit.ERROR
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        _say(f"pinio: {self.message}", "red", error=True)
+
+
+def _say(text: str = "", style: str = "", *, error: bool = False) -> None:
+    console = Console(stderr=error, soft_wrap=True, highlight=False)
+    console.print(Text(text, style))
+
+
+def _say_lines(lines: Iterable[str], indent: str = "", style: str = "") -> None:
+    if text := "\n".join(indent + line for line in lines):
+        _say(text, style)
+
+
+# pins
+
+NOT_A_TARGET: Final = "write HOST, HOST:PORT or [IPV6]:PORT, with a port from 1 to 65535"
+NO_CERTIFICATE: Final = "the server showed no certificate"
+
+
+def no_answer(host: str, port: int, error: OSError) -> str:
+    """Why there is nothing to show."""
+    return f"{escape(host)} port {port}: {_why(error)}"
+
+
+def _why(error: OSError) -> str:
+    """asyncio says "Connect call failed" where the system has a better word."""
+    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(error.errno)
+    return escape(error.strerror or str(error) or "no answer in time")
+
+
+def show_chain(seen: Probe) -> None:
+    """The chain, and a warning if nobody vouches for it."""
+    _say_lines(str(seen).splitlines())
+    if seen.verified is None:
+        _say(
+            f"NOT VERIFIED. Anybody between you and {seen.host} could have sent this chain. Compare the leaf's pin with what\n"
+            'the device itself shows, and pin it with trust="leaf-pin". If a CA of your own issued it: --cafile FILE.',
+            "bold red",
+            error=True,
+        )
+
+
+# check
+
+
+def show_policy(file: str, policy: Policy, warnings: Iterable[str]) -> None:
+    """What a policy says, and what is fragile about it."""
+    revision = f", revision {escape(policy.revision)}" if policy.revision else ""
+    _say(f"{escape(file)}: a valid policy{revision}", "bold green")
+    _say_lines(_policy_lines(policy), "  ")
+    for warning in warnings:
+        _say(f"warning: {escape(warning)}", "yellow", error=True)
+
+
+def _policy_lines(policy: Policy) -> Iterator[str]:
+    for pattern, pins in policy.hosts.items():
+        expires = f", until {pins.expires:%Y-%m-%dT%H:%M:%SZ}" if pins.expires else ""
+        yield f"{pattern}  ({pins.mode}, trust {pins.trust}{expires})"
+        yield from pin_lines(pins.pins, pins.backup)
+    for pattern, reason in policy.exempt.items():
+        yield f"{pattern}  exempt: {escape(reason)}"
+    for pin in policy.deny:
+        yield f"denied: {pin}"
+    yield {"refuse": "every other host is refused", "allow": "every other host is allowed, without pins"}[
+        policy.unpinned
+    ]
+
+
+def show_explanation(text: str) -> None:
+    """Which pattern applies to a host."""
+    _say_lines(text.splitlines())
+
+
+def show_allowed_url(url: str, pattern: str | None) -> None:
+    """A URL that may be fetched."""
+    _say(f"{escape(url)}: may be fetched, {f'by pattern {pattern}' if pattern else 'without pins'}", "green")
+
+
+def show_refused_url(url: str, error: PinVerificationError) -> None:
+    """A URL that may not."""
+    _say(f"{escape(url)}: refused", "bold red")
+    _say_lines(error.refusal.text().splitlines(), "  ")
+
+
+# demo
+
+OBSERVATIONS: Final[Mapping[str, str]] = {
+    "unpinned_answered": "without pins: the client talked to the interceptor and noticed nothing",
+    "secret_captured": "without pins: the interceptor read the client's secret",
+    "identity_captured": "without pins: the interceptor received the client's certificate",
+    "interceptor_reached": "with pins: the client reached the interceptor",
+    "pinned_refused": "with pins: the client refused the interceptor",
+    "no_application_byte": "with pins: the interceptor received 0 application bytes",
+    "handshake_unfinished": "with pins: the interceptor never saw the handshake finish",
+    "identity_kept": "with pins: the interceptor received no client certificate",
+    "bank_answered": "with pins: the client reached the bank, because a pin matched",
+}
+
+
+def no_stage(error: OSError) -> str:
+    """Why there was no demo."""
+    return f"the demo could not play on this machine: {_why(error)}"
+
+
+def show_scene(scene: Scene) -> None:
+    """The three acts."""
+    _say("A bank, its client, and somebody in between. All of them run on this machine.", "bold")
+    _say(f"  the bank's key         {scene.bank_pin}")
+    _say(f"  the interceptor's key  {scene.interceptor_pin}")
+    _say("  The same CA, which everybody trusts, has given both of them a certificate for bank.example.")
+    _say()
+    _say("1. A client without pins is led to the interceptor", "bold")
+    _say("   The CA is trusted and the name is right, so the client speaks.")
+    _show_saw("interceptor", scene.unpinned)
+    _say()
+    _say("2. A client with pins is led to the interceptor", "bold")
+    _show_outcome(scene.pinned)
+    _show_saw("interceptor", scene.pinned)
+    _say()
+    _say("3. The same client is led to the bank", "bold")
+    _show_outcome(scene.genuine)
+    _show_saw("bank", scene.genuine)
+    _say()
+
+
+def _show_outcome(attempt: Attempt) -> None:
+    if attempt.error is not None:
+        text = attempt.error.strerror or str(attempt.error) or "no answer in time"
+        _say_lines(f"{type(attempt.error).__name__}: {text}".splitlines(), "   ", "yellow")
+    elif attempt.permit is None or attempt.permit.pin is None:
+        _say("   It was let through although no pin matched.", "bold red")
+    else:
+        _say(f"   {attempt.permit.pin} matched at position {attempt.permit.position} of the verified chain.")
+
+
+def _show_saw(who: str, attempt: Attempt) -> None:
+    received = b"".join(bytes(record.application_bytes) for record in attempt.seen)
+    finished = any(record.handshake_finished for record in attempt.seen)
+    identified = any(record.client_certificate for record in attempt.seen)
+    style = "red" if who == "interceptor" and (received or finished or identified) else "green"
+    _say(f"   The {who} saw:")
+    _say(
+        f"     application bytes   {len(received)}  {escape(received.decode('ascii', 'replace').rstrip())}".rstrip(),
+        style,
+    )
+    _say(f"     handshake           {'finished' if finished else 'never finished'}", style)
+    _say(f"     client certificate  {'received' if identified else 'none'}", style)
+
+
+def show_observations(observations: Mapping[str, bool]) -> None:
+    """What was observed, one by one, and in sum."""
+    for name, held in observations.items():
+        _say(f"  {'ok    ' if held else 'FAILED'}  {OBSERVATIONS[name]}", "green" if held else "bold red")
+    failed = [OBSERVATIONS[name] for name, held in observations.items() if not held]
+    if failed:
+        _say(f"Not observed: {'; '.join(failed)}.", "bold red", error=True)
+    else:
+        _say(
+            "All of it was observed: with the same CA, name and network, the pin made the difference.",
+            "bold green",
+        )
