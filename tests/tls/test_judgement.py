@@ -44,6 +44,7 @@ def server(tls_version: ssl.TLSVersion) -> MemoryPeer:
 @pytest.mark.parametrize(
     ("pin", "position"),
     [(GENUINE.pin, 0), (f"leaf:{GENUINE.pin}", 0), (f"ca:{ISSUER.pin}", 1), (ROOT.pin, 2)],
+    ids=["any", "leaf", "ca", "root"],
 )
 def test_a_match_permits_and_says_what_matched(server: MemoryPeer, pin: str, position: int) -> None:
     told = Told()
@@ -208,7 +209,7 @@ def test_under_leaf_pin_nothing_above_the_leaf_is_seen(server: MemoryPeer) -> No
     assert [item.der for item in permit.chain] == [GENUINE.der]
 
 
-@pytest.mark.parametrize("pin", [ISSUER.pin, ROOT.pin])
+@pytest.mark.parametrize("pin", [ISSUER.pin, ROOT.pin], ids=["issuer", "root"])
 def test_under_leaf_pin_a_pin_above_the_leaf_matches_nothing(server: MemoryPeer, pin: str) -> None:
     with pytest.raises(PinMismatchError):
         drive(engine_for(pinned(pin, trust="leaf-pin")), server)
