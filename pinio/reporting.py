@@ -18,6 +18,14 @@ __all__ = ["Counters", "LogObserver", "Queue", "default_observer", "fan_out"]
 logger = logging.getLogger("pinio")
 
 
+def tell(observer: Observer, decision: Permit | Refusal) -> None:
+    """Let an observer hear of a decision; it cannot change or delay it by failing."""
+    try:
+        observer(decision)
+    except Exception:
+        logger.exception("the observer of a pinned connection failed")
+
+
 class LogObserver:
     """The observer of every door that was given none: logs what went wrong, and what was let through although it did.
 

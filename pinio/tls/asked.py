@@ -50,22 +50,27 @@ def asked(
     if isinstance(ssl, PinnedSSLContext):
         if any(argument is not None for argument in (policy, pins, trust, anchors)):
             _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
-        answer = asked_of(ssl, name, port, also=also)
-        return answer._replace(
-            observer=answer.observer if observer is None else observer,
-            resumption=answer.resumption if resumption is True else resumption,
-        )
+        answer = asked_of(ssl, name, port, also=also, observer=observer)
+        return answer if resumption is True else answer._replace(resumption=resumption)
     _check_ssl(ssl, policy, pins)
     wanted = Wanted.of(policy, pins, trust, anchors)
-    endpoint = wanted.endpoint(name, port, also=also)
     chosen = default_observer if observer is None else observer
+    endpoint = wanted.endpoint(name, port, also=also, observer=chosen)
     return Asked(endpoint, Profile.of(endpoint), chosen, resumption, wanted.source)
 
 
-def asked_of(context: PinnedSSLContext, host: str, port: int | None, *, also: str | None = None) -> Asked:
-    """What a context says of a connection to `host`, the name that TLS verifies."""
-    endpoint = context.wanted.endpoint(host, port, also=also)
-    return Asked(endpoint, context.profile(endpoint), context.observer, context.resumption, context.wanted.source)
+def asked_of(
+    context: PinnedSSLContext,
+    host: str,
+    port: int | None,
+    *,
+    also: str | None = None,
+    observer: Observer | None = None,
+) -> Asked:
+    """What a context says of a connection to `host`, the name that TLS verifies; `observer` stands in for the context's."""
+    chosen = context.observer if observer is None else observer
+    endpoint = context.wanted.endpoint(host, port, also=also, observer=chosen)
+    return Asked(endpoint, context.profile(endpoint), chosen, context.resumption, context.wanted.source)
 
 
 def _verified_name(host: str | None, server_hostname: str | None) -> str:

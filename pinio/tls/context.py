@@ -21,7 +21,7 @@ from pinio.core.decision import Refusal
 from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError, ServerNameError
-from pinio.reporting import default_observer
+from pinio.reporting import default_observer, tell
 from pinio.tls.handshake import Handshake
 from pinio.tls.latch import FOREIGN_SESSION, PinnedSSLObject, PinnedSSLSocket, arm
 from pinio.tls.profile import Profile, inner_context
@@ -169,7 +169,7 @@ class PinnedSSLContext(ssl.SSLContext):
             raise PolicyError("a pinned context is for clients")
         if session is not None:
             raise PolicyError(FOREIGN_SESSION)
-        endpoint = self.wanted.endpoint(self._host(server_hostname))
+        endpoint = self.wanted.endpoint(self._host(server_hostname), observer=self.observer)
         profile = self.profile(endpoint)
         context = inner_context(profile)
         return endpoint, context, Handshake.prepare(
@@ -186,7 +186,9 @@ class PinnedSSLContext(ssl.SSLContext):
             server_hostname = server_hostname.decode("ascii", "replace")
         name = server_hostname if server_hostname is not None else self.wanted.only_host
         if not name:
-            raise ServerNameError(Refusal("NO_SERVER_NAME", "unknown host"))
+            refusal = Refusal("NO_SERVER_NAME", "unknown host")
+            tell(self.observer, refusal)
+            raise ServerNameError(refusal)
         return name
 
     # Forwarded

@@ -8,7 +8,6 @@ the connection; then the pending bytes, the client's final flight, must be throw
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,13 +17,13 @@ from pinio.core.evidence import Evidence, Moment
 from pinio.core.policy import Endpoint, Policy
 from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
+from pinio.reporting import tell
 from pinio.tls import peer
 from pinio.tls.gate import Event, Gate, State
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import now
 from pinio.typing import Observer, PolicySource
 
-logger = logging.getLogger("pinio")
 _Result = TypeVar("_Result")
 
 
@@ -71,7 +70,7 @@ class Judgement:
     def handshake_done(self, tls: peer.TLSObject) -> Permit:
         """Judge, or confirm what was judged early, and open the gate. Raises `PinVerificationError` to refuse."""
         permit = self._guard(self._judge_finally, tls)
-        self._tell(permit)
+        tell(self.observer, permit)
         return permit
 
     def recheck(self) -> None:
@@ -191,12 +190,5 @@ class Judgement:
 
     def _refused(self, refusal: Refusal) -> PinVerificationError:
         self.gate.fail()
-        self._tell(refusal)
+        tell(self.observer, refusal)
         return refusal.error()
-
-    def _tell(self, decision: Permit | Refusal) -> None:
-        """An observer hears about decisions; it cannot change or delay them by failing."""
-        try:
-            self.observer(decision)
-        except Exception:
-            logger.exception("the observer of a pinned connection failed")

@@ -12,8 +12,9 @@ from pinio.core.host import canonical_host
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet, PinsLike, Trust
 from pinio.core.policy import Endpoint, Policy, Rule
-from pinio.errors import PolicyError
-from pinio.typing import PolicyLike, PolicySource
+from pinio.errors import PinVerificationError, PolicyError
+from pinio.reporting import tell
+from pinio.typing import Observer, PolicyLike, PolicySource
 
 _Pins = tuple[str | Pin, ...] | PinSet
 _SAMPLES = 8
@@ -49,11 +50,26 @@ class Wanted:
             _fail(f"policy= is a Policy or a source of one, not {type(policy).__name__}")
         return cls(policy)
 
-    def endpoint(self, host: str, port: int | None = None, *, also: str | None = None) -> Endpoint:
-        """What the policy in force now says about a connection to `host`, as `Policy.endpoint` does."""
+    def endpoint(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        also: str | None = None,
+        observer: Observer | None = None,
+    ) -> Endpoint:
+        """What the policy in force now says about a connection to `host`, as `Policy.endpoint` does.
+
+        `observer` hears of a host that is refused before there is a connection.
+        """
         if self.source is None:
             return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port)
-        return self.source.current.endpoint(host, port, also=also)
+        try:
+            return self.source.current.endpoint(host, port, also=also)
+        except PinVerificationError as error:
+            if observer is not None:
+                tell(observer, error.refusal)
+            raise
 
     def check_plaintext(self, host: str, port: int | None = None) -> None:
         """Check a host before it is spoken to without TLS.
