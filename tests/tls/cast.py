@@ -9,6 +9,7 @@ from pinio.core.decision import Permit, Refusal
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import CA
+from pinio.testing.listener import Listener
 
 ROOT = CA("root")
 ISSUER = ROOT.intermediate("issuing")
@@ -42,6 +43,13 @@ class Told(list[Permit | Refusal]):
     @property
     def kinds(self) -> list[str]:
         return [type(decision).__name__ for decision in self]
+
+
+async def end_of(server: Listener) -> None:
+    """Wait until the server has seen the end of every connection that it ever had."""
+    await server.quiet()
+    for record in server.connections:
+        assert await asyncio.to_thread(record.ended.wait, 10), f"{record} is still open"
 
 
 class App(asyncio.Protocol):
