@@ -1,0 +1,221 @@
+"""Two parsers that read one certificate differently are a bypass: the walk against OpenSSL and against `cryptography`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinio.core.certificate import Certificate, VerifiedChain
+from pinio.core.decision import Mismatch, Refusal
+from pinio.core.der import DERError, fields
+from pinio.core.pin import Pin
+from pinio.core.pinset import PinSet
+from tests.core import forge
+from tests.core.chains import HOST, genuine, judged
+from tests.core.forge import Forged, tlv
+
+SUBJECT_ALT_NAME = b"\x55\x1d\x11"
+
+
+class Interception(NamedTuple):
+    """A certificate that a trusted CA signed, the attacker's key in it, and the CA's certificate."""
+
+    certificate: bytes
+    key: ec.EllipticCurvePrivateKey
+    ca: x509.Certificate
+
+
+@pytest.fixture(scope="module")
+def pinned() -> bytes:
+    """The SubjectPublicKeyInfo that the client has pinned; the attacker knows it, as everybody does."""
+    return forge.spki_of(ec.generate_private_key(ec.SECP256R1()).public_key())
+
+
+@pytest.fixture(scope="module")
+def ber(pinned: bytes) -> Interception:
+    """A BER certificate: version and signature algorithm have indefinite lengths, and the parameters of the latter are the
+    pinned key.
+    """
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca = _authority(ca_key)
+    certificate = Forged(
+        version=forge.indefinite(0xA0, tlv(2, b"\x02")),
+        signature=forge.indefinite(0x30, forge.ECDSA_SHA256, pinned),
+        outer_signature=tlv(0x30, forge.ECDSA_SHA256, pinned),
+        issuer=ca.subject.public_bytes(),
+        subject=forge.name(HOST),
+        spki=forge.spki_of(key.public_key()),
+        trailing=tlv(0xA3, tlv(0x30, forge.extension(SUBJECT_ALT_NAME, tlv(0x30, tlv(0x82, HOST.encode()))))),
+    ).signed(ca_key)
+    return Interception(certificate.der, key, ca)
+
+
+def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a CA that signs what it is shown")])
+    return (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2049, 1, 1, tzinfo=dt.UTC))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def lax_walk(certificate: bytes) -> bytes:
+    """The walker that people write: tag, length, skip. It reads BER's indefinite length as "no content"."""
+
+    def read(offset: int) -> tuple[int, int]:
+        length, start = certificate[offset + 1], offset + 2
+        if length & 0x80:
+            octets = length & 0x7F
+            length, start = int.from_bytes(certificate[start : start + octets], "big"), start + octets
+        return start, start + length
+
+    at, _ = read(0)
+    at, _ = read(at)
+    if certificate[at] == 0xA0:
+        _, at = read(at)
+    for _ in ("serialNumber", "signature", "issuer", "validity", "subject"):
+        _, at = read(at)
+    return certificate[at : read(at)[1]]
+
+
+def test_a_lax_walker_would_have_been_fooled(ber: Interception, pinned: bytes) -> None:
+    """The attack is real: the usual ten lines find the pinned key in the attacker's certificate."""
+    assert lax_walk(genuine().leaf.der) == fields(genuine().leaf.der).spki
+    assert lax_walk(ber.certificate) == pinned
+
+
+def test_the_strict_walk_refuses_what_openssl_accepts(ber: Interception, pinned: bytes, tmp_path: Path) -> None:
+    """OpenSSL completes a handshake with the BER certificate, name and chain verified; here it has no key and matches no pin."""
+    leaf = _handshake(ber, tmp_path)
+    assert leaf == ber.certificate
+
+    with pytest.raises(DERError):
+        fields(leaf)
+    certificate = Certificate.of(leaf)
+    assert (certificate.spki, certificate.spki_sha256, certificate.digest("cert", "sha256")) == (None, None, None)
+    pins = PinSet([Pin.of_public_key(pinned), Pin.of_public_key(forge.spki_of(ber.key.public_key()))])
+    decision = judged(pins, VerifiedChain([leaf, ber.ca.public_bytes(Encoding.DER)]))
+    assert isinstance(decision, Refusal)
+    assert isinstance(decision.verdict, Mismatch)
+    assert decision.reason == "PIN_MISMATCH"
+
+
+def test_a_certificate_without_a_readable_key_does_not_hide_its_issuer(ber: Interception) -> None:
+    """It matches nothing itself, and takes nothing away: a pinned CA above it still counts."""
+    ca = ber.ca.public_bytes(Encoding.DER)
+    decision = judged(PinSet(Pin.of_certificate(ca, role="ca"), single="test"), VerifiedChain([ber.certificate, ca]))
+    assert not isinstance(decision, Refusal)
+    assert decision.position == 1
+
+
+def _handshake(interception: Interception, folder: Path) -> bytes:
+    """A TLS handshake in memory; returns the certificate that the client's OpenSSL verified."""
+    pem = ssl.DER_cert_to_PEM_cert(interception.certificate)
+    key = interception.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    (folder / "server.pem").write_text(pem + key)
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(folder / "server.pem")
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.load_verify_locations(cadata=interception.ca.public_bytes(Encoding.PEM).decode())
+    assert (client_context.verify_mode, client_context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server, server_hostname=HOST)
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(3):
+        for side in (client, server):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    assert client.version() == server.version() is not None
+    leaf = client.getpeercert(binary_form=True)
+    assert leaf is not None
+    return leaf
+
+
+def _mutations(der: bytes) -> st.SearchStrategy[bytes]:
+    """A few bytes replaced, removed or put in, somewhere."""
+
+    def apply(edits: list[tuple[int, int, bytes]]) -> bytes:
+        data = der
+        for at, removed, inserted in edits:
+            data = data[:at] + inserted + data[at + removed :]
+        return data
+
+    edit = st.tuples(st.integers(0, len(der) - 1), st.integers(0, 3), st.binary(max_size=3))
+    return st.lists(edit, min_size=1, max_size=4).map(apply)
+
+
+def _every_header(der: bytes) -> Iterator[int]:
+    """Offsets of the elements' headers, where a parser decides."""
+    starts = [0]
+    while starts:
+        at = starts.pop()
+        yield at
+        length, start = der[at + 1], at + 2
+        if length & 0x80:
+            octets = length & 0x7F
+            length, start = int.from_bytes(der[start : start + octets], "big"), start + octets
+        if der[at] & 0x20:
+            inner = start
+            while inner < start + length:
+                starts.append(inner)
+                size, body = der[inner + 1], inner + 2
+                if size & 0x80:
+                    size, body = int.from_bytes(der[body : body + (size & 0x7F)], "big"), body + (size & 0x7F)
+                inner = body + size
+
+
+def _agree(data: bytes) -> None:
+    """Refused by the walk, or by `cryptography`, or read alike by both."""
+    try:
+        found = fields(data)
+    except DERError:
+        return
+    assert found.spki in data
+    try:
+        key = x509.load_der_x509_certificate(data).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        assert forge.spki_of(key) == found.spki
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(_mutations(genuine().leaf.der))
+def test_mutated_certificates_are_refused_or_read_alike(data: bytes) -> None:
+    """The walk raises nothing but `DERError`, and never finds another key than `cryptography` does."""
+    _agree(data)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_every_header_with_every_other_tag_or_length() -> None:
+    """The same for each tag and each length octet of a certificate, replaced by every value there is."""
+    der = genuine().leaf.der
+    for at in sorted(set(_every_header(der))):
+        for octet in range(256):
+            _agree(der[:at] + bytes((octet,)) + der[at + 1 :])
+            _agree(der[: at + 1] + bytes((octet,)) + der[at + 2 :])
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_refused_quietly(data: bytes) -> None:
+    """Arbitrary bytes bring `DERError` and nothing else."""
+    with suppress(DERError):
+        fields(data)
+    with suppress(DERError):
+        fields(tlv(0x30, tlv(0x30, data)))
