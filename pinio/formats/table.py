@@ -24,17 +24,22 @@ _NEAR: Final = 64
 
 
 class Table:
-    """Reads typed values out of a table. `name` is how the file spells it, with brackets; empty at the file's top.
+    """Reads typed values out of a table; `path` is the keys that lead to it, none at the file's top.
 
     Every method raises `PolicyError` with file, table, key and value for what is not as it should be.
     """
 
-    __slots__ = ("_values", "_where", "name")
+    __slots__ = ("_path", "_values", "_where")
 
-    def __init__(self, values: Mapping[str, Any], where: str, name: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], where: str, path: tuple[str, ...] = ()) -> None:
         self._values = values
         self._where = where
-        self.name = name
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        """The table's header as the file spells it, clipped; empty at the top."""
+        return f"[{'.'.join(map(spelled, self._path))}]" if self._path else ""
 
     def place(self, key: str = "") -> str:
         """File, table and key, as an error begins."""
@@ -54,7 +59,7 @@ class Table:
                 hint = "it belongs at the top of the file, before the first [table]"
             elif near := get_close_matches(key[:_NEAR], known, n=1):
                 hint = f"did you mean {near[0]!r}?"
-            elif self.name and isinstance(value, dict):
+            elif self._path and isinstance(value, dict):
                 hint = 'if it is part of a host name, quote the whole name: [hosts."api.example.com"]'
             else:
                 hint = f"the keys are {', '.join(known)}"
@@ -97,14 +102,14 @@ class Table:
     def table(self, key: str) -> Table:
         """A table within; an empty one if there is none."""
         values: dict[str, Any] | None = self._get(key, dict, f"write a table, [{key}]")
-        return Table(values or {}, self._where, f"[{key}]")
+        return Table(values or {}, self._where, (*self._path, key))
 
     def tables(self) -> list[tuple[str, Table]]:
         """Every value, each a table itself."""
         tables: list[tuple[str, Table]] = []
         for key in self._values:
             values = self._get(key, dict, "write a table, with pins = […]")
-            tables.append((key, Table(values, self._where, f"[{self.name[1:-1]}.{quoted(key)}]")))
+            tables.append((key, Table(values, self._where, (*self._path, key))))
         return tables
 
     def texts(self) -> dict[str, str]:
@@ -115,8 +120,16 @@ class Table:
     def pins(self, key: str) -> tuple[Pin, ...]:
         """An array of pins in any spelling. Raises `PinFormatError` too, for text that is no pin."""
         values: list[object] = self._get(key, list, 'write an array, as ["sha256/…"]') or []
-        place = self.place(key)
-        return tuple(_pin(f"{place}, item {number}", item) for number, item in enumerate(values, 1))
+        return tuple(self._pin(key, number, item) for number, item in enumerate(values, 1))
+
+    def _pin(self, key: str, number: int, item: object) -> Pin:
+        if not isinstance(item, str):
+            why = f"{_kind(item)}, where a pin in quotes should be"
+            raise PolicyError(f"{self.place(key)}, item {number} = {shown(item)}: {why}")
+        try:
+            return Pin.parse(item)
+        except PinFormatError as error:
+            raise PinFormatError(f"{self.place(key)}, item {number}: {error}") from None
 
     def _get(self, key: str, wanted: type, remedy: str) -> Any:
         value = self._values.get(key)
@@ -124,15 +137,6 @@ class Table:
         if value is None or type(value) is wanted:
             return value
         raise self.wrong(key, f"{_kind(value)}; {remedy}")
-
-
-def _pin(place: str, item: object) -> Pin:
-    if not isinstance(item, str):
-        raise PolicyError(f"{place} = {shown(item)}: {_kind(item)}, where a pin in quotes should be")
-    try:
-        return Pin.parse(item)
-    except PinFormatError as error:
-        raise PinFormatError(f"{place}: {error}") from None
 
 
 def shown(value: object) -> str:
