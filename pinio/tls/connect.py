@@ -17,7 +17,6 @@ from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PinVerificationError, PolicyError
 from pinio.tls.asked import Asked, asked
 from pinio.tls.dial import Dialling, dial, dialled
-from pinio.tls.engine import Engine
 from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
@@ -75,19 +74,25 @@ async def create_connection(
     context = await context_for(loop, wanted.profile)
     app = protocol_factory()
     if sock is not None:
-        return await _connect(loop, sock, engine(context, wanted), app, timeouts), app
+        protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
+        await loop.create_connection(lambda: protocol, sock=sock)
+        await protocol.opened()
+        return transport, app
     if host is None or port is None:
         raise PolicyError("pass host and port, or sock and server_hostname")
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
     target = dialled(host)
-    try:
-        return await _connect(loop, await dial(loop, target, port, how), engine(context, wanted), app, timeouts), app
-    except PinVerificationError as error:
-        if not error.refusal.resumed:
-            raise
-    # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
-    full = engine(context, wanted._replace(resumption=False))
-    return await _connect(loop, await dial(loop, target, port, how), full, app, timeouts), app
+    while True:
+        protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
+        await dial(loop, lambda: protocol, target, port, how)
+        try:
+            await protocol.opened()
+            return transport, app
+        except PinVerificationError as error:
+            if not error.refusal.resumed:
+                raise
+        # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
+        wanted = wanted._replace(resumption=False)
 
 
 async def open_connection(
@@ -194,17 +199,4 @@ def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
         raise PolicyError(f"a {type(transport).__name__} cannot carry TLS")
     if transport.is_closing():
         raise ConnectionResetError("the transport is closing")
-    return transport
-
-
-async def _connect(
-    loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
-    engine: Engine,
-    app: asyncio.BaseProtocol,
-    timeouts: Timeouts,
-) -> PinnedTransport:
-    protocol, transport = pair(loop, engine, app, timeouts)
-    await loop.create_connection(lambda: protocol, sock=sock)
-    await protocol.opened()
     return transport

@@ -1,11 +1,17 @@
-"""From a host and a port to a connected TCP socket: resolution, and the race of RFC 8305 where it is asked for."""
+"""From a host and a port to a TCP connection: the loop's own way, or the race of RFC 8305 where it is asked for.
+
+uvloop has no such race, and asyncio keeps the errors of single addresses since 3.12 only; here both have both. Without a race
+the loop dials by itself: on uvloop that spares a dozen system calls for each connection.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import aiohappyeyeballs
@@ -28,13 +34,30 @@ class Dialling:
     all_errors: bool = False
 
 
+@lru_cache(maxsize=1024)
 def dialled(host: str) -> str:
     """What is resolved: the canonical name, or the address as it was given, whose zone matters here."""
     return host.strip("[]") if ip_address(host) else canonical_host(host)
 
 
-async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling) -> socket.socket:
-    """Connect. Raises `OSError`, or with `all_errors` an `ExceptionGroup` of one for each address that was tried."""
+async def dial(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], asyncio.BaseProtocol],
+    host: str,
+    port: int,
+    how: Dialling,
+) -> None:
+    """Connect, and give the connection to the protocol that `factory` makes. Raises as `race` does."""
+    if how.happy_eyeballs_delay is not None or how.interleave is not None or how.all_errors:
+        await loop.create_connection(factory, sock=await race(loop, host, port, how))
+    else:
+        await loop.create_connection(
+            factory, host, port, family=how.family, proto=how.proto, flags=how.flags, local_addr=how.local_addr
+        )
+
+
+async def race(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling) -> socket.socket:
+    """A connected socket. Raises `OSError`, or with `all_errors` an `ExceptionGroup` of one for each address that was tried."""
     addresses = await _resolve(loop, host, port, how)
     local = None
     if how.local_addr is not None:

@@ -11,7 +11,7 @@ from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
 from pinio.core.wording import chain_lines, escape
 from pinio.tls import peer
-from pinio.tls.dial import Dialling, dial, dialled
+from pinio.tls.dial import Dialling, dialled, race
 from pinio.tls.establish import HANDSHAKE_TIMEOUT
 from pinio.tls.profile import Profile, inner_context
 
@@ -90,7 +90,7 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
     tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
     # Nobody judges here, so the object itself stays shut; what is under it shakes hands and does nothing else.
     do_handshake = peer.raw(tls).do_handshake
-    sock = await dial(loop, dialled(host), port, Dialling())
+    sock = await race(loop, dialled(host), port, Dialling())
     try:
         received = 0
         while True:

@@ -20,6 +20,7 @@ from pinio.core.pinset import Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
+from pinio.tls.peer import verifies
 from pinio.tls.settings import Settings
 
 _SYSTEM_FILES: Final = (
@@ -57,8 +58,8 @@ class Profile:
         """Whether the context of this object still verifies as the profile says."""
         context = tls.context
         if self.trust == "leaf-pin":
-            return context.verify_mode == ssl.CERT_NONE
-        return context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+            return not verifies(context)
+        return verifies(context) and context.check_hostname
 
 
 def _build(profile: Profile) -> ssl.SSLContext:

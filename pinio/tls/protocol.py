@@ -106,12 +106,17 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         """Go on with the handshake; open the connection when it is done."""
         try:
             done = self._engine.handshake()
-            self._flush()
+            if not done:
+                self._flush()
         except Exception as error:  # noqa: BLE001 - whatever it is, it keeps the gate shut
             self._fail(error)
             return
         if done:
             self._open()
+            if self._engine.outgoing.pending:
+                # With TLS 1.3 the last flight is still here. Whoever waits for the connection runs before this call does, and
+                # what it writes at once goes out with the flight, in one segment and one system call.
+                self._loop.call_soon(self._flush)
 
     def _open(self) -> None:
         self._cancel_timer()
