@@ -117,6 +117,8 @@ def _what_is_wrong(host: str, label: str) -> str:
         return "it has white space in it"
     if "*" in host:
         return "a wildcard stands alone at the front of a pattern, as '*.' (one label) or '**.' (the name and all below it)"
+    if host.count(":") > 1 and "]:" not in host:
+        return "it is not an IPv6 address"
     if ":" in host:
         return "a port is not part of a host; the pins of a host hold on every port"
     if len(label) > 63:
