@@ -57,13 +57,14 @@ class Handshake:
         judge refuses (what is in `outgoing` is then thrown away: the client's final flight), `ssl.SSLError` where TLS fails.
         """
         judgement = self.judgement
-        if judgement.gate.state is State.IDLE:
+        begins = judgement.gate.state is State.IDLE
+        if begins:
             judgement.gate.advance(Event.START)
         try:
             try:
                 do_handshake()
             except ssl.SSLWantReadError:
-                if outgoing is not None and outgoing.pending:
+                if outgoing is not None and outgoing.pending and not begins:  # a client hello comes before any chain
                     judgement.flight_ready(tls)
                 raise
             judgement.handshake_done(tls)
