@@ -52,7 +52,7 @@ def blocks(page: str) -> list[Block]:
 
 def table(page: str, heading: str) -> list[list[str]]:
     """The cells of the first table after a heading, without its head; backticks are dropped."""
-    section = text(page).partition(f"\n{heading}\n")[2]
+    section = f"\n{text(page)}".partition(f"\n{heading}\n")[2]
     rows = re.search(r"^\|.*\n\|[-| :]+\|\n(?P<rows>(?:\|.*\n)+)", section, re.MULTILINE)
     assert rows is not None, f"{page}: no table under {heading!r}"
     return [

@@ -2,8 +2,8 @@
 
 How a page is read:
 
-- ```` ```python ```` blocks run in order, in one namespace for each page, on one event loop. `await` stands at the top level, as in
-  `python -m asyncio`, where a reader can paste them.
+- ```` ```python ```` blocks run in order, in one namespace for each page, on one event loop. `await` stands at the top level, as
+  in `python -m asyncio`, where a reader can paste them.
 - ```` ```output ```` is what was printed since the last one. `...` stands for anything on its line.
 - ```` ```console ```` blocks hold commands after `$` and what they say. `pinio` is run; other commands are for the reader.
 - A block with `title="FILE"` is that file, in the directory in which the page runs.

@@ -1,0 +1,110 @@
+"""What the pages say about the code is so: tables, names, options, links."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import click
+import pytest
+
+import pinio
+from pinio.cli.group import pinio as command
+from pinio.cli.ui import Exit
+from pinio.errors import BY_REASON
+from pinio.tls.gate import TRANSITIONS
+from tests.docs.pages import PAGES, ROOT, table, text
+
+ERRORS, API, CLI = "docs/reference/errors.md", "docs/reference/api.md", "docs/reference/cli.md"
+ARCHITECTURE = "docs/explanation/architecture.md"
+
+each_page = pytest.mark.parametrize("page", PAGES)
+
+
+def headings(page: str) -> list[str]:
+    without_code = re.sub(r"^```.*?^```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+
+
+def test_every_reason_code_is_explained() -> None:
+    rows = table(ERRORS, "## Reason codes")
+    assert {code: error for code, error, *_ in rows} == {
+        code: kind.__name__ for code, kind in BY_REASON.items()
+    }
+    assert all(meaning and remedy for *_, meaning, remedy in rows)
+
+
+def test_the_gate_is_the_one_in_the_page() -> None:
+    rows = [(state, event, after) for state, events in TRANSITIONS.items() for event, after in events.items()]
+    assert [tuple(row) for row in table(ARCHITECTURE, "## The gate")] == rows
+
+
+def test_every_public_name_has_its_place() -> None:
+    topics = ["API", "Saying what is expected", "Connecting", "Looking", "Errors"]
+    names = [heading for heading in headings(API) if heading not in topics]
+    assert sorted(names) == sorted(pinio.__all__), (
+        "new names: give each a heading and a line in docs/reference/api.md"
+    )
+
+
+def test_every_verb_and_option_is_described() -> None:
+    context = click.Context(command)
+    verbs = command.list_commands(context)
+    assert [heading for heading in headings(CLI) if heading.startswith("pinio ")] == [
+        f"pinio {verb}" for verb in ("demo", "pins", "check")
+    ]
+    assert sorted(verbs) == ["check", "demo", "pins"]
+    for verb in verbs:
+        described = command.get_command(context, verb)
+        assert described is not None
+        options = {
+            " ".join(filter(None, (option.opts[0], option.metavar)))
+            for option in described.params
+            if isinstance(option, click.Option) and option.name != "help"
+        }
+        assert options == ({row[0] for row in table(CLI, f"## pinio {verb}")} if options else set())
+
+
+def test_every_exit_code_is_described() -> None:
+    assert [int(code) for code, _ in table(CLI, "# Command")] == list(Exit)
+
+
+@each_page
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", text(page)):
+        path, _, anchor = target.partition("#")
+        there = (ROOT / page).parent / path
+        assert there.exists(), f"{page}: {target}"
+        if anchor:
+            slugs = [
+                re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-")
+                for heading in headings(str(there.resolve().relative_to(ROOT)))
+            ]
+            assert anchor in slugs, f"{page}: {target}"
+
+
+@each_page
+def test_tests_that_are_named_exist(page: str) -> None:
+    for path, name in re.findall(r"`(tests/[\w/.]+?)(?:::(\w+))?`", text(page)):
+        assert (ROOT / path).exists(), f"{page}: {path}"
+        assert not name or re.search(
+            rf"^(?:async )?def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE
+        ), f"{page}: {name}"
+
+
+@each_page
+def test_modules_that_are_named_exist(page: str) -> None:
+    for package, module in re.findall(r"`(core|formats|sources|tls|cli|testing)/(\w+)\.py`", text(page)):
+        assert importlib.util.find_spec(f"pinio.{package}.{module}") is not None, (
+            f"{page}: {package}/{module}.py"
+        )
+
+
+def test_every_page_can_be_found_from_the_index() -> None:
+    index = text("docs/index.md")
+    unlisted = {
+        page
+        for page in PAGES
+        if page not in ("README.md", "docs/index.md") and f"]({page.removeprefix('docs/')})" not in index
+    }
+    assert not unlisted, "new pages: give each a link in docs/index.md"
