@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
@@ -194,9 +194,13 @@ def _refuse_injected(lower: asyncio.Transport, injected: bool, wanted: Asked) ->
         raise Judgement(wanted.endpoint, wanted.profile, wanted.observer).refuse("INJECTED_PLAINTEXT")
 
 
+_NEEDED: Final = ("abort", "pause_reading", "resume_reading", "set_protocol", "set_write_buffer_limits", "write")
+
+
 def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    if not isinstance(transport, asyncio.Transport):
+    """A transport that TLS can be put on, by what it can do: uvloop's are no `asyncio.Transport`."""
+    if not all(callable(getattr(transport, name, None)) for name in _NEEDED):
         raise PolicyError(f"a {type(transport).__name__} cannot carry TLS")
     if transport.is_closing():
         raise ConnectionResetError("the transport is closing")
-    return transport
+    return cast(asyncio.Transport, transport)
