@@ -35,8 +35,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The chain of a full handshake, when it was, and under which trust profile it was verified."""
+    """The chain of a full handshake, for which host, when it was, and under which trust profile it was verified."""
 
+    host: str
+    """The name that was verified: OpenSSL does not look at it again when a session is resumed."""
     chain: VerifiedChain
     profile: str
     """Identity of the trust profile: a session made under another one is no evidence."""
@@ -46,21 +48,23 @@ class Evidence:
     """The earliest `notAfter` of the chain, in POSIX seconds."""
 
     @classmethod
-    def of(cls, chain: VerifiedChain, profile: str, seen: Moment) -> Evidence | None:
+    def of(cls, host: str, chain: VerifiedChain, profile: str, seen: Moment) -> Evidence | None:
         """Evidence of a full handshake; None if a certificate does not say until when it is valid."""
         ends = [end for item in chain if (end := item.not_after) is not None]
-        return cls(chain, profile, seen, min(ends)) if ends and len(ends) == len(chain) else None
+        return cls(host, chain, profile, seen, min(ends)) if ends and len(ends) == len(chain) else None
 
 
 def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> float | None:
     """Seconds since the full handshake if a session with this evidence may be offered to `endpoint` now, else None.
 
-    It may if the policy in force now would permit the chain by a pin, under the same trust profile, within `MAX_AGE`, while
-    the certificates are valid. A host without pins, a waived mismatch, an expired pin set: a full handshake decides.
+    It may if the policy in force now would permit the chain by a pin, for the same host under the same trust profile, within
+    `MAX_AGE`, while the certificates are valid. A host without pins, a waived mismatch, an expired pin set: a full handshake decides.
     """
     pins = endpoint.rule.pin_set
     elapsed = now.since(evidence.seen)
-    if pins is None or elapsed is None or elapsed >= MAX_AGE or evidence.profile != profile:
+    if pins is None or elapsed is None or elapsed >= MAX_AGE:
+        return None
+    if evidence.host != endpoint.host or evidence.profile != profile:
         return None
     rules = (endpoint.rule,) if endpoint.also is None else (endpoint.rule, endpoint.also[1])
     if any(rule.pin_set is not None and not rule.pin_set.resumption for rule in rules):

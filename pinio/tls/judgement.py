@@ -30,7 +30,7 @@ _Result = TypeVar("_Result")
 class Judgement:
     """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
 
-    __slots__ = ("_chain", "_moment", "clock", "endpoint", "evidence", "gate", "observer", "profile", "source")
+    __slots__ = ("_chain", "_evidence_age", "_moment", "clock", "endpoint", "evidence", "gate", "observer", "profile", "source")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Judgement:
         self.evidence = evidence
         """Of the session that is offered; None where none is, and after a full handshake."""
         self._chain: VerifiedChain | None = None
+        self._evidence_age: float | None = None
         self._moment: Moment | None = None
 
     def check_profile(self, tls: peer.TLSObject) -> None:
@@ -78,8 +79,13 @@ class Judgement:
 
         Raises `PinVerificationError` if the policy in force now does not allow it, and closes the gate.
         """
-        if self.source is not None and (current := self.source.current) is not self.endpoint.policy:
-            self._judge_again(current)
+        try:
+            if self.source is not None and (current := self.source.current) is not self.endpoint.policy:
+                self._judge_again(current)
+        except PinVerificationError:
+            raise
+        except Exception as error:
+            raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
     def _judge_again(self, policy: Policy) -> None:
         before, moment = self.endpoint, self.clock()
@@ -127,7 +133,7 @@ class Judgement:
             or self._moment is None
         ):
             return self.evidence
-        return Evidence.of(self._chain, self.profile.identity, self._moment)
+        return Evidence.of(self.endpoint.host, self._chain, self.profile.identity, self._moment)
 
     def _judge_resumed(self, tls: peer.TLSObject, moment: Moment) -> None:
         """A resumed session shows no chain: what was seen in the full handshake is judged, under the policy as it is now.
@@ -138,7 +144,13 @@ class Judgement:
         evidence = self.evidence
         if evidence is None:
             raise self.refuse("NO_VERIFIED_CHAIN", "a session was resumed that nobody here has offered")
-        self._decide(tls, evidence.chain, moment, moment.since(evidence.seen) or 0.0)
+        elapsed = moment.since(evidence.seen)
+        self._evidence_age = 0.0 if elapsed is None else elapsed
+        if elapsed is None:
+            raise self.refuse("NO_VERIFIED_CHAIN", "a clock ran backwards, so nobody knows how old the session is")
+        if evidence.host != self.endpoint.host:
+            raise self.refuse("WITNESSES_DISAGREE", "the session was made with another host")
+        self._decide(tls, evidence.chain, moment, elapsed)
         if evidence.chain.leaf.der != tls.getpeercert(binary_form=True):
             raise self.refuse("WITNESSES_DISAGREE")
 
@@ -184,7 +196,7 @@ class Judgement:
         return self._refused(
             Refusal(
                 reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
-                chain=self._chain, noted=endpoint.rule,
+                chain=self._chain, noted=endpoint.rule, evidence_age=self._evidence_age,
             )
         )  # fmt: skip
 

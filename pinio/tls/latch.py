@@ -8,8 +8,10 @@ armed with a handshake (made straight from an inner context by who knows whom) l
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
@@ -113,7 +115,9 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         self._shake(super().do_handshake)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        self._check_read()
+        # While it shuts down, a loop reads what the peer still sends, to find its close_notify (uvloop does).
+        if self.state is not State.CLOSING:
+            self._check_read()
         data = super().read(len, buffer)
         self._after_read()
         return data
@@ -128,26 +132,21 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
 
 
 class PinnedSSLSocket(_Latch, ssl.SSLSocket):
-    """An `ssl.SSLSocket` behind a gate; closed when its peer is refused, because a socket whose TLS failed sends plaintext."""
+    """An `ssl.SSLSocket` behind a gate; its TCP ends when its peer is refused, because a socket whose TLS failed sends plaintext."""
 
     def begin(self, do_handshake_on_connect: bool) -> None:
         """Do what `wrap_socket` would have done at once, had there been a judge already."""
         self.do_handshake_on_connect = do_handshake_on_connect
         if do_handshake_on_connect and has_core(self):
             if self.gettimeout() == 0.0:
-                self.close()
                 raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
-            try:
-                self.do_handshake()
-            except BaseException:
-                self.close()
-                raise
+            self.do_handshake()
 
     def do_handshake(self, block: bool = False) -> None:
         try:
             self._shake(lambda: ssl.SSLSocket.do_handshake(self, block))
         except PinVerificationError:
-            self.close()
+            self._hang_up()
             raise
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
@@ -174,7 +173,15 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def _discard(self) -> None:
         super()._discard()
-        self.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End TCP; a non-blocking socket stays open for its event loop, whose selector would be left with a stale number."""
+        if self.gettimeout() != 0.0:
+            self.close()
+            return
+        with suppress(OSError):
+            socket.socket.shutdown(self, socket.SHUT_RDWR)
 
 
 def _behind(kind: type, name: str, check: Callable[[Any], None]) -> None:
