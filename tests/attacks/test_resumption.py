@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -67,7 +68,9 @@ class Swapped:
         self.current = policy
 
 
-async def visit(server: Server | Interceptor, expected: Any, cache: SessionCache | bool, **options: Any) -> pinio.Permit:
+async def visit(
+    server: Server | Interceptor, expected: Any, cache: SessionCache | bool, **options: Any
+) -> pinio.Permit:
     """Connect, exchange a few bytes (a TLS 1.3 ticket comes with them), and hang up."""
     options = {"policy": expected} | options
     where = (None, None) if "sock" in options else ("localhost", server.port)
@@ -97,7 +100,8 @@ async def test_a_session_is_resumed_and_the_permit_says_so(tls_version: ssl.TLSV
         await end_of(server)
     assert resumed(server) == [False, True, True]
     assert [permit.resumed for permit in (first, second, third)] == [False, True, True]
-    assert (first.evidence_age, second.evidence_age, third.evidence_age) == (None, pytest.approx(30), pytest.approx(60))
+    ages = [permit.evidence_age for permit in (first, second, third)]
+    assert ages == [None, pytest.approx(30), pytest.approx(60)]
     assert third.pin == first.pin and third.chain == first.chain
 
 
@@ -116,7 +120,9 @@ async def test_resumption_can_be_switched_off(switch: str, tls_version: ssl.TLSV
 async def test_sessions_of_unpinned_hosts_are_not_kept(tls_version: ssl.TLSVersion) -> None:
     """Nobody judged the host when the ticket came; when it is pinned, a full handshake decides."""
     cache = SessionCache()
-    open_policy = Policy({"example.com": PinSet([SPARE, ABSENT])}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    open_policy = Policy(
+        {"example.com": PinSet([SPARE, ABSENT])}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     async with Server(GENUINE, tls_version=tls_version) as server:
         assert not (await visit(server, open_policy, cache)).pinned
         assert len(cache) == 0
@@ -144,9 +150,21 @@ async def test_a_session_in_the_wrong_drawer_is_noticed(tls_version: ssl.TLSVers
         await visit(server, policy, cache, server_hostname="a.pinned.test")
         ((key, kept),) = cache._kept.items()
         cache._kept = {key._replace(host="b.pinned.test"): kept}
-        permit = await visit(server, policy, cache, server_hostname="b.pinned.test")
+        told = Told()
+        permit = await visit(server, policy, cache, server_hostname="b.pinned.test", observer=told)
         await end_of(server)
     assert not permit.resumed and resumed(server) == [False, False]
+    assert told == [permit]  # it was not even offered, so nothing had to be refused
+
+
+async def test_a_ticket_is_used_once_where_the_server_gives_new_ones(tls_version: ssl.TLSVersion) -> None:
+    """Two connections at once do not show an onlooker the same TLS 1.3 ticket (RFC 8446 appendix C.4)."""
+    cache = SessionCache()
+    async with Server(GENUINE, tls_version=tls_version) as server:
+        await visit(server, pinned(), cache)
+        await asyncio.gather(*(visit(server, pinned(), cache) for _ in range(2)))
+        await end_of(server)
+    assert sorted(resumed(server)) == [False, tls_version is ssl.TLSVersion.TLSv1_2, True]
 
 
 async def test_a_session_made_under_a_looser_policy_is_not_offered(tls_version: ssl.TLSVersion) -> None:
@@ -161,7 +179,9 @@ async def test_a_session_made_under_a_looser_policy_is_not_offered(tls_version: 
 
 
 @pytest.mark.parametrize("change", ["other pin", "denied", "expired", "leaf-pin"])
-async def test_a_tightened_policy_ends_resumption(change: str, tls_version: ssl.TLSVersion, clock: Clock) -> None:
+async def test_a_tightened_policy_ends_resumption(
+    change: str, tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     """A session whose evidence does not satisfy the policy in force now is never offered."""
     from datetime import UTC, datetime
 
@@ -274,7 +294,7 @@ async def test_a_stolen_ticket_is_worth_nothing_without_its_key(tls_version: ssl
 
 
 async def test_a_session_with_the_wrong_evidence_is_retried_in_full(tls_version: ssl.TLSVersion) -> None:
-    """The leaf that `ssl` still knows is compared: where we dial, a full handshake then decides, and no session is left behind."""
+    """The leaf that `ssl` still knows is compared. Where we dial, a full handshake then decides; no session is left behind."""
     cache = SessionCache()
     policy = pinned(GENUINE.pin, OTHER_KEY.pin)
     async with Server(GENUINE, tls_version=tls_version) as server:
@@ -284,7 +304,12 @@ async def test_a_session_with_the_wrong_evidence_is_retried_in_full(tls_version:
         wrong = Evidence.of("localhost", chain, kept.offer.evidence.profile, kept.offer.evidence.seen)
         assert wrong is not None
         cache.clear()
-        cache.keep(key.context, policy.endpoint("localhost", server.port), Offer(kept.offer.session, wrong), once=kept.once)
+        cache.keep(
+            key.context,
+            policy.endpoint("localhost", server.port),
+            Offer(kept.offer.session, wrong),
+            once=kept.once,
+        )
         told = Told()
         permit = await visit(server, policy, cache, observer=told)
         await end_of(server)
@@ -361,7 +386,9 @@ def test_a_resumption_that_nobody_offered_is_no_evidence() -> None:
         assert judgement.gate.permit is None
 
 
-@pytest.mark.skipif(not hasattr(ssl.SSLContext, "set_psk_client_callback"), reason="Python has no PSK before 3.13")
+@pytest.mark.skipif(
+    not hasattr(ssl.SSLContext, "set_psk_client_callback"), reason="Python has no PSK before 3.13"
+)
 def test_an_external_pre_shared_key_is_refused() -> None:
     """The same with a real handshake: a context into which a pre-shared key was put proves no certificate."""
     client = inner_context(Profile("pkix", CA("fresh").anchors))
@@ -374,15 +401,17 @@ def test_an_external_pre_shared_key_is_refused() -> None:
     engine = Engine(client, Handshake(Judgement(endpoint, Profile("leaf-pin"), told)))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = server.wrap_bio(incoming, outgoing, server_side=True)
-    with pytest.raises(NoVerifiedChainError):
+
+    def shake_hands() -> None:
         for _ in range(4):
             engine.handshake()
             incoming.write(engine.take())
-            try:
+            with suppress(ssl.SSLWantReadError):
                 peer.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
             engine.incoming.write(outgoing.read())
+
+    with pytest.raises(NoVerifiedChainError):
+        shake_hands()
     assert told.kinds == ["Refusal"] and engine.take() == b""
 
 
@@ -394,6 +423,7 @@ def test_the_cache_is_bounded_in_hosts_and_tickets() -> None:
     assert evidence is not None
     offer = Offer(None, evidence)  # type: ignore[arg-type]
     cache = SessionCache(hosts=64)
+    endpoint = policy.endpoint("host.pinned.test", 443)
     for number in range(100_000 if "CI" in os.environ else 5_000):
         endpoint = policy.endpoint(f"host-{number}.pinned.test", 443)
         cache.keep(context, endpoint, offer, once=True)
