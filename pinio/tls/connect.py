@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, cast
 
 from pinio.core.anchors import Anchors
@@ -19,6 +19,7 @@ from pinio.tls.asked import Asked, asked
 from pinio.tls.dial import Dialling, dial, dialled
 from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.judgement import Judgement
+from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import buffered, retire, unread
 from pinio.tls.transport import PinnedTransport
@@ -75,7 +76,7 @@ async def create_connection(
     app = protocol_factory()
     if sock is not None:
         protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
-        await loop.create_connection(lambda: protocol, sock=sock)
+        await _carried(protocol, loop.create_connection(lambda: protocol, sock=sock))
         await protocol.opened()
         return transport, app
     if host is None or port is None:
@@ -84,7 +85,7 @@ async def create_connection(
     target = dialled(host)
     while True:
         protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
-        await dial(loop, lambda: protocol, target, port, how)
+        await _carried(protocol, dial(loop, lambda: protocol, target, port, how))
         try:
             await protocol.opened()
             return transport, app
@@ -93,6 +94,16 @@ async def create_connection(
                 raise
         # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
         wanted = wanted._replace(resumption=False)
+
+
+async def _carried(protocol: PinnedProtocol, dialling: Awaitable[object]) -> None:
+    """Wait until the protocol has a lower transport."""
+    try:
+        await dialling
+    except BaseException:
+        protocol.abort()
+        protocol.connection_lost(None)  # uvloop drops the transport of a cancelled create_connection without a word
+        raise
 
 
 async def open_connection(
