@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pinio.tls.connect import create_connection, open_connection, start_tls, upgrade
     from pinio.tls.context import PinnedSSLContext, create_ssl_context
     from pinio.tls.probe import probe
+    from pinio.tls.sessions import SessionCache
 
 __all__ = [
     "Anchors",
@@ -48,6 +49,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "Refusal",
+    "SessionCache",
     "UnpinnedHostError",
     "attest",
     "create_connection",
@@ -81,6 +83,7 @@ _HOMES = {
     "tls.connect": ("create_connection", "open_connection", "start_tls", "upgrade"),
     "tls.context": ("PinnedSSLContext", "create_ssl_context"),
     "tls.probe": ("probe",),
+    "tls.sessions": ("SessionCache",),
 }
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
 
