@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -474,7 +475,7 @@ async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(
     ],
     ids=repr,
 )
-async def test_P9_arguments_that_make_no_sense(arguments: dict[str, object], says: str) -> None:
+async def test_P9_arguments_that_make_no_sense(arguments: dict[str, Any], says: str) -> None:
     with Server(GENUINE) as server:
         with pytest.raises((PolicyError, pinio.PinFormatError), match=says):
             await pinio.open_connection("localhost", server.port, **arguments)

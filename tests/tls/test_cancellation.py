@@ -1,0 +1,166 @@
+"""Cancelled at any step, a connection leaves nothing behind: no socket, no task, no exception that nobody retrieved."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import ssl
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+import pinio
+from pinio.testing import CutRelay, Server, starttls
+from tests.tls.cast import GENUINE, MISPINNED, App, Told, end_of, pinned
+
+# Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at last none comes.
+NEVER = 1 << 30
+TURNS = [*range(24), 32, 48, 64, 96, 128, 192, 256, 384, 512, NEVER]
+
+DESCRIPTORS = Path("/dev/fd")
+T = TypeVar("T")
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Fail if there is a task or a descriptor more than before, or garbage that complains."""
+    tasks, descriptors = asyncio.all_tasks(), len(os.listdir(DESCRIPTORS))  # noqa: PTH208  # the names alone
+    yield
+    gc.collect()
+    assert asyncio.all_tasks() == tasks
+    assert len(os.listdir(DESCRIPTORS)) == descriptors  # noqa: PTH208
+
+
+async def cancelled_after(turns: int, attempt: Coroutine[Any, Any, T]) -> T | None:
+    """What comes of `attempt` if it is cancelled after so many turns of the loop; None if it was in time."""
+    task = asyncio.ensure_future(attempt)
+    for _ in range(turns):
+        if task.done():
+            break
+        await asyncio.sleep(0)
+        time.sleep(0)  # noqa: ASYNC251  # the server's thread wants its turn, too
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        return await task
+    return None
+
+
+async def closed(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None) -> None:
+    """Close what was not cancelled."""
+    if streams is not None:
+        streams[1].close()
+        await streams[1].wait_closed()
+
+
+@pytest.fixture(autouse=True)
+async def warm() -> None:
+    """Make what is made once, so that it is not counted: the inner contexts, the loop's executor and its buffer."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(loop.run_in_executor(None, int) for _ in range(64)))
+    with Server(GENUINE) as server:
+        transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+        transport.abort()
+        await app.lost
+
+
+async def test_create_connection(tls_version: ssl.TLSVersion) -> None:
+    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version, greeting=b"hello") as server:
+        opened = None
+        for turns in TURNS:
+            apps: list[App] = []
+
+            def factory(apps: list[App] = apps) -> App:
+                apps.append(App())
+                return apps[-1]
+
+            opened = await cancelled_after(
+                turns, pinio.create_connection(factory, "localhost", server.port, policy=pinned())
+            )
+            if opened is not None:
+                opened[0].abort()
+            for app in apps:
+                if "connection_made" in app.calls:
+                    await app.lost
+        assert opened is not None, "the last of them was not cancelled"
+        await end_of(server)
+
+
+async def test_a_refused_connection(tls_version: ssl.TLSVersion) -> None:
+    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version) as server:
+        refused = 0
+        for turns in TURNS:
+            attempt = pinio.open_connection("localhost", server.port, policy=MISPINNED, observer=Told())
+            try:
+                assert await cancelled_after(turns, attempt) is None
+            except pinio.PinMismatchError:
+                refused += 1
+        await end_of(server)
+        assert server.handshakes_finished == 0
+    assert refused
+
+
+async def test_a_socket_of_the_callers(tls_version: ssl.TLSVersion) -> None:
+    """From the call on it is the connection's to close."""
+    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version) as server:
+        for turns in TURNS:
+            sock = socket.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, server.address)
+            attempt = pinio.open_connection(sock=sock, policy=pinned(), server_hostname="localhost")
+            await closed(await cancelled_after(turns, attempt))
+            if turns == 0:  # the call has not begun
+                sock.close()
+            await asyncio.sleep(0)
+        await end_of(server)
+
+
+async def test_while_the_peer_says_nothing() -> None:
+    with nothing_left_behind(), Server(GENUINE) as genuine:
+        for after_bytes in (0, 1, 100, 700):
+            with CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay:
+                task = asyncio.ensure_future(pinio.open_connection("localhost", relay.port, policy=pinned()))
+                while not relay.connections:
+                    await asyncio.sleep(0)  # the relay runs in a thread
+                await relay.quiet()
+                assert not task.done()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                await end_of(relay)
+
+
+async def test_start_tls(tls_version: ssl.TLSVersion) -> None:
+    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version, starttls=starttls()) as server:
+        for turns in TURNS:
+            reader, writer = await asyncio.open_connection(*server.address)
+            await reader.readline()
+            writer.write(b"STARTTLS\r\n")
+            await reader.readline()
+            attempt = pinio.upgrade(reader, writer, policy=pinned(), server_hostname="localhost")
+            await closed(await cancelled_after(turns, attempt))
+            if turns == 0:  # the call has not begun
+                writer.close()
+        await end_of(server)
+
+
+async def test_probe(tls_version: ssl.TLSVersion) -> None:
+    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version) as server:
+        for turns in TURNS:
+            await cancelled_after(turns, pinio.probe("localhost", server.port))
+        await end_of(server)
+
+
+async def test_happy_eyeballs() -> None:
+    with nothing_left_behind(), Server(GENUINE) as server:
+        for turns in TURNS:
+            attempt = pinio.open_connection(
+                "localhost", server.port, policy=pinned(), happy_eyeballs_delay=0.01
+            )
+            await closed(await cancelled_after(turns, attempt))
+        await end_of(server)
