@@ -30,7 +30,7 @@ class Moment:
     def since(self, then: Moment) -> float | None:
         """The larger of both differences; None if the wall clock ran backwards, because then nobody knows."""
         wall, monotonic = self.wall - then.wall, self.monotonic - then.monotonic
-        return None if wall < 0 or monotonic < 0 else max(wall, monotonic)
+        return max(wall, monotonic) if wall >= 0 and monotonic >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)
