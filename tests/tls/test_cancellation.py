@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
 import socket
 import ssl
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pytest
@@ -18,23 +15,13 @@ import pytest
 import pinio
 from pinio.testing import CutRelay, Server, starttls
 from tests.tls.cast import GENUINE, MISPINNED, App, Told, end_of, pinned
+from tests.tls.residue import nothing_left_behind
 
 # Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at last none comes.
 NEVER = 1 << 30
 TURNS = [*range(24), 32, 48, 64, 96, 128, 192, 256, 384, 512, NEVER]
 
-DESCRIPTORS = Path("/dev/fd")
 T = TypeVar("T")
-
-
-@contextmanager
-def nothing_left_behind() -> Iterator[None]:
-    """Fail if there is a task or a descriptor more than before, or garbage that complains."""
-    tasks, descriptors = asyncio.all_tasks(), len(os.listdir(DESCRIPTORS))  # noqa: PTH208  # the names alone
-    yield
-    gc.collect()
-    assert asyncio.all_tasks() == tasks
-    assert len(os.listdir(DESCRIPTORS)) == descriptors  # noqa: PTH208
 
 
 async def cancelled_after(turns: int, attempt: Coroutine[Any, Any, T]) -> T | None:
@@ -59,18 +46,13 @@ async def closed(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | No
 
 
 @pytest.fixture(autouse=True)
-async def warm() -> None:
-    """Make what is made once, so that it is not counted: the inner contexts, the loop's executor and its buffer."""
-    loop = asyncio.get_running_loop()
-    await asyncio.gather(*(loop.run_in_executor(None, int) for _ in range(64)))
-    with Server(GENUINE) as server:
-        transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
-        transport.abort()
-        await app.lost
+async def leaves_nothing() -> AsyncIterator[None]:
+    async with nothing_left_behind():
+        yield
 
 
 async def test_create_connection(tls_version: ssl.TLSVersion) -> None:
-    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version, greeting=b"hello") as server:
+    with Server(GENUINE, tls_version=tls_version, greeting=b"hello") as server:
         opened = None
         for turns in TURNS:
             apps: list[App] = []
@@ -92,7 +74,7 @@ async def test_create_connection(tls_version: ssl.TLSVersion) -> None:
 
 
 async def test_a_refused_connection(tls_version: ssl.TLSVersion) -> None:
-    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version) as server:
+    with Server(GENUINE, tls_version=tls_version) as server:
         refused = 0
         for turns in TURNS:
             attempt = pinio.open_connection("localhost", server.port, policy=MISPINNED, observer=Told())
@@ -107,7 +89,7 @@ async def test_a_refused_connection(tls_version: ssl.TLSVersion) -> None:
 
 async def test_a_socket_of_the_callers(tls_version: ssl.TLSVersion) -> None:
     """From the call on it is the connection's to close."""
-    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version) as server:
+    with Server(GENUINE, tls_version=tls_version) as server:
         for turns in TURNS:
             sock = socket.socket()
             sock.setblocking(False)
@@ -121,12 +103,12 @@ async def test_a_socket_of_the_callers(tls_version: ssl.TLSVersion) -> None:
 
 
 async def test_while_the_peer_says_nothing() -> None:
-    with nothing_left_behind(), Server(GENUINE) as genuine:
+    with Server(GENUINE) as genuine:
         for after_bytes in (0, 1, 100, 700):
             with CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay:
                 task = asyncio.ensure_future(pinio.open_connection("localhost", relay.port, policy=pinned()))
-                while not relay.connections:
-                    await asyncio.sleep(0)  # the relay runs in a thread
+                while not relay.connections:  # noqa: ASYNC110  # the relay runs in a thread
+                    await asyncio.sleep(0)
                 await relay.quiet()
                 assert not task.done()
                 task.cancel()
@@ -136,7 +118,7 @@ async def test_while_the_peer_says_nothing() -> None:
 
 
 async def test_start_tls(tls_version: ssl.TLSVersion) -> None:
-    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version, starttls=starttls()) as server:
+    with Server(GENUINE, tls_version=tls_version, starttls=starttls()) as server:
         for turns in TURNS:
             reader, writer = await asyncio.open_connection(*server.address)
             await reader.readline()
@@ -150,14 +132,14 @@ async def test_start_tls(tls_version: ssl.TLSVersion) -> None:
 
 
 async def test_probe(tls_version: ssl.TLSVersion) -> None:
-    with nothing_left_behind(), Server(GENUINE, tls_version=tls_version) as server:
+    with Server(GENUINE, tls_version=tls_version) as server:
         for turns in TURNS:
             await cancelled_after(turns, pinio.probe("localhost", server.port))
         await end_of(server)
 
 
 async def test_happy_eyeballs() -> None:
-    with nothing_left_behind(), Server(GENUINE) as server:
+    with Server(GENUINE) as server:
         for turns in TURNS:
             attempt = pinio.open_connection(
                 "localhost", server.port, policy=pinned(), happy_eyeballs_delay=0.01

@@ -1,0 +1,46 @@
+"""What a connection leaves behind: descriptors, tasks, and garbage that complains."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pinio
+from pinio.testing import Server
+from tests.tls.cast import GENUINE, App, pinned
+
+_DESCRIPTORS = Path("/dev/fd")
+
+
+@asynccontextmanager
+async def nothing_left_behind() -> AsyncIterator[None]:
+    """Fail if there is a task or a descriptor more than before."""
+    await _warm_up()
+    tasks, descriptors = _other_tasks(), _descriptors()
+    yield
+    await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
+    gc.collect()
+    assert _other_tasks() == tasks
+    assert _descriptors() <= descriptors
+
+
+async def _warm_up() -> None:
+    """Make what is made once, so that it is not counted: the executor's threads, the loop's own descriptors, contexts."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(loop.run_in_executor(None, int) for _ in range(64)))
+    with Server(GENUINE) as server:
+        transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+        transport.abort()
+        await app.lost
+
+
+def _descriptors() -> int:
+    return len(os.listdir(_DESCRIPTORS))  # noqa: PTH208  # the names alone
+
+
+def _other_tasks() -> set[asyncio.Task[object]]:
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
