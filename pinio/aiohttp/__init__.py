@@ -1,7 +1,7 @@
 """Pinned connections for `aiohttp.ClientSession`.
 
-    async with aiohttp.ClientSession(connector=PinnedConnector(policy)) as session:
-        await session.get("https://api.example.com/")
+async with aiohttp.ClientSession(connector=PinnedConnector(policy)) as session:
+    await session.get("https://api.example.com/")
 """
 
 from __future__ import annotations

@@ -52,10 +52,14 @@ class PinnedConnector(HookedConnector):
         **options: Any,
     ) -> None:
         if other := _OTHER_TLS & options.keys():
-            raise PolicyError(f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context")
+            raise PolicyError(
+                f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context"
+            )
         self._context = _context(policy, ssl, observer, resumption)
         self._proxy_context = (
-            self._context if proxy_policy is None else _context(proxy_policy, None, observer or self._context.observer, resumption)
+            self._context
+            if proxy_policy is None
+            else _context(proxy_policy, None, observer or self._context.observer, resumption)
         )
         self._own_proxy_policy = proxy_policy is not None
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
@@ -139,11 +143,15 @@ class PinnedConnector(HookedConnector):
                 raise
             refusal = error.refusal
             detail = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
-            raise Refusal(refusal.reason, refusal.host, refusal.port, revision=refusal.revision, detail=detail).error() from None
+            raise Refusal(
+                refusal.reason, refusal.host, refusal.port, revision=refusal.revision, detail=detail
+            ).error() from None
 
     def _refusal(self, reason: str, req: ClientRequest) -> Refusal:
         endpoint = self._endpoint(req)
-        return Refusal(reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, noted=endpoint.rule)
+        return Refusal(
+            reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, noted=endpoint.rule
+        )
 
 
 def _context(

@@ -41,7 +41,9 @@ class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
 
 
 _KINDS: Final = {
-    kind: type(f"Client{kind.__name__}", (ClientPinError, kind), {"__doc__": kind.__doc__, "__module__": __name__})
+    kind: type(
+        f"Client{kind.__name__}", (ClientPinError, kind), {"__doc__": kind.__doc__, "__module__": __name__}
+    )
     for kind in BY_REASON.values()
 }
 globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pickle looks for them

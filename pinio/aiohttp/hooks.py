@@ -80,7 +80,9 @@ class HookedConnector(aiohttp.TCPConnector):
         try:
             return await super()._create_direct_connection(req, *arguments, **options)
         except PinVerificationError as error:  # before any address: a proxy that the policy does not list
-            raise error if isinstance(error, ClientPinError) else client_error(req.connection_key, error) from error
+            raise (
+                error if isinstance(error, ClientPinError) else client_error(req.connection_key, error)
+            ) from error
         except (ClientConnectorError, TimeoutError):
             if refusals:
                 raise refusals[0] from refusals[0].certificate_error
@@ -103,7 +105,14 @@ class HookedConnector(aiohttp.TCPConnector):
         async def dial(factory: Callable[[], asyncio.BaseProtocol], **tls: Any) -> Made:
             parent = super(HookedConnector, self)._wrap_create_connection
             made = parent(
-                factory, *args[1:], addr_infos=addr_infos, req=req, timeout=timeout, client_error=client_error, **kwargs, **tls
+                factory,
+                *args[1:],
+                addr_infos=addr_infos,
+                req=req,
+                timeout=timeout,
+                client_error=client_error,
+                **kwargs,
+                **tls,
             )
             return cast(Made, await made)
 
@@ -157,7 +166,9 @@ class HookedConnector(aiohttp.TCPConnector):
                 asked = asked_of(context, req.server_hostname or req.host, req.port, also=req.host)
                 inner = await context_for(self._loop, asked.profile)
                 async with asyncio.timeout(timeout.sock_connect):
-                    transport = await over(underlying_transport, engine(inner, asked), app, self.timeouts, introduce=True)
+                    transport = await over(
+                        underlying_transport, engine(inner, asked), app, self.timeouts, introduce=True
+                    )
             except BaseException:
                 underlying_transport.abort()
                 raise

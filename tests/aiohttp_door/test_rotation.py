@@ -1,0 +1,145 @@
+"""Hot rotation: a swapped policy retires the connections that it no longer allows, and no others."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+import pinio
+from pinio.aiohttp import PinnedConnector
+from pinio.core.policy import Policy
+from pinio.testing import ConnectProxy, Server, http
+from pinio.testing.connection import Connection
+from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, Told, end_of, pinned
+
+
+class Source:
+    """A policy that can be swapped, and says so."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.current = policy
+        self._callbacks: list[Callable[..., None]] = []
+
+    def swap(self, policy: Policy) -> None:
+        self.current = policy
+        for callback in self._callbacks:
+            callback(policy)
+
+    def subscribe(self, callback: Callable[..., None]) -> Callable[[], None]:
+        self._callbacks.append(callback)
+        return lambda: self._callbacks.remove(callback)
+
+
+async def get(client: aiohttp.ClientSession, server: Server, **options: Any) -> bytes:
+    async with client.get(f"https://localhost:{server.port}/", **options) as response:
+        return await response.read()
+
+
+async def test_an_idle_connection_that_still_holds_stays(tls_version: ssl.TLSVersion) -> None:
+    """The new policy pins the same key in another way: the pooled connection is used again."""
+    source = Source(pinned())
+    other = str(pinio.Pin.of_certificate(GENUINE.der, selector="cert"))
+    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        async with aiohttp.ClientSession(connector=PinnedConnector(source)) as client:
+            await get(client, server)
+            source.swap(pinned(other))
+            await get(client, server)
+        await end_of(server)
+    assert [len(record.requests) for record in server.connections] == [2]
+
+
+async def test_an_idle_connection_that_no_longer_holds_is_not_used(tls_version: ssl.TLSVersion) -> None:
+    """The key was taken out of the policy: the pooled connection is closed, a new one is refused."""
+    source, told = Source(pinned()), Told()
+    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        async with aiohttp.ClientSession(connector=PinnedConnector(source, observer=told)) as client:
+            await get(client, server)
+            source.swap(pinned(ABSENT))
+            with pytest.raises(pinio.PinMismatchError):
+                await get(client, server)
+        await end_of(server)
+    assert [len(record.requests) for record in server.connections] == [1, 0]
+    assert told.kinds == ["Permit", "Refusal", "Refusal"]
+
+
+async def test_a_key_rotation_goes_through_without_a_failed_request(tls_version: ssl.TLSVersion) -> None:
+    """The server changes its key after the policy has; every request on the way succeeds."""
+    new = ISSUER.issue("localhost", "127.0.0.1")
+    source = Source(pinned())
+    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        async with aiohttp.ClientSession(connector=PinnedConnector(source)) as client:
+            await get(client, server)
+            source.swap(pinned(GENUINE.pin, new.pin))
+            await get(client, server)
+            server.present(new)
+            source.swap(pinned(new.pin))
+            await get(client, server)
+        await end_of(server)
+    assert [len(record.requests) for record in server.connections] == [2, 1]
+
+
+async def test_a_tunnel_is_retired_when_its_proxy_no_longer_holds() -> None:
+    """Under a connection in an HTTPS proxy's tunnel lies one to the proxy, with a policy of its own."""
+    proxy_leaf = ISSUER.issue("localhost")
+    proxies = Source(pinned(proxy_leaf.pin))
+    async with Server(GENUINE, handler=http()) as server, ConnectProxy(proxy_leaf) as proxy:
+        async with aiohttp.ClientSession(connector=PinnedConnector(pinned(), proxy_policy=proxies)) as client:
+            where = {"proxy": f"https://localhost:{proxy.port}"}
+            await get(client, server, **where)
+            proxies.swap(pinned(ABSENT))
+            with pytest.raises(pinio.PinMismatchError):
+                await get(client, server, **where)
+        await end_of(server)
+    assert [len(record.requests) for record in server.connections] == [1]
+
+
+def unfinished(connection: Connection) -> None:
+    """Answer, but not to the end."""
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    connection.recv(1)
+
+
+async def test_connections_in_use_are_closed_on_request(tls_version: ssl.TLSVersion) -> None:
+    """With `retire="all"` a swap ends an answer on its way, if the new policy would not allow its connection."""
+    source = Source(pinned())
+    async with Server(GENUINE, handler=unfinished, tls_version=tls_version) as server:
+        async with aiohttp.ClientSession(connector=PinnedConnector(source, retire="all")) as client:
+            async with client.get(f"https://localhost:{server.port}/") as response:
+                assert await response.content.readexactly(3) == b"abc"
+                source.swap(pinned(GENUINE.pin, ABSENT))
+                await asyncio.sleep(0)
+                assert pinio.attest(response).pinned
+                source.swap(pinned(ABSENT))
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.read()
+        await end_of(server)
+    assert not source._callbacks
+
+
+async def test_retiring_all_needs_a_source_that_tells() -> None:
+    """A plain policy never changes, and a source without `subscribe` would never say."""
+    with pytest.raises(pinio.PolicyError, match="subscribe|FileSource"):
+        PinnedConnector(pinned(), retire="all")
+
+
+async def test_report_only_lets_through_and_tells(tls_version: ssl.TLSVersion) -> None:
+    """A wrong pin is waived and reported, by HTTP as everywhere; a certificate from elsewhere is not."""
+    told = Told()
+    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        connector = PinnedConnector(pinned(ABSENT, mode="report-only"), observer=told)
+        async with aiohttp.ClientSession(connector=connector) as client:
+            assert await get(client, server) == b"ok"
+        (permit,) = told
+        assert permit.report is not None and not permit.report.enforced
+        strangers = pinned(ABSENT, mode="report-only", anchors=type(ROOT)("other").anchors)
+        async with aiohttp.ClientSession(connector=PinnedConnector(strangers)) as client:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await get(client, server)
+        await end_of(server)
+    assert [len(record.requests) for record in server.connections] == [1, 0]
