@@ -31,7 +31,7 @@ class Site:
 
     def __init__(self) -> None:
         self.peers: list[Any] = []
-        self.release = asyncio.Event()
+        self.waiting, self.release = asyncio.Event(), asyncio.Event()
         self.url = ""
 
     async def hello(self, request: web.Request) -> web.Response:
@@ -49,6 +49,7 @@ class Site:
         return response
 
     async def wait(self, request: web.Request) -> web.Response:
+        self.waiting.set()
         await self.release.wait()
         return web.Response()
 
@@ -144,8 +145,7 @@ async def test_cancellation_frees_the_connection(site: Site, connect: Connect) -
     """A cancelled request gives its place back."""
     async with aiohttp.ClientSession(site.url, connector=connect(limit=1)) as client:
         waiting = asyncio.create_task(client.get("/wait"))
-        while not client.connector._acquired:  # type: ignore[union-attr]  # no public way to see that it has begun
-            await asyncio.sleep(0)
+        await site.waiting.wait()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
