@@ -1,0 +1,1 @@
+"""What pinio costs, measured beside what others cost: `python -m benchmarks`."""
