@@ -62,6 +62,8 @@ class Endpoint:
     rule: Rule
     also: tuple[str, Rule] | None = None
     """Another name of the same connection (the URL's host) which has an entry of its own and must pass too."""
+    other: str | None = None
+    """That other name, canonical, whether it has an entry or not: in a later policy it may."""
 
     def check_plaintext(self) -> None:
         """Raise `PlaintextRefusedError` if this host is pinned, in any mode: it is not to be spoken to without TLS."""
@@ -195,12 +197,13 @@ class Policy(Value):
         """
         rule = self.lookup(host)
         name = canonical_host(host)
+        other = canonical_host(also) if also is not None else None
         second: tuple[str, Rule] | None = None
-        if also is not None and (other := canonical_host(also)) != name:
+        if other is not None and other != name:
             noted = self.lookup(other)
             if noted.pin_set is not None:
                 second = other, noted
-        endpoint = Endpoint(name, port, self, rule, second)
+        endpoint = Endpoint(name, port, self, rule, second, other)
         self._check(endpoint)
         return endpoint
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Policy
-from pinio.core.verify import judge
 from pinio.errors import NotJudgedError, PolicyError
 from pinio.tls.gate import State
+from pinio.tls.judgement import Judgement
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import PolicyLike
@@ -20,13 +19,15 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
 
     `connection` is what a door returned: a transport, a `StreamWriter`, a TLS object or socket of a pinned context, or an HTTP
     response that still holds its connection. It is recognised by what it is, never by what it says of itself. Raises
-    `NotJudgedError` for anything else, and for connections that are closed; with `policy`, what a new connection would raise.
+    `NotJudgedError` for anything else, and for connections that are closed. With `policy` raises what a new connection would,
+    and `NoVerifiedChainError` if that policy verifies the host's certificate in another way than was done.
     """
     pinned = _find(connection)
-    if pinned is None or pinned.state is not State.OPEN or pinned.permit is None:
+    judgement = pinned.judgement if pinned is not None else None
+    if judgement is None or judgement.gate.state is not State.OPEN or judgement.gate.permit is None:
         detail = f"a {type(connection).__name__} that is no open connection of pinio's"
         raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=detail))
-    return pinned.permit if policy is None else _judge_again(pinned.permit, policy)
+    return judgement.gate.permit if policy is None else _judge_again(judgement, policy)
 
 
 def _find(connection: Any) -> PinnedTransport | PinnedSSLObject | PinnedSSLSocket | None:
@@ -46,12 +47,11 @@ def _get(holder: Any, name: str) -> Any:
     return getattr(holder, name, None)
 
 
-def _judge_again(permit: Permit, policy: PolicyLike) -> Permit:
+def _judge_again(judgement: Judgement, policy: PolicyLike) -> Permit:
     current = getattr(policy, "current", None)
     if not isinstance(current, Policy):
         raise PolicyError(f"policy= is a Policy or a source of one, not {type(policy).__name__}")
-    endpoint = current.endpoint(permit.host, permit.port)
-    decision = judge(endpoint, permit.chain, time.time(), permit.evidence_age)
+    _, decision = judgement.hold_against(current)
     if isinstance(decision, Refusal):
         raise decision.error()
     return decision

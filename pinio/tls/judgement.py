@@ -88,19 +88,25 @@ class Judgement:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
     def _judge_again(self, policy: Policy) -> None:
-        before, moment = self.endpoint, self.clock()
-        try:
-            endpoint = policy.endpoint(before.host, before.port, also=before.also[0] if before.also else None)
-        except PinVerificationError as error:
-            raise self._refused(error.refusal) from None
-        if Profile.of(endpoint).identity != self.profile.identity:
-            raise self.refuse("NO_VERIFIED_CHAIN", "the policy verifies this host in another way since it was connected")
-        age = moment.since(self.evidence.seen) if self.evidence is not None else None
-        decision = judge(endpoint, self._chain, moment.wall, age)
+        endpoint, decision = self.hold_against(policy)
         if isinstance(decision, Refusal):
             raise self._refused(decision)
         self.endpoint = endpoint
         self.gate.renew(decision)
+
+    def hold_against(self, policy: Policy) -> tuple[Endpoint, Permit | Refusal]:
+        """What another policy says of this connection, now; nothing changes by asking."""
+        before, moment = self.endpoint, self.clock()
+        try:
+            endpoint = policy.endpoint(before.host, before.port, also=before.other)
+        except PinVerificationError as error:
+            return before, error.refusal
+        if Profile.of(endpoint).identity != self.profile.identity:
+            # A chain that nobody verified, or under other anchors, is no evidence for a policy that asks for that.
+            detail = "the policy verifies this host in another way than when it was connected"
+            return endpoint, self._refusal(endpoint, "NO_VERIFIED_CHAIN", detail)
+        age = moment.since(self.evidence.seen) if self.evidence is not None else None
+        return endpoint, judge(endpoint, self._chain, moment.wall, age)
 
     def _judge_early(self, tls: peer.TLSObject) -> None:
         chain = self._verified(tls)
@@ -192,12 +198,12 @@ class Judgement:
 
     def refuse(self, reason: str, detail: str | None = None) -> PinVerificationError:
         """Close the gate for good, tell the observer, and return the error to raise."""
-        endpoint = self.endpoint
-        return self._refused(
-            Refusal(
-                reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
-                chain=self._chain, noted=endpoint.rule, evidence_age=self._evidence_age,
-            )
+        return self._refused(self._refusal(self.endpoint, reason, detail))
+
+    def _refusal(self, endpoint: Endpoint, reason: str, detail: str | None) -> Refusal:
+        return Refusal(
+            reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
+            chain=self._chain, noted=endpoint.rule,
         )  # fmt: skip
 
     def _refused(self, refusal: Refusal) -> PinVerificationError:

@@ -23,6 +23,7 @@ from pinio.tls.peer import TLSObject, has_core
 if TYPE_CHECKING:
     from pinio.core.decision import Permit
     from pinio.tls.handshake import Handshake
+    from pinio.tls.judgement import Judgement
 
 FOREIGN_SESSION: Final = (
     "a TLS session from elsewhere skips the name check and shows no chain; pinio keeps its own (resumption=)"
@@ -36,6 +37,11 @@ class _Latch:
     _outgoing: ssl.MemoryBIO | None = None
     _rechecks = False
     _ticket_reads = 3  # a TLS 1.3 ticket comes with the first reads, or not at all
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """Who judges the connection; None of an object that nobody has armed."""
+        return None if self._handshake is None else self._handshake.judgement
 
     @property
     def permit(self) -> Permit | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from pinio.core.decision import Permit
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import State
+from pinio.tls.judgement import Judgement
 from pinio.tls.protocol import PinnedProtocol
 
 logger = logging.getLogger("pinio")
@@ -77,6 +78,11 @@ class PinnedTransport(asyncio.Transport):
         if permit is None:
             raise RuntimeError("the connection is not open yet")
         return permit
+
+    @property
+    def judgement(self) -> Judgement:
+        """Who judged the connection, and may do so again."""
+        return self._engine.judgement
 
     @property
     def lower(self) -> asyncio.Transport | None:
