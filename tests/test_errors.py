@@ -38,7 +38,7 @@ def test_a_refusal_is_an_ssl_error_that_nobody_retries(kind: type[PinVerificatio
     assert isinstance(error, ssl.SSLCertVerificationError)
     assert isinstance(error, PinError)
     assert isinstance(error, OSError)
-    assert error.errno == ssl.SSL_ERROR_SSL == 1
+    assert error.errno == 1
     assert error.args == (1, refusal.text())
     assert str(error) == refusal.text()
     assert (error.reason, error.library) == (kind.code, "PINIO")
@@ -78,7 +78,11 @@ def test_codes_are_unique_and_every_class_has_one() -> None:
         "NOT_JUDGED": "NotJudgedError",
         "JUDGEMENT_FAILED": "JudgementError",
     }
-    public = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, PinVerificationError)}
+    public = {
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, PinVerificationError)
+    }
     assert public == {*BY_REASON.values(), PinVerificationError}
 
 
@@ -94,7 +98,7 @@ def test_errors_pickle_and_copy(kind: type[PinVerificationError]) -> None:
         assert pickle.loads(pickle.dumps(other)).args == other.args
 
 
-class Wrapped(Exception):
+class WrappedError(Exception):
     """As HTTP libraries wrap what went wrong below them."""
 
     def __init__(self, *args: object, **attributes: object) -> None:
@@ -117,15 +121,19 @@ WRAPPINGS: dict[str, Callable[[PinError], BaseException]] = {
     "cause": lambda error: caused(error, RuntimeError()),
     "context": lambda error: during(error, RuntimeError()),
     "suppressed context": lambda error: during(error, RuntimeError(), suppressed=True),
-    "argument": lambda error: Wrapped("connection aborted", error),
-    "list in an attribute": lambda error: Wrapped(reason=[OSError(), error]),
+    "argument": lambda error: WrappedError("connection aborted", error),
+    "list in an attribute": lambda error: WrappedError(reason=[OSError(), error]),
     "group": lambda error: ExceptionGroup("all attempts failed", [OSError(), error]),
     "group of groups": lambda error: BaseExceptionGroup("x", [ExceptionGroup("y", [error])]),
-    ".reason": lambda error: Wrapped(reason=error),
-    ".certificate_error": lambda error: Wrapped(certificate_error=error),
-    ".os_error": lambda error: Wrapped(os_error=error),
-    "requests": lambda error: Wrapped(Wrapped("pool", "url", reason=caused(error, ssl.SSLError(1, "x")))),
-    "a long way": lambda error: caused(during(Wrapped(ExceptionGroup("x", [Wrapped(os_error=error)])), OSError()), OSError()),
+    ".reason": lambda error: WrappedError(reason=error),
+    ".certificate_error": lambda error: WrappedError(certificate_error=error),
+    ".os_error": lambda error: WrappedError(os_error=error),
+    "requests": lambda error: WrappedError(
+        WrappedError("pool", "url", reason=caused(error, ssl.SSLError(1, "x")))
+    ),
+    "a long way": lambda error: caused(
+        during(WrappedError(ExceptionGroup("x", [WrappedError(os_error=error)])), OSError()), OSError()
+    ),
 }
 
 
@@ -133,13 +141,20 @@ WRAPPINGS: dict[str, Callable[[PinError], BaseException]] = {
 @pytest.mark.parametrize("kind", ["refusal", "policy", "format"])
 def test_the_pin_error_is_found(wrapping: str, kind: str) -> None:
     """Inside causes, contexts, groups, arguments, and the attributes where libraries keep the original."""
-    error: PinError = {"refusal": pin_error(), "policy": PolicyError("x"), "format": PinFormatError("y")}[kind]
+    error: PinError = {"refusal": pin_error(), "policy": PolicyError("x"), "format": PinFormatError("y")}[
+        kind
+    ]
     assert find_pin_error(WRAPPINGS[wrapping](error)) is error
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
     """None, strangers, and attributes that are no errors."""
-    for error in (None, OSError(1, "x"), ssl.SSLError(1, "x"), Wrapped("x", reason="CERTIFICATE_VERIFY_FAILED", os_error=7)):
+    for error in (
+        None,
+        OSError(1, "x"),
+        ssl.SSLError(1, "x"),
+        WrappedError("x", reason="CERTIFICATE_VERIFY_FAILED", os_error=7),
+    ):
         assert find_pin_error(error) is None
     assert find_pin_error(ExceptionGroup("x", [OSError(), KeyError()])) is None
     assert find_pin_error(KeyboardInterrupt()) is None
@@ -158,23 +173,23 @@ def test_cycles_end() -> None:
     assert find_pin_error(one) is None
     one.__cause__ = pin_error()
     assert find_pin_error(other) is one.__cause__
-    circle = Wrapped()
+    circle = WrappedError()
     circle.args = (circle, [circle])
     assert find_pin_error(circle) is None
 
 
 def test_long_and_wide_errors_are_bounded() -> None:
     """Arguments and chains without end are looked at up to a limit, and strings do not count against it."""
-    wide = caused(caused(pin_error(), OSError()), Wrapped(*map(str, range(100_000))))
+    wide = caused(caused(pin_error(), OSError()), WrappedError(*map(str, range(100_000))))
     assert isinstance(find_pin_error(wide), PinMismatchError)
-    assert find_pin_error(Wrapped(*(OSError() for _ in range(100_000)), pin_error())) is None
+    assert find_pin_error(WrappedError(*(OSError() for _ in range(100_000)), pin_error())) is None
     deep: BaseException = pin_error()
     for _ in range(2000):
         deep = caused(deep, OSError())
     assert find_pin_error(deep) is None
 
 
-class Rude(Exception):
+class RudeError(Exception):
     """An exception whose attributes raise."""
 
     @property
@@ -184,9 +199,9 @@ class Rude(Exception):
 
 def test_properties_that_raise_are_passed_over() -> None:
     """Somebody else's bug does not hide the pin error, nor raise while an error is handled."""
-    assert find_pin_error(Rude()) is None
+    assert find_pin_error(RudeError()) is None
     error = pin_error()
-    assert find_pin_error(caused(error, Rude())) is error
+    assert find_pin_error(caused(error, RudeError())) is error
 
 
 def test_the_text_goes_to_the_terminal_as_it_is() -> None:

@@ -20,7 +20,8 @@ from typing import Final, Generic, Protocol, TypeVar
 class Interned(Protocol):
     """What can be interned: it remembers the bytes that it was made of."""
 
-    der: bytes
+    @property
+    def der(self) -> bytes: ...
 
 
 Value = TypeVar("Value", bound=Interned)

@@ -58,7 +58,8 @@ def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> fl
     """Seconds since the full handshake if a session with this evidence may be offered to `endpoint` now, else None.
 
     It may if the policy in force now would permit the chain by a pin, for the same host under the same trust profile, within
-    `MAX_AGE`, while the certificates are valid. A host without pins, a waived mismatch, an expired pin set: a full handshake decides.
+    `MAX_AGE`, while the certificates are valid. A host without pins, a waived mismatch, an expired pin set: a full handshake
+    decides.
     """
     pins = endpoint.rule.pin_set
     elapsed = now.since(evidence.seen)

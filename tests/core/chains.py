@@ -8,11 +8,11 @@ from functools import cache, cached_property
 from typing import Final
 
 from pinio.core.certificate import VerifiedChain
+from pinio.core.decision import Permit, Refusal
 from pinio.core.pin import Pin
+from pinio.core.pinset import PinsLike
 from pinio.core.policy import Endpoint, Policy
 from pinio.core.verify import judge
-from pinio.core.decision import Permit, Refusal
-from pinio.core.pinset import PinsLike
 from pinio.testing import CA, Leaf
 
 HOST: Final = "api.example.com"

@@ -48,7 +48,9 @@ def name(text: str | bytes = "somebody", *, tag: int = UTF8, kind: bytes = COMMO
     return tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, kind, tlv(tag, value))))
 
 
-def validity(not_before: bytes = b"200101000000Z", not_after: bytes = b"491231235959Z", tag: int = UTC_TIME) -> bytes:
+def validity(
+    not_before: bytes = b"200101000000Z", not_after: bytes = b"491231235959Z", tag: int = UTC_TIME
+) -> bytes:
     return tlv(SEQUENCE, tlv(tag, not_before), tlv(tag, not_after))
 
 
@@ -62,7 +64,9 @@ def spki_of(key: PublicKeyTypes) -> bytes:
 
 def some_spki(octet: int = 1) -> bytes:
     """A SubjectPublicKeyInfo that looks like an Ed25519 key; nobody has the other half."""
-    return tlv(SEQUENCE, tlv(SEQUENCE, tlv(OID, b"\x2b\x65\x70")), tlv(BIT_STRING, b"\x00", bytes((octet,)) * 32))
+    return tlv(
+        SEQUENCE, tlv(SEQUENCE, tlv(OID, b"\x2b\x65\x70")), tlv(BIT_STRING, b"\x00", bytes((octet,)) * 32)
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ class Forged:
     trailing: bytes = b""
     """Unique identifiers and extensions."""
     outer_signature: bytes = tlv(SEQUENCE, ECDSA_SHA256)
-    signature_value: bytes = tlv(BIT_STRING, b"\x00", b"not a signature at all, but of the length that one has")
+    signature_value: bytes = tlv(
+        BIT_STRING, b"\x00", b"not a signature at all, but of the length that one has"
+    )
 
     @property
     def elements(self) -> tuple[bytes, ...]:
@@ -101,4 +107,6 @@ class Forged:
 
     def signed(self, key: ec.EllipticCurvePrivateKey) -> Self:
         """The same with a true signature of these bytes."""
-        return self.but(signature_value=tlv(BIT_STRING, b"\x00", key.sign(self.tbs, ec.ECDSA(hashes.SHA256()))))
+        return self.but(
+            signature_value=tlv(BIT_STRING, b"\x00", key.sign(self.tbs, ec.ECDSA(hashes.SHA256())))
+        )

@@ -73,7 +73,10 @@ def openssl_digest(certificate: bytes) -> bytes:
     if command is None:
         pytest.skip("the openssl command is not installed: SPKI digests were not compared with it")
     pem = subprocess.run(
-        [command, "x509", "-inform", "der", "-pubkey", "-noout"], input=certificate, capture_output=True, check=True
+        [command, "x509", "-inform", "der", "-pubkey", "-noout"],
+        input=certificate,
+        capture_output=True,
+        check=True,
     )
     der = subprocess.run(
         [command, "pkey", "-pubin", "-outform", "der"], input=pem.stdout, capture_output=True, check=True
@@ -111,7 +114,7 @@ def test_a_key_type_that_nobody_knows_has_a_digest() -> None:
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
 def test_both_selectors_and_all_algorithms(algorithm: str) -> None:
-    """"spki" hashes the key, "cert" the whole certificate; asked twice, the answer is the same."""
+    """ "spki" hashes the key, "cert" the whole certificate; asked twice, the answer is the same."""
     forged = Forged()
     certificate = Certificate.of(forged.der)
     for _ in range(2):
@@ -123,8 +126,10 @@ def test_both_selectors_and_all_algorithms(algorithm: str) -> None:
 def test_what_the_walk_refuses_has_no_digest_of_any_kind() -> None:
     """A certificate that cannot be read matches nothing: not even a pin of the whole."""
     certificate = Certificate.of(b"\x30\x80\x00\x00")
-    assert certificate.fields is certificate.spki is certificate.spki_sha256 is certificate.not_after is None
-    assert {certificate.digest(what, how) for what in ("spki", "cert") for how in ("sha256", "sha512")} == {None}
+    assert {certificate.fields, certificate.spki, certificate.spki_sha256, certificate.not_after} == {None}
+    assert {certificate.digest(what, how) for what in ("spki", "cert") for how in ("sha256", "sha512")} == {
+        None
+    }
     assert certificate.pin == "(no pin: not strict DER)"
     assert not certificate.self_issued
 

@@ -87,17 +87,24 @@ def test_details_and_what_is_missing() -> None:
         "  Key\\nError\n"
         "  hint: the error is this one's __cause__"
     )
-    assert Refusal("UNPINNED_HOST", "::1", 443).text().startswith("[::1]:443 has no pins, and the policy refuses")
-    assert "pinned (pattern a.test):" in Refusal("PIN_MISMATCH", "a.test", noted=Rule("a.test", PinSet([A, B]))).text()
+    assert (
+        Refusal("UNPINNED_HOST", "::1", 443)
+        .text()
+        .startswith("[::1]:443 has no pins, and the policy refuses")
+    )
+    assert (
+        "pinned (pattern a.test):"
+        in Refusal("PIN_MISMATCH", "a.test", noted=Rule("a.test", PinSet([A, B]))).text()
+    )
 
 
 @pytest.mark.parametrize("reason", BY_REASON)
 def test_every_reason_has_words_a_hint_and_an_error(reason: str) -> None:
     """No reason code falls through."""
     refusal = Refusal(reason, "a.test", 443)
-    assert refusal.text() == f"a.test:443 {decisions._SUMMARIES[reason]}.\n  hint: " + decisions._HINTS[reason].format(
-        host="a.test"
-    )
+    assert refusal.text() == f"a.test:443 {decisions._SUMMARIES[reason]}.\n  hint: " + decisions._HINTS[
+        reason
+    ].format(host="a.test")
     assert type(refusal.error()) is BY_REASON[reason]
     assert str(refusal.error()) == refusal.text()
     assert set(decisions._SUMMARIES) == set(decisions._HINTS) == set(BY_REASON)
@@ -193,7 +200,9 @@ VALUES: dict[str, Any] = {
     "refusal": refused(),
     "refusal without a chain": refused(None),
     "refusal by hand": Refusal("NO_SERVER_NAME", "a.test", noted=Rule("a.test", PinSet([A, B]))),
-    "denied": judge(Policy({}, deny=genuine().pins[1], exempt={HOST: "why"}).endpoint(HOST), genuine().chain, NOW),
+    "denied": judge(
+        Policy({}, deny=genuine().pins[1], exempt={HOST: "why"}).endpoint(HOST), genuine().chain, NOW
+    ),
     "match": permit().verdict,
     "mismatch": Mismatch(Rule("a.test", PinSet([A, B]))),
     "error": refused().error(),
@@ -204,7 +213,11 @@ VALUES: dict[str, Any] = {
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_every_value_pickles_and_copies(value: Any) -> None:
     """To another process or into a log queue, and equal there. A copied permit is a copy of a permit that was minted."""
-    for same in (*(pickle.loads(pickle.dumps(value, level)) for level in (2, 5)), copy.copy(value), copy.deepcopy(value)):
+    for same in (
+        *(pickle.loads(pickle.dumps(value, level)) for level in (2, 5)),
+        copy.copy(value),
+        copy.deepcopy(value),
+    ):
         assert type(same) is type(value)
         assert repr(same) == repr(value)
         if not isinstance(value, PinVerificationError):
@@ -222,7 +235,13 @@ def test_permits_compare_by_content() -> None:
 def test_what_permits_and_refusals_say_where_nothing_was_judged() -> None:
     """Absent things are None or empty, never an AttributeError in an observer."""
     bare = Refusal("PLAINTEXT_REFUSED", "a.test")
-    assert (bare.rule, bare.pattern, bare.expected, bare.report, bare.resumed) == (None, None, (), None, False)
+    assert (bare.rule, bare.pattern, bare.expected, bare.report, bare.resumed) == (
+        None,
+        None,
+        (),
+        None,
+        False,
+    )
     exempt = VALUES["unpinned permit"]
     assert (exempt.pinned, exempt.pin, exempt.position, exempt.backup) == (False, None, None, False)
     assert (exempt.mode, exempt.expires, exempt.exempt, exempt.pattern) == (None, None, "why", HOST)

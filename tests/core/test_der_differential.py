@@ -99,7 +99,9 @@ def test_a_lax_walker_would_have_been_fooled(ber: Interception, pinned: bytes) -
     assert lax_walk(ber.certificate) == pinned
 
 
-def test_the_strict_walk_refuses_what_openssl_accepts(ber: Interception, pinned: bytes, tmp_path: Path) -> None:
+def test_the_strict_walk_refuses_what_openssl_accepts(
+    ber: Interception, pinned: bytes, tmp_path: Path
+) -> None:
     """OpenSSL completes a handshake with the BER certificate, name and chain verified; here it has no key and matches no pin."""
     leaf = _handshake(ber, tmp_path)
     assert leaf == ber.certificate
@@ -107,7 +109,11 @@ def test_the_strict_walk_refuses_what_openssl_accepts(ber: Interception, pinned:
     with pytest.raises(DERError):
         fields(leaf)
     certificate = Certificate.of(leaf)
-    assert (certificate.spki, certificate.spki_sha256, certificate.digest("cert", "sha256")) == (None, None, None)
+    assert (certificate.spki, certificate.spki_sha256, certificate.digest("cert", "sha256")) == (
+        None,
+        None,
+        None,
+    )
     pins = PinSet([Pin.of_public_key(pinned), Pin.of_public_key(forge.spki_of(ber.key.public_key()))])
     decision = judged(pins, VerifiedChain([leaf, ber.ca.public_bytes(Encoding.DER)]))
     assert isinstance(decision, Refusal)
@@ -118,7 +124,9 @@ def test_the_strict_walk_refuses_what_openssl_accepts(ber: Interception, pinned:
 def test_a_certificate_without_a_readable_key_does_not_hide_its_issuer(ber: Interception) -> None:
     """It matches nothing itself, and takes nothing away: a pinned CA above it still counts."""
     ca = ber.ca.public_bytes(Encoding.DER)
-    decision = judged(PinSet(Pin.of_certificate(ca, role="ca"), single="test"), VerifiedChain([ber.certificate, ca]))
+    decision = judged(
+        PinSet(Pin.of_certificate(ca, role="ca"), single="test"), VerifiedChain([ber.certificate, ca])
+    )
     assert not isinstance(decision, Refusal)
     assert decision.position == 1
 

@@ -150,7 +150,9 @@ def _until(text: bytes, tag: int = forge.UTC_TIME) -> bytes:
 def test_certificates_end_sessions_with_them() -> None:
     """The earliest `notAfter` of the chain is the end, to the second; a device's pinned key has no such end."""
     soon = dt.datetime.fromtimestamp(NOW + 60, dt.UTC)
-    chain = VerifiedChain([_until(b"491231235959Z"), _until(soon.strftime("%y%m%d%H%M%SZ").encode()), _until(b"491231235959Z")])
+    chain = VerifiedChain(
+        [_until(b"491231235959Z"), _until(soon.strftime("%y%m%d%H%M%SZ").encode()), _until(b"491231235959Z")]
+    )
     made = Evidence.of(HOST, chain, "profile", SEEN)
     assert made is not None
     assert made.not_after == NOW + 60

@@ -1,5 +1,7 @@
 """One spelling for every name, and the grammar of patterns."""
 
+# ruff: noqa: RUF001  # letters that look alike are what is tested here
+
 from __future__ import annotations
 
 import enum
@@ -104,7 +106,10 @@ REFUSED = {
     "IPv6 with an open bracket": ("[::1", "it is not an IPv6 address"),
     "IPv6 with an empty zone": ("fe80::1%", "it is not an IPv6 address"),
     "IPv6 of too many groups": ("1:2:3:4:5:6:7:8:9", "it is not an IPv6 address"),
-    "IDNA 2003 says strasse": ("straße.de", "IDNA 2003 spells it 'strasse.de' and IDNA 2008 'xn--strae-oqa.de'"),
+    "IDNA 2003 says strasse": (
+        "straße.de",
+        "IDNA 2003 spells it 'strasse.de' and IDNA 2008 'xn--strae-oqa.de'",
+    ),
     "IDNA 2003 has another final sigma": ("βόλος.com", "IDNA 2003 spells it"),
     "IDNA 2003 drops the joiner": ("نامه\u200cای.com", "IDNA 2003 spells it"),
     "joiner where none may stand": ("a\u200db.test", NAMELESS),

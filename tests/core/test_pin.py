@@ -115,7 +115,7 @@ MALFORMED = {
     "sha224": (f"sha224/{b64encode(DIGEST[:28]).decode()}", "the algorithm is one of"),
     "sha3": (f"sha3-256/{TEXT}", "the algorithm is always named"),
     "capital algorithm": (f"SHA256/{TEXT}", "the algorithm is always named"),
-    "digits from elsewhere": (f"sha２５６/{TEXT}", "the algorithm is one of"),
+    "digits from elsewhere": (f"sha\uff12\uff15\uff16/{TEXT}", "the algorithm is one of"),
     "sha512 of 32 bytes": (f"sha512/{TEXT}", "32 bytes; a sha512 digest has 64"),
     "sha384 of 32 bytes": (f"sha384/{TEXT}", "32 bytes; a sha384 digest has 48"),
     "unknown role": (f"root:sha256/{TEXT}", "the algorithm is always named"),
@@ -146,7 +146,7 @@ MALFORMED = {
     "TLSA matching 0": (f"3 1 0 {HEX}", "TLSA matching type is 1 (SHA-256) or 2 (SHA-512)"),
     "TLSA matching 2 of 32 bytes": (f"3 1 2 {HEX}", "32 bytes; a sha512 digest has 64"),
     "TLSA odd": (f"3 1 1 {HEX}0", "an odd number of hexadecimal digits"),
-    "TLSA digits from elsewhere": (f"３ 1 1 {HEX}", "TLSA usage is 0, 1 or 3"),
+    "TLSA digits from elsewhere": (f"\uff13 1 1 {HEX}", "TLSA usage is 0, 1 or 3"),
     "TLSA with a tab": (f"3\t1 1 {HEX}", "the algorithm is always named"),
     "control characters": ("sha256/\x1b[31m", "not Base64"),
     "a file": ("sha256/" + "A" * 2000, "a pin of 2007 characters is too long to be one"),
@@ -183,11 +183,13 @@ PLACEHOLDERS = {
 @pytest.mark.parametrize("text", PLACEHOLDERS.values(), ids=PLACEHOLDERS)
 def test_placeholders_are_refused(text: str) -> None:
     """Digests that documentation and failing scripts print pin nobody's key, or anybody's mistake."""
-    with pytest.raises(PinFormatError, match="placeholder.*pinio pins HOST"):
+    with pytest.raises(PinFormatError, match=r"placeholder.*pinio pins HOST"):
         Pin.parse(text)
 
 
-@pytest.mark.parametrize("value", [None, 1, b"sha256/" + TEXT.encode(), bytearray(b"x"), ["sha256/" + TEXT], object()])
+@pytest.mark.parametrize(
+    "value", [None, 1, b"sha256/" + TEXT.encode(), bytearray(b"x"), ["sha256/" + TEXT], object()]
+)
 def test_what_is_no_text_is_refused(value: Any) -> None:
     """Bytes are not decoded, and nothing is converted on the quiet."""
     with pytest.raises(PinFormatError, match=f"a pin is text such as 'sha256/…', not {type(value).__name__}"):
@@ -233,7 +235,11 @@ def test_the_pin_of_a_certificate(form: str) -> None:
     """From DER or PEM, the key's pin or the whole certificate's, as `Leaf.pin` works it out without pinio's parser."""
     leaf = genuine().leaf
     pem = ssl.DER_cert_to_PEM_cert(leaf.der)
-    data = {"DER": leaf.der, "PEM": "Subject: somebody\r\n" + pem.replace("\n", "\r\n"), "PEM as bytes": pem.encode()}[form]
+    data: Any = {
+        "DER": leaf.der,
+        "PEM": "Subject: somebody\r\n" + pem.replace("\n", "\r\n"),
+        "PEM as bytes": pem.encode(),
+    }[form]
     assert str(Pin.of_certificate(data)) == leaf.pin
     assert str(Pin.of_certificate(data, role="leaf")) == f"leaf:{leaf.pin}"
     whole = Pin.of_certificate(data, selector="cert", algorithm="sha512")
@@ -246,7 +252,7 @@ def test_the_pin_of_a_public_key(form: str) -> None:
     leaf = genuine().leaf
     spki = forge.spki_of(x509.load_der_x509_certificate(leaf.der).public_key())
     pem = f"-----BEGIN PUBLIC KEY-----\n{b64encode(spki).decode()}\n-----END PUBLIC KEY-----\n"
-    data = {"DER": spki, "PEM": pem, "PEM as bytes": pem.encode()}[form]
+    data: Any = {"DER": spki, "PEM": pem, "PEM as bytes": pem.encode()}[form]
     assert str(Pin.of_public_key(data, role="ca")) == f"ca:{leaf.pin}"
     assert Pin.of_public_key(data, algorithm="sha384").digest == hashlib.sha384(spki).digest()
 

@@ -26,7 +26,7 @@ def role(name: str, of: Pin) -> str:
 def test_pins_come_as_text_as_pins_or_several() -> None:
     """One or many, `Pin` or text, in any iterable, mean the same set."""
     expected = PinSet([A, B])
-    assert expected == PinSet((pin(1), B)) == PinSet(iter([A, pin(2)])) == PinSet({A: 1, B: 2})
+    assert expected == PinSet((pin(1), B)) == PinSet(part for part in (A, pin(2))) == PinSet({A: 1, B: 2})
     assert expected.pins == (pin(1), pin(2))
     assert PinSet(A, backup=B).backup == (pin(2),)
     assert PinSet(pin(1), single="a lab").pins == PinSet(A, single="a lab").pins == (pin(1),)
@@ -49,7 +49,10 @@ def test_pins_come_as_text_as_pins_or_several() -> None:
         ([A, A.replace("sha256/", "sha256//")], "stands in the set twice"),
         ([A, f'pin-sha256="{A.removeprefix("sha256/")}"'], "stands in the set twice"),
         ([pin(1), A, B], "stands in the set twice"),
-        ([Pin(number.to_bytes(32, "big")) for number in range(1, MAX_PINS + 2)], "1001 pins; a set holds at most 1000"),
+        (
+            [Pin(number.to_bytes(32, "big")) for number in range(1, MAX_PINS + 2)],
+            "1001 pins; a set holds at most 1000",
+        ),
     ],
 )
 def test_what_is_no_set_of_pins_is_refused(pins: Any, why: str) -> None:
@@ -81,19 +84,32 @@ def test_a_backup_is_no_second_entry_of_a_pin_in_service() -> None:
         ({"single": True}, "single is the reason why one pin is enough, in words"),
         ({"single": ""}, "single is the reason"),
         ({"single": "  "}, "single is the reason"),
-        ({"trust": "leaf-pin", "mode": "report-only"}, "the pin is the only authentication; it cannot be waived"),
-        ({"trust": "leaf-pin", "on_expiry": "report"}, "the pin is the only authentication; it cannot be waived"),
+        (
+            {"trust": "leaf-pin", "mode": "report-only"},
+            "the pin is the only authentication; it cannot be waived",
+        ),
+        (
+            {"trust": "leaf-pin", "on_expiry": "report"},
+            "the pin is the only authentication; it cannot be waived",
+        ),
         ({"trust": "leaf-pin", "anchors": Anchors()}, "no CA decides; anchors would mean nothing"),
         ({"trust": "leaf-pin", "backup": f"ca:{C}"}, "nobody verified the chain, so a ca pin proves nothing"),
-        ({"trust": "leaf-pin", "pins": [A, f"ca:{C}"]}, "nobody verified the chain, so a ca pin proves nothing"),
-        ({"trust": "leaf-pin", "pins": [A, f"ca:cert-{C}"]}, "nobody verified the chain, so a ca pin proves nothing"),
+        (
+            {"trust": "leaf-pin", "pins": [A, f"ca:{C}"]},
+            "nobody verified the chain, so a ca pin proves nothing",
+        ),
+        (
+            {"trust": "leaf-pin", "pins": [A, f"ca:cert-{C}"]},
+            "nobody verified the chain, so a ca pin proves nothing",
+        ),
     ],
     ids=range(17),
 )
 def test_choices_that_make_no_sense_are_refused(arguments: dict[str, Any], why: str) -> None:
     """Every choice is one of its words, and under `leaf-pin` nothing can waive or replace the pin."""
+    two: dict[str, Any] = {"pins": [A, B]}
     with pytest.raises(PolicyError, match=why):
-        PinSet(**{"pins": [A, B]} | arguments)
+        PinSet(**two | arguments)
 
 
 class Tomorrow(dt.datetime):
@@ -114,14 +130,15 @@ def test_expires_is_a_plain_moment_in_utc() -> None:
         assert pins.expires.tzinfo is dt.UTC
         assert pins.expires_at == expires.timestamp()
         assert pins == PinSet([A, B], expires=expires)
-    assert PinSet([A, B]).expires is PinSet([A, B]).expires_at is None
+    assert PinSet([A, B]).expires is None
+    assert PinSet([A, B]).expires_at is None
 
 
 @pytest.mark.parametrize(
     "expires",
     [
         dt.datetime(2027, 6, 30),  # noqa: DTZ001
-        Tomorrow(2027, 6, 30),  # noqa: DTZ001
+        Tomorrow(2027, 6, 30),
         dt.date(2027, 6, 30),
         "2027-06-30T00:00:00Z",
         1814313600,
@@ -136,7 +153,9 @@ def test_a_moment_that_is_not_one_everywhere_is_refused(expires: Any) -> None:
         PinSet([A, B], expires=expires)
 
 
-@pytest.mark.parametrize("arguments", [{"pins": [A, B]}, {"pins": A, "backup": B}, {"pins": A, "single": "a lab"}])
+@pytest.mark.parametrize(
+    "arguments", [{"pins": [A, B]}, {"pins": A, "backup": B}, {"pins": A, "single": "a lab"}]
+)
 def test_two_pins_or_a_reason_warn_of_nothing(arguments: dict[str, Any]) -> None:
     """A backup or the words why none is needed silence the warning (warnings are errors here)."""
     assert PinSet(**arguments).pins[0] == pin(1)
@@ -164,7 +183,9 @@ def test_one_key_without_a_reason_warns(pins: Any) -> None:
         ([A, B, C], None, None),
     ],
 )
-def test_a_role_says_where_a_pin_may_match(pins: list[str], position: int | None, backup: bool | None) -> None:
+def test_a_role_says_where_a_pin_may_match(
+    pins: list[str], position: int | None, backup: bool | None
+) -> None:
     """`leaf` is position 0, `ca` every other, no role all of them."""
     found = PinSet(pins).match(CHAIN)
     assert (None if found is None else found[1:]) == (None if position is None else (position, backup))
@@ -213,7 +234,10 @@ def test_every_selector_and_algorithm_matches(selector: Any, algorithm: Any, pos
 
 def test_a_digest_counts_for_its_own_selector_only() -> None:
     """The digest of a key pinned as that of a certificate matches nothing, and the other way round."""
-    swapped = [Pin(LEAF.digest, "cert"), Pin(Pin.of_certificate(CHAIN[0].der, selector="cert").digest, "spki")]
+    swapped = [
+        Pin(LEAF.digest, "cert"),
+        Pin(Pin.of_certificate(CHAIN[0].der, selector="cert").digest, "spki"),
+    ]
     assert PinSet(swapped).match(CHAIN) is None
 
 

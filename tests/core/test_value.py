@@ -16,9 +16,12 @@ from pinio.core.policy import Policy
 from pinio.errors import PinWarning, PolicyError
 from tests.core.chains import A, B, C
 
+PINS = PinSet([A], backup=[B])
 VALUES: dict[str, PinSet | Policy] = {
-    "pin set": PinSet([A], backup=[B]),
-    "policy": Policy({"api.example.com": [A, B]}, exempt={"old.example.com": "retired"}, deny=[C], revision="r1"),
+    "pin set": PINS,
+    "policy": Policy(
+        {"api.example.com": [A, B]}, exempt={"old.example.com": "retired"}, deny=[C], revision="r1"
+    ),
 }
 
 
@@ -26,7 +29,7 @@ VALUES: dict[str, PinSet | Policy] = {
 def test_a_value_cannot_be_changed(value: PinSet | Policy) -> None:
     """No attribute can be set, deleted or added; the message says what to do instead."""
     for name in (*type(value)._arguments, "anything"):
-        with pytest.raises(AttributeError, match="immutable; use .replace"):
+        with pytest.raises(AttributeError, match=r"immutable; use \.replace"):
             setattr(value, name, None)
         with pytest.raises(AttributeError, match="immutable"):
             delattr(value, name)
@@ -46,15 +49,14 @@ def test_copies_are_equal(value: PinSet | Policy) -> None:
 
 def test_a_replaced_argument_is_checked() -> None:
     """`replace` is a construction like any other."""
-    pins = VALUES["pin set"]
-    assert pins.replace(mode="report-only").mode == "report-only"
-    assert pins.replace(pins=C) != pins
+    assert PINS.replace(mode="report-only").mode == "report-only"
+    assert PINS.replace(pins=C) != PINS
     with pytest.raises(PolicyError, match="mode is one of"):
-        pins.replace(mode="off")
+        PINS.replace(mode="off")
     with pytest.raises(PolicyError, match="without pins"):
-        pins.replace(pins=[])
+        PINS.replace(pins=[])
     with pytest.raises(TypeError):
-        pins.replace(colour="red")
+        PINS.replace(colour="red")
 
 
 def test_pickling_warns_once_only() -> None:
@@ -74,7 +76,7 @@ def test_pickling_warns_once_only() -> None:
         (lambda: Policy({"api.example.com": A}), "one pin and no backup"),
         (lambda: Policy({"**.com": [A, B]}), "covers a whole top-level domain"),
         (lambda: Policy({}, unpinned="allow"), "allows every host and pins none"),
-        (lambda: VALUES["pin set"].replace(backup=()), "one pin and no backup"),
+        (lambda: PINS.replace(backup=()), "one pin and no backup"),
     ],
     ids=range(6),
 )

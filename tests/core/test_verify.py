@@ -84,7 +84,9 @@ def test_no_chain_is_never_fine(chain: VerifiedChain | None, mode: Any, on_expir
         ("report-only", "report", B, 1, (Expired, None)),
     ],
 )
-def test_mode_and_expiry(mode: Any, on_expiry: Any, pins: str, seconds: int, expected: tuple[type, str | None]) -> None:
+def test_mode_and_expiry(
+    mode: Any, on_expiry: Any, pins: str, seconds: int, expected: tuple[type, str | None]
+) -> None:
     """A set counts until the second of its `expires`; report-only waives a mismatch and an expiry, `on_expiry` the latter."""
     decision = judged(PinSet([A, pins], mode=mode, on_expiry=on_expiry, expires=EXPIRES), now=NOW + seconds)
     assert (kind(decision), reason(decision)) == expected
@@ -122,7 +124,9 @@ def test_a_leaf_that_has_its_ca_s_key_is_judged_by_place() -> None:
     assert decision.position == 0
 
 
-@pytest.mark.parametrize("chain", [None, VerifiedChain(()), genuine().chain], ids=["none", "empty", "genuine"])
+@pytest.mark.parametrize(
+    "chain", [None, VerifiedChain(()), genuine().chain], ids=["none", "empty", "genuine"]
+)
 def test_hosts_without_pins(chain: VerifiedChain | None) -> None:
     """Let through under "allow" and by exemption, and told apart from pinned ones; refused under "refuse"."""
     allowing, exempting = Policy({"x.test": [A, B]}, unpinned="allow"), Policy({}, exempt={HOST: "why"})
@@ -158,7 +162,9 @@ LISTED = {
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 @pytest.mark.parametrize("position", range(3))
 @pytest.mark.parametrize("listed", LISTED)
-def test_a_denied_key_is_refused_everywhere(selector: Any, algorithm: Any, position: int, listed: str) -> None:
+def test_a_denied_key_is_refused_everywhere(
+    selector: Any, algorithm: Any, position: int, listed: str
+) -> None:
     """At any position, for any host, in any mode, by any selector. Under `leaf-pin` only the leaf is anybody's key."""
     denied = Pin.of_certificate(genuine().ders[position], selector=selector, algorithm=algorithm)
     how = LISTED[listed]
@@ -178,7 +184,12 @@ def test_a_deny_list_needs_something_to_look_at(listed: str) -> None:
     how = LISTED[listed]
     policy = Policy(how.hosts, exempt=how.exempt, unpinned=how.unpinned, deny=[C])
     unreadable = b"\x30\x80\x00\x00"
-    for chain in (None, VerifiedChain(()), VerifiedChain([unreadable]), VerifiedChain([unreadable, *genuine().ders])):
+    for chain in (
+        None,
+        VerifiedChain(()),
+        VerifiedChain([unreadable]),
+        VerifiedChain([unreadable, *genuine().ders]),
+    ):
         assert reason(judge(policy.endpoint(HOST), chain, NOW)) == "NO_VERIFIED_CHAIN"
     assert reason(judge(policy.endpoint(HOST), genuine().chain, NOW)) is None
 
@@ -260,9 +271,19 @@ def test_a_decision_says_everything() -> None:
     assert (resumed.resumed, resumed.evidence_age) == (True, 12.5)
     refused = judge(policy.endpoint(HOST, 8443), attacker().chain, NOW, 0.0)
     assert isinstance(refused, Refusal)
-    assert (refused.host, refused.port, refused.pattern, refused.revision) == (HOST, 8443, "**.example.com", "r9")
+    assert (refused.host, refused.port, refused.pattern, refused.revision) == (
+        HOST,
+        8443,
+        "**.example.com",
+        "r9",
+    )
     assert [str(pin) for pin in refused.expected] == [A, INTERMEDIATE]
-    assert (refused.chain, refused.time, refused.resumed, refused.evidence_age) == (attacker().chain, NOW, True, 0.0)
+    assert (refused.chain, refused.time, refused.resumed, refused.evidence_age) == (
+        attacker().chain,
+        NOW,
+        True,
+        0.0,
+    )
 
 
 def test_verify_is_pure() -> None:

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinio.core.certificate import Certificate
-from pinio.core.wording import MOST_CERTIFICATES, MOST_CHARACTERS, MOST_PINS, chain_lines, escape, pin_lines, subject
+from pinio.core.wording import (
+    MOST_CERTIFICATES,
+    MOST_CHARACTERS,
+    MOST_PINS,
+    chain_lines,
+    escape,
+    pin_lines,
+    subject,
+)
 from tests.core import forge
 from tests.core.chains import genuine, pin
 from tests.core.forge import Forged, tlv
@@ -80,8 +88,14 @@ def test_texts_that_differ_look_different(one: str, other: str) -> None:
         (forge.name("Internet", kind=b"\x06\x03\x55\x04\x06"), "C=Internet"),
         (forge.name("1234", kind=b"\x06\x03\x55\x04\x05"), "name=1234"),
         (tlv(0x30), "(no subject)"),
-        (tlv(0x30, forge.name("last", kind=b"\x06\x03\x55\x04\x0a")[2:], forge.name("first")[2:]), "CN=first"),
-        (tlv(0x30, forge.name("first")[2:], forge.name("unit", kind=b"\x06\x03\x55\x04\x0b")[2:]), "CN=first"),
+        (
+            tlv(0x30, forge.name("last", kind=b"\x06\x03\x55\x04\x0a")[2:], forge.name("first")[2:]),
+            "CN=first",
+        ),
+        (
+            tlv(0x30, forge.name("first")[2:], forge.name("unit", kind=b"\x06\x03\x55\x04\x0b")[2:]),
+            "CN=first",
+        ),
         (tlv(0x30, tlv(0x31)), "(subject unreadable)"),
         (tlv(0x30, tlv(0x31, tlv(0x30))), "(subject unreadable)"),
         (tlv(0x30, tlv(0x31, tlv(0x30, forge.COMMON_NAME))), "(subject unreadable)"),

@@ -43,7 +43,10 @@ def _flipped(der: bytes, bit: int) -> bytes:
     return der[:at] + bytes((der[at] ^ mask,)) + der[at + 1 :]
 
 
-@given(st.lists(st.sampled_from(EVIL.ders), min_size=1, max_size=6), st.lists(st.sampled_from(GENUINE.ders), max_size=6))
+@given(
+    st.lists(st.sampled_from(EVIL.ders), min_size=1, max_size=6),
+    st.lists(st.sampled_from(GENUINE.ders), max_size=6),
+)
 def test_genuine_certificates_behind_an_attacker_s_leaf(evil: list[bytes], added: list[bytes]) -> None:
     """Under `leaf-pin`, where nothing above the leaf was verified, nothing that is appended helps."""
     pins = PinSet([*GENUINE.pins, A], trust="leaf-pin")
@@ -57,7 +60,9 @@ def test_a_match_is_where_the_pin_says(order: list[int], roles: list[str]) -> No
     pins = [role + pin for role, pin in zip(roles, GENUINE.pins, strict=True)]
     decision = judged([*pins, A, B], VerifiedChain(ders))
     allowed = [
-        position for position, at in enumerate(order) if {"": True, "leaf:": position == 0, "ca:": position > 0}[roles[at]]
+        position
+        for position, at in enumerate(order)
+        if {"": True, "leaf:": position == 0, "ca:": position > 0}[roles[at]]
     ]
     if not allowed:
         assert isinstance(decision, Refusal)
