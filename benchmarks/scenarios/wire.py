@@ -65,6 +65,7 @@ class _Wire(asyncio.BaseProtocol):
 
     def __init__(self) -> None:
         self._missing = 0
+        self._keep = True
         self._full: asyncio.Future[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -87,6 +88,11 @@ class _Wire(asyncio.BaseProtocol):
         await self._writable.wait()
 
     async def skip(self, count: int) -> None:
+        self._keep = False
+        await self._wait_for(count)
+        self._keep = True
+
+    async def _wait_for(self, count: int) -> None:
         self._missing += count
         if self._missing > 0:
             self._full = asyncio.get_running_loop().create_future()
@@ -104,7 +110,6 @@ class ProtocolWire(_Wire, asyncio.Protocol):
     def __init__(self) -> None:
         super().__init__()
         self._pieces: list[bytes] = []
-        self._keep = False
 
     def data_received(self, data: bytes) -> None:
         if self._keep:
@@ -112,9 +117,7 @@ class ProtocolWire(_Wire, asyncio.Protocol):
         self._arrived(len(data))
 
     async def receive(self, count: int) -> bytes:
-        self._keep = True
-        await self.skip(count)
-        self._keep = False
+        await self._wait_for(count)
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         return data
@@ -127,7 +130,6 @@ class BufferedWire(_Wire, asyncio.BufferedProtocol):
         super().__init__()
         self._buffer = memoryview(bytearray(READ))
         self._kept = bytearray()
-        self._keep = False
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
@@ -139,9 +141,7 @@ class BufferedWire(_Wire, asyncio.BufferedProtocol):
         self._arrived(nbytes)
 
     async def receive(self, count: int) -> bytes:
-        self._keep = True
-        await self.skip(count)
-        self._keep = False
+        await self._wait_for(count)
         data = bytes(self._kept)
         self._kept.clear()
         return data
