@@ -37,7 +37,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name no test after a key that was made for this run: workers in parallel have to know it by the same name."""
-    return argname if isinstance(val, str) and ("sha256" in val or "sha512" in val) else None
+    return argname if isinstance(val, str) and ("sha256/" in val or "sha512/" in val) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

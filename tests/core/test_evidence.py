@@ -118,7 +118,7 @@ def test_hosts_without_pins_resume_nothing() -> None:
         assert offered(policy.endpoint(HOST)) is None
 
 
-@pytest.mark.parametrize("pin", [LEAF, INTERMEDIATE, ROOT])
+@pytest.mark.parametrize("pin", [LEAF, INTERMEDIATE, ROOT], ids=["leaf", "intermediate", "root"])
 def test_a_key_denied_since_ends_its_sessions(pin: str) -> None:
     """The deny list is looked at again, at every position."""
     policy = Policy({HOST: RIGHT}, deny=[C])
