@@ -1,7 +1,7 @@
 """The raw doors: asyncio's own functions, with pins.
 
-The signatures are asyncio's; what differs is that one of `policy`, `pins` and `ssl` says what is expected of the peer. The name is
-canonicalised and the policy read once, before a socket exists; after a refusal no other address is tried, because a
+The signatures are asyncio's; what differs is that one of `policy`, `pins` and `ssl` says what is expected of the peer. The
+name is canonicalised and the policy read once, before a socket exists; after a refusal no other address is tried, because a
 refusal is an answer and not a failure to get one.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from pinio.core.anchors import Anchors
@@ -57,12 +58,13 @@ async def create_connection(
 ) -> tuple[PinnedTransport, _App]:
     """Like `loop.create_connection`, over pinned TLS.
 
-    One of `policy` and `pins` says what is expected; `trust` and `anchors` belong to `pins` and mean what they mean in `PinSet`.
-    `ssl` may be `True`, for code that was written for asyncio. `observer` hears the decision. `resumption` is False for a full
-    handshake, or a `SessionCache` of one's own. Timeouts are in seconds; the other arguments are asyncio's. `protocol_factory`'s protocol is told of the connection once its keys were judged.
+    One of `policy`, `pins` and `ssl` (a `PinnedSSLContext`) says what is expected; `trust` and `anchors` go with `pins` and mean
+    what they mean in `PinSet`. `ssl=True` beside `policy` or `pins` means nothing, for code that was written for asyncio.
+    `observer` hears the decision. `resumption` is False for a full handshake, or a `SessionCache` of one's own. Timeouts are in
+    seconds; the other arguments are asyncio's. The application's protocol is told of the connection once its keys were judged.
 
-    Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where TLS
-    fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
+    Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where
+    TLS fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
     """
     wanted = asked(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
@@ -76,16 +78,15 @@ async def create_connection(
     app = protocol_factory()
     if sock is not None:
         protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
-        await _carried(protocol, loop.create_connection(lambda: protocol, sock=sock))
+        await _carried(protocol, loop.create_connection(partial(_itself, protocol), sock=sock))
         await protocol.opened()
         return transport, app
     if host is None or port is None:
         raise PolicyError("pass host and port, or sock and server_hostname")
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
-    target = dialled(host)
     while True:
         protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
-        await _carried(protocol, dial(loop, lambda: protocol, target, port, how))
+        await _carried(protocol, dial(loop, partial(_itself, protocol), dialled(host), port, how))
         try:
             await protocol.opened()
             return transport, app
@@ -94,6 +95,11 @@ async def create_connection(
                 raise
         # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
         wanted = wanted._replace(resumption=False)
+
+
+def _itself(protocol: PinnedProtocol) -> PinnedProtocol:
+    """A protocol factory for a loop."""
+    return protocol
 
 
 async def _carried(protocol: PinnedProtocol, dialling: Awaitable[object]) -> None:

@@ -203,7 +203,7 @@ class Judgement:
     def _refusal(self, endpoint: Endpoint, reason: str, detail: str | None) -> Refusal:
         return Refusal(
             reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
-            chain=self._chain, noted=endpoint.rule,
+            chain=self._chain, noted=endpoint.rule, evidence_age=self._evidence_age,
         )  # fmt: skip
 
     def _refused(self, refusal: Refusal) -> PinVerificationError:
