@@ -74,7 +74,7 @@ async def probe(
     return Probe(
         host=name,
         port=port,
-        version=tls.version() or "",
+        version=tls.version() or "TLSv1.2",  # OpenSSL does not say in mid-handshake, where only TLS 1.2 can be
         cipher=cipher[0] if cipher else "",
         served=ServedChain(served or ()),
         verified=VerifiedChain(verified) if verified and problem is None else None,
@@ -83,7 +83,11 @@ async def probe(
 
 
 async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl.SSLObject:
-    """The TLS object of a finished handshake. The client's last message stays unsent: the chain is known without it."""
+    """A TLS object that knows its peer. The client's last flight stays unsent: the chain is known without it.
+
+    So a server that insists on a client certificate can be looked at like any other. With TLS 1.2 the handshake is then not
+    finished, and with TLS 1.3 it is.
+    """
     loop = asyncio.get_running_loop()
     context = await loop.run_in_executor(None, inner_context, profile)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -98,6 +102,8 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
                 do_handshake()
                 return tls
             except ssl.SSLWantReadError:
+                if outgoing.pending and peer.verified_chain(tls) is not None:
+                    return tls
                 await loop.sock_sendall(sock, outgoing.read())
             data = await loop.sock_recv(sock, _CHUNK)
             received += len(data)
