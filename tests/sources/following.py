@@ -1,0 +1,50 @@
+"""A policy file that is rewritten, a clock that is set by hand, and a source that follows the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pinio import FileSource, Policy
+from pinio.formats import FORMATS
+
+INTERVAL = 5.0
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Following:
+    """Looks at the file at `path` each time that it is told to."""
+
+    path: Path
+    max_stale: float | None = None
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.source = FileSource(self.path, interval=INTERVAL, max_stale=self.max_stale, clock=self.clock)
+
+    def look(self) -> Policy:
+        """Let one interval pass, and ask for the policy in force."""
+        self.clock.now += INTERVAL
+        return self.source.current
+
+    def settle(self) -> Policy:
+        """Let the file be read twice."""
+        self.look()
+        return self.look()
+
+    def write(self, policy: Policy) -> Policy:
+        """Write a policy into the file, in place, and let it be read twice."""
+        self.path.write_text(text(policy), "utf-8")
+        return self.settle()
+
+
+def text(policy: Policy) -> str:
+    return FORMATS["native"].dumps(policy)
