@@ -216,8 +216,14 @@ _NEEDED: Final = ("abort", "pause_reading", "resume_reading", "set_protocol", "s
 
 def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
     """A transport that TLS can be put on, by what it can do: uvloop's are no `asyncio.Transport`."""
-    if not all(callable(getattr(transport, name, None)) for name in _NEEDED):
+    if not all(_implements(transport, name) for name in _NEEDED):
         raise PolicyError(f"a {type(transport).__name__} cannot carry TLS")
     if transport.is_closing():
         raise ConnectionResetError("the transport is closing")
     return cast(asyncio.Transport, transport)
+
+
+def _implements(transport: object, name: str) -> bool:
+    """Whether it has the method, and of its own: what it inherits from `asyncio.Transport` raises NotImplementedError."""
+    method = getattr(transport, name, None)
+    return callable(method) and getattr(method, "__func__", None) is not getattr(asyncio.Transport, name)
