@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 
 def unread(protocol: asyncio.BaseProtocol) -> bool:
@@ -25,17 +25,23 @@ def buffered(reader: asyncio.StreamReader) -> bool:
 
 
 def retire(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Make an upgraded pair raise on use."""
-    error = RuntimeError("this stream was upgraded to TLS; use the pair that upgrade() returned")
+    """Make an upgraded pair raise on use, and whoever waits for it."""
+    error = RuntimeError(_UPGRADED)
     reader.set_exception(error)
+    protocol = writer.transport.get_protocol()
+    if isinstance(protocol, asyncio.StreamReaderProtocol):
+        protocol.connection_lost(error)  # nobody else will tell it
     writer._transport = _Retired()  # type: ignore[attr-defined]
+
+
+_UPGRADED: Final = "this stream was upgraded to TLS; use the pair that upgrade() returned"
 
 
 class _Retired(asyncio.Transport):
     """Stands where the transport of an upgraded writer was."""
 
     def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise RuntimeError("this stream was upgraded to TLS; use the pair that upgrade() returned")
+        raise RuntimeError(_UPGRADED)
 
     write = writelines = write_eof = close = abort = get_extra_info = set_write_buffer_limits = _refuse
 
