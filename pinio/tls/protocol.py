@@ -277,7 +277,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._peer_ended("ragged")
         elif state is State.CLOSING:
             self._finish("ragged")
-        else:
+        elif state is not State.CLOSED and state is not State.REFUSED:  # over our own TLS it may come after the end
             self._fail(ConnectionResetError("the peer closed the connection during the TLS handshake"))
         return False
 
