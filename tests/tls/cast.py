@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.pinset import PinSet
@@ -61,14 +61,11 @@ class App(asyncio.Protocol):
         self.received = bytearray()
         self.arrived = asyncio.Event()
         self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         self.calls.append("connection_made")
-        self.transport = transport
         if self.opening:
-            transport.write(self.opening)
+            cast(asyncio.Transport, transport).write(self.opening)
 
     def data_received(self, data: bytes) -> None:
         self.calls.append("data_received")
