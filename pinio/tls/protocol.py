@@ -277,8 +277,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._peer_ended("ragged")
         elif state is State.CLOSING:
             self._finish("ragged")
-        elif state is not State.CLOSED and state is not State.REFUSED:  # over our own TLS it may come after the end
+        elif state is not State.CLOSED and state is not State.REFUSED:
             self._fail(ConnectionResetError("the peer closed the connection during the TLS handshake"))
+        # Over TLS of our own this may come after the end.
         return False
 
     def _peer_ended(self, how: Literal["clean", "ragged"]) -> None:
