@@ -127,7 +127,11 @@ def test_P10_a_file_that_grows_while_it_is_read_is_read_up_to_the_limit(
     path.write_text("version = 1\n#" + "x" * 1900)
     assert load_policy(path) == Policy({})
     status = path.stat()
-    monkeypatch.setattr(os, "fstat", lambda *_: status)
+
+    def as_it_was(_: int) -> os.stat_result:
+        return status
+
+    monkeypatch.setattr(os, "fstat", as_it_was)
     path.write_text("version = 1\n#" + "x" * 2000)
     with pytest.raises(PolicyError, match="longer than the 2,000 bytes"):
         load_policy(path)
