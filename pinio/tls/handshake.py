@@ -83,9 +83,13 @@ class Handshake:
 
         With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
         """
-        if self._sessions is None or (session := tls.session) is None:
+        if self._sessions is None:
             return True
         once = tls.version() != "TLSv1.2"
+        if tls.session_reused and not once:
+            return True  # the one that was offered is kept still, and as good
+        if (session := tls.session) is None:  # a copy: with OpenSSL 3.0 a tenth of a handshake's cost
+            return True
         if not session.has_ticket and (once or not session.id):
             return False
         if (evidence := self.judgement.vouch()) is not None:

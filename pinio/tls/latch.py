@@ -82,7 +82,9 @@ class _Latch:
 
     def _refuse(self) -> NoReturn:
         if self._handshake is None:
-            raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail="a TLS object that pinio did not prepare"))
+            raise NotJudgedError(
+                Refusal("NOT_JUDGED", "unknown host", detail="a TLS object that pinio did not prepare")
+            )
         endpoint = self._handshake.judgement.endpoint
         raise NotJudgedError(Refusal("NOT_JUDGED", endpoint.host, endpoint.port, noted=endpoint.rule))
 
@@ -103,7 +105,8 @@ class _Latch:
         if state in (State.REFUSED, State.CLOSED, State.CLOSING):
             self._refuse()
         handshake.step(cast(TLSObject, self), do_handshake, self._outgoing)
-        self._after_read()  # with TLS 1.2 the ticket came within the handshake
+        if cast(TLSObject, self).version() == "TLSv1.2":  # its ticket came within the handshake; later ones, by a read
+            self._after_read()
 
     def _unwrapping(self) -> None:
         """A shutdown may take several calls; application bytes are over with the first."""
@@ -120,7 +123,7 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
     def do_handshake(self) -> None:
         self._shake(super().do_handshake)
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         # While it shuts down, a loop reads what the peer still sends, to find its close_notify (uvloop does).
         if self.state is not State.CLOSING:
             self._check_read()
@@ -138,7 +141,7 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
 
 
 class PinnedSSLSocket(_Latch, ssl.SSLSocket):
-    """An `ssl.SSLSocket` behind a gate; its TCP ends when its peer is refused, because a socket whose TLS failed sends plaintext."""
+    """An `ssl.SSLSocket` behind a gate; its TCP ends when its peer is refused, for a socket whose TLS failed sends plaintext."""
 
     def begin(self, do_handshake_on_connect: bool) -> None:
         """Do what `wrap_socket` would have done at once, had there been a judge already."""
@@ -155,7 +158,7 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
             self._hang_up()
             raise
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         self._check_read()
         data = super().read(len, buffer)
         self._after_read()
