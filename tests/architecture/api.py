@@ -57,8 +57,19 @@ def _module(module: ModuleType) -> Iterator[str]:
 
 
 def _bases(kind: type) -> str:
-    names = [base.__name__ for base in kind.__bases__ if base is not object]
+    names = list(dict.fromkeys(_public_bases(kind)))
     return f"[{', '.join(names)}]" if names else ""
+
+
+def _public_bases(kind: type) -> Iterator[str]:
+    """Its bases, with those of them that are private to pinio replaced by their own."""
+    named = (getattr(module, name) for module in public_modules() for name in module.__all__)
+    public = {thing for thing in named if inspect.isclass(thing)}
+    for base in kind.__bases__:
+        if base in public or base not in _ours(kind):
+            yield from () if base is object else (base.__name__,)
+        else:
+            yield from _public_bases(base)
 
 
 def _has_constructor(kind: type) -> bool:
