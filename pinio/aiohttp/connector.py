@@ -101,7 +101,7 @@ class PinnedConnector(HookedConnector):
         host = req.url.raw_host or ""
         name = host if proxy else (req.server_hostname or host)
         wanted = (self._proxy_context if proxy else self._context).wanted
-        return wanted.endpoint(name, req.port, also=host)
+        return wanted.endpoint(name, req.url.port, also=host)
 
     # The documented door
 
@@ -123,7 +123,7 @@ class PinnedConnector(HookedConnector):
     def _check(self, req: ClientRequest) -> bool:
         """Refuse what can be refused before anything is sent; whether the peer's chain has to be judged."""
         if not req.is_ssl():
-            self._context.wanted.check_plaintext(req.url.raw_host or "", req.port)
+            self._context.wanted.check_plaintext(req.url.raw_host or "", req.url.port)
             return False
         endpoint = self._endpoint(req)
         if req.ssl is not True and endpoint.needs_chain:

@@ -119,7 +119,7 @@ class HookedConnector(aiohttp.TCPConnector):
         if not isinstance(context, PinnedSSLContext):
             return await dial(args[0], ssl=context, server_hostname=name)
         with _Mapping(req, client_error):
-            asked = asked_of(context, name, req.port, also=req.url.raw_host)
+            asked = asked_of(context, name, req.url.port, also=req.url.raw_host)
             try:
                 return await self._dial_pinned(dial, args[0], asked, timeout)
             except PinVerificationError as error:
@@ -163,7 +163,7 @@ class HookedConnector(aiohttp.TCPConnector):
         app = self._factory()
         with _Mapping(req, client_error):
             try:
-                asked = asked_of(context, req.server_hostname or req.host, req.port, also=req.host)
+                asked = asked_of(context, req.server_hostname or req.url.raw_host or "", req.url.port, also=req.url.raw_host)
                 inner = await context_for(self._loop, asked.profile)
                 async with asyncio.timeout(timeout.sock_connect):
                     transport = await over(
