@@ -147,14 +147,14 @@ class Policy(Value):
             warn("this policy allows every host and pins none")
         pins = _denied(deny)
         self._store(
-            hosts=MappingProxyType({text: rule.pin_set for text, (_, rule) in rules.items() if rule.pin_set}),
-            exempt=MappingProxyType({text: rule.exempt for text, (_, rule) in rules.items() if rule.exempt}),
+            hosts=MappingProxyType({text: rule.pin_set for text, rule in rules.items() if rule.pin_set}),
+            exempt=MappingProxyType({text: rule.exempt for text, rule in rules.items() if rule.exempt}),
             deny=pins,
             unpinned=unpinned,
             unpinned_anchors=unpinned_anchors or _PUBLIC,
             revision=revision,
-            _exact={pattern.suffix: rule for pattern, rule in rules.values() if pattern.kind == "exact"},
-            _below=_index(rules.values()),
+            _exact={text: rule for text, rule in rules.items() if text[0] != "*"},
+            _below=_index(rules),
             _deny={(pin.selector, pin.algorithm, pin.digest): pin for pin in pins},
         )
 
@@ -272,42 +272,42 @@ class Policy(Value):
 _PAST: Final = {"refuse": "refused", "allow": "allowed"}
 
 
-def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str, tuple[Pattern, Rule]]:
-    """Canonical pattern text → pattern and rule. Two spellings of one pattern are an error."""
+def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str, Rule]:
+    """Canonical pattern → rule. Two spellings of one pattern are an error."""
     if not isinstance(hosts, Mapping) or not isinstance(exempt, Mapping):
         raise PolicyError("hosts is a mapping of patterns to pins, and exempt one of patterns to reasons")
-    rules: dict[str, tuple[Pattern, Rule]] = {}
+    rules: dict[str, Rule] = {}
     for text, pins in hosts.items():
-        canonical, pattern = _pattern(text, rules)
+        canonical = _pattern(text, rules)
         try:
-            rule = Rule(canonical, pins if isinstance(pins, PinSet) else PinSet(pins))
+            rules[canonical] = Rule(canonical, pins if isinstance(pins, PinSet) else PinSet(pins))
         except (PinFormatError, PolicyError) as error:
             raise type(error)(f"{canonical}: {error}") from None
-        rules[canonical] = pattern, rule
     for text, reason in exempt.items():
-        canonical, pattern = _pattern(text, rules)
+        canonical = _pattern(text, rules)
         if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
             raise PolicyError(f"exempt {canonical}: the reason is one line of text, and not empty")
-        rules[canonical] = pattern, Rule(canonical, None, reason)
+        rules[canonical] = Rule(canonical, None, reason)
     return rules
 
 
-def _pattern(text: str, rules: Mapping[str, object]) -> tuple[str, Pattern]:
+def _pattern(text: str, rules: Mapping[str, Rule]) -> str:
     pattern = Pattern.parse(text)
     canonical = str(pattern)
     if canonical in rules:
         raise PolicyError(f"{text!a}: the pattern {canonical} stands in the policy twice")
     if pattern.kind != "exact" and "." not in pattern.suffix:
         warn(f"{canonical} covers a whole top-level domain")
-    return canonical, pattern
+    return canonical
 
 
-def _index(rules: Iterable[tuple[Pattern, Rule]]) -> dict[str, _Below]:
+def _index(rules: Mapping[str, Rule]) -> dict[str, _Below]:
+    """The patterns with a wildcard, by what stands behind it."""
     below: dict[str, _Below] = {}
-    for pattern, rule in rules:
-        if pattern.kind != "exact":
-            here = below.get(pattern.suffix, _Below(None, None))
-            below[pattern.suffix] = here._replace(**{pattern.kind: rule})
+    for text, rule in rules.items():
+        if text[0] == "*":
+            kind, suffix = Pattern.parse(text)
+            below[suffix] = below.get(suffix, _Below(None, None))._replace(**{kind: rule})
     return below
 
 
