@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
-Entry: TypeAlias = "str | bytes | tuple[str, str]"
+Entry: TypeAlias = "str | bytes | bytearray | tuple[str, str]"
 
 
 class Diary(asyncio.Protocol):
@@ -21,10 +21,10 @@ class Diary(asyncio.Protocol):
 
     def note(self, entry: Entry) -> None:
         last = self.entries[-1] if self.entries else None
-        if isinstance(entry, bytes) and isinstance(last, bytes):
-            self.entries[-1] = last + entry
+        if isinstance(entry, bytes) and isinstance(last, bytearray):
+            last += entry
         else:
-            self.entries.append(entry)
+            self.entries.append(bytearray(entry) if isinstance(entry, bytes) else entry)
         self._changed.set()
 
     async def until(self, true: Callable[[], Any]) -> None:
@@ -36,7 +36,7 @@ class Diary(asyncio.Protocol):
     @property
     def data(self) -> bytes:
         """All that was received."""
-        return b"".join(entry for entry in self.entries if isinstance(entry, bytes))
+        return b"".join(entry for entry in self.entries if isinstance(entry, bytearray))
 
     async def received(self, size: int) -> bytes:
         """Wait for so many bytes in all."""
@@ -51,7 +51,7 @@ class Diary(asyncio.Protocol):
     @property
     def names(self) -> list[str]:
         """What happened, without the details."""
-        return ["data" if isinstance(entry, bytes) else entry[0] if isinstance(entry, tuple) else entry for entry in self.entries]
+        return [_name(entry) for entry in self.entries]
 
     # What asyncio calls
 
@@ -77,6 +77,12 @@ class Diary(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.flow.append("resume")
         self._changed.set()
+
+
+def _name(entry: Entry) -> str:
+    if isinstance(entry, bytes | bytearray):
+        return "data"
+    return entry[0] if isinstance(entry, tuple) else entry
 
 
 class BufferedDiary(Diary, asyncio.BufferedProtocol):

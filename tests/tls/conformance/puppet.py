@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -43,7 +42,7 @@ class Puppet:
         await self.server.__aenter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for _ in self.server.connections:
             self._orders.put(None)
         await self.server.__aexit__(*error)
@@ -140,11 +139,14 @@ def reset(connection: Connection) -> None:
 
 
 def last_words(data: bytes) -> Step[None]:
-    """Application data, close_notify and FIN in one segment."""
+    """Application data and close_notify in one segment, then FIN."""
 
     def step(connection: Connection) -> None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        connection.sendall(data)
+        assert connection.tls is not None
+        words = connection.seal(data)
+        with suppress(ssl.SSLWantReadError):
+            connection.tls.unwrap()
+        connection.send_raw(words + connection.seal(b""))
         connection.close()
 
     return step
@@ -157,3 +159,9 @@ def in_one_segment(*messages: bytes) -> Step[None]:
         connection.send_raw(b"".join(map(connection.seal, messages)))
 
     return step
+
+
+async def turns(count: int = 20) -> None:
+    """Let the loop look at its sockets so many times. On loopback, what was sent is there when the sender returns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
