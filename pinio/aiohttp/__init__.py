@@ -6,10 +6,10 @@ async with aiohttp.ClientSession(connector=PinnedConnector(policy)) as session:
 
 from __future__ import annotations
 
-try:
-    import aiohttp as _aiohttp  # noqa: F401  # only to say, once, what to do without it
-except ImportError as error:
-    raise ImportError("pinio.aiohttp needs aiohttp: pip install 'pinio[aiohttp]'") from error
+from importlib.util import find_spec
+
+if find_spec("aiohttp") is None:
+    raise ImportError("pinio.aiohttp needs aiohttp: pip install 'pinio[aiohttp]'")
 
 from pinio.aiohttp.connector import PinnedConnector
 from pinio.aiohttp.errors import ClientPinError

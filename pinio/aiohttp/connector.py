@@ -71,7 +71,11 @@ class PinnedConnector(HookedConnector):
         subscribe = getattr(self._context.wanted.source, "subscribe", None)
         if subscribe is None:
             raise PolicyError('retire="all" needs a source that tells of swaps, such as FileSource')
-        return subscribe(lambda *_: self._loop.call_soon_threadsafe(self._retire))
+
+        def swapped(*_: object) -> None:
+            self._loop.call_soon_threadsafe(self._retire)
+
+        return subscribe(swapped)
 
     def _retire(self) -> None:
         if self._live is not None:

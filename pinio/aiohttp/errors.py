@@ -17,13 +17,18 @@ class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
     catch it: there is a subclass for each. `certificate_error` is the plain pinio error, `refusal` its data.
     """
 
-    certificate_error: PinVerificationError
+    _certificate_error: PinVerificationError
 
     def __init__(self, connection_key: ConnectionKey, certificate_error: PinVerificationError) -> None:
         PinVerificationError.__init__(self, certificate_error.refusal)
         self._conn_key = connection_key
         self._certificate_error = certificate_error
         self._os_error = certificate_error
+
+    @property
+    def certificate_error(self) -> PinVerificationError:
+        """The plain pinio error."""
+        return self._certificate_error
 
     @property
     def host(self) -> str:

@@ -103,7 +103,7 @@ class HookedConnector(aiohttp.TCPConnector):
         name = kwargs.pop("server_hostname", None)
 
         async def dial(factory: Callable[[], asyncio.BaseProtocol], **tls: Any) -> Made:
-            parent = super(HookedConnector, self)._wrap_create_connection
+            parent: Callable[..., Any] = super(HookedConnector, self)._wrap_create_connection
             made = parent(
                 factory,
                 *args[1:],
@@ -163,7 +163,12 @@ class HookedConnector(aiohttp.TCPConnector):
         app = self._factory()
         with _Mapping(req, client_error):
             try:
-                asked = asked_of(context, req.server_hostname or req.url.raw_host or "", req.url.port, also=req.url.raw_host)
+                asked = asked_of(
+                    context,
+                    req.server_hostname or req.url.raw_host or "",
+                    req.url.port,
+                    also=req.url.raw_host,
+                )
                 inner = await context_for(self._loop, asked.profile)
                 async with asyncio.timeout(timeout.sock_connect):
                     transport = await over(

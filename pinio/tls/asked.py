@@ -76,7 +76,9 @@ def asked_of(
 def _verified_name(host: str | None, server_hostname: str | None) -> str:
     if server_hostname is not None:
         if not server_hostname:
-            _fail("server_hostname is empty: nobody would check the server's name; leave it out to check the host's")
+            _fail(
+                "server_hostname is empty: nobody would check the server's name; leave it out to check the host's"
+            )
         return server_hostname
     if not host:
         _fail("pass host=, or server_hostname= with sock=: it is the name that the certificate must have")

@@ -32,7 +32,11 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
 
 def _find(connection: Any) -> PinnedTransport | PinnedSSLObject | PinnedSSLSocket | None:
     """The pinned thing behind a writer (`.transport`), a response (`.connection.transport`), or a loop's TLS transport."""
-    for candidate in (connection, _get(connection, "transport"), _get(_get(connection, "connection"), "transport")):
+    for candidate in (
+        connection,
+        _get(connection, "transport"),
+        _get(_get(connection, "connection"), "transport"),
+    ):
         if isinstance(candidate, PinnedTransport | PinnedSSLObject | PinnedSSLSocket):
             return candidate
         ask = _get(candidate, "get_extra_info")  # uvloop's transports are no asyncio.BaseTransport

@@ -108,7 +108,9 @@ async def _carried(protocol: PinnedProtocol, dialling: Awaitable[object]) -> Non
         await dialling
     except BaseException:
         protocol.abort()
-        protocol.connection_lost(None)  # uvloop drops the transport of a cancelled create_connection without a word
+        protocol.connection_lost(
+            None
+        )  # uvloop drops the transport of a cancelled create_connection without a word
         raise
 
 
@@ -211,7 +213,14 @@ def _refuse_injected(lower: asyncio.Transport, injected: bool, wanted: Asked) ->
         raise Judgement(wanted.endpoint, wanted.profile, wanted.observer).refuse("INJECTED_PLAINTEXT")
 
 
-_NEEDED: Final = ("abort", "pause_reading", "resume_reading", "set_protocol", "set_write_buffer_limits", "write")
+_NEEDED: Final = (
+    "abort",
+    "pause_reading",
+    "resume_reading",
+    "set_protocol",
+    "set_write_buffer_limits",
+    "write",
+)
 
 
 def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:

@@ -52,7 +52,13 @@ async def dial(
         await loop.create_connection(factory, sock=await race(loop, host, port, how))
     else:
         await loop.create_connection(
-            factory, host, port, family=how.family, proto=how.proto, flags=how.flags, local_addr=how.local_addr
+            factory,
+            host,
+            port,
+            family=how.family,
+            proto=how.proto,
+            flags=how.flags,
+            local_addr=how.local_addr,
         )
 
 

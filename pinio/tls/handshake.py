@@ -24,7 +24,9 @@ class Handshake:
 
     __slots__ = ("_offer", "_sessions", "judgement")
 
-    def __init__(self, judgement: Judgement, sessions: SessionCache | None = None, offer: Offer | None = None) -> None:
+    def __init__(
+        self, judgement: Judgement, sessions: SessionCache | None = None, offer: Offer | None = None
+    ) -> None:
         self.judgement = judgement
         self._sessions = sessions
         self._offer = offer
@@ -64,7 +66,9 @@ class Handshake:
             try:
                 do_handshake()
             except ssl.SSLWantReadError:
-                if outgoing is not None and outgoing.pending and not begins:  # a client hello comes before any chain
+                if (
+                    outgoing is not None and outgoing.pending and not begins
+                ):  # a client hello comes before any chain
                     judgement.flight_ready(tls)
                 raise
             judgement.handshake_done(tls)

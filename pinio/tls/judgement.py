@@ -30,7 +30,18 @@ _Result = TypeVar("_Result")
 class Judgement:
     """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
 
-    __slots__ = ("_chain", "_evidence_age", "_moment", "clock", "endpoint", "evidence", "gate", "observer", "profile", "source")
+    __slots__ = (
+        "_chain",
+        "_evidence_age",
+        "_moment",
+        "clock",
+        "endpoint",
+        "evidence",
+        "gate",
+        "observer",
+        "profile",
+        "source",
+    )
 
     def __init__(
         self,
@@ -153,7 +164,9 @@ class Judgement:
         elapsed = moment.since(evidence.seen)
         self._evidence_age = 0.0 if elapsed is None else elapsed
         if elapsed is None:
-            raise self.refuse("NO_VERIFIED_CHAIN", "a clock ran backwards, so nobody knows how old the session is")
+            raise self.refuse(
+                "NO_VERIFIED_CHAIN", "a clock ran backwards, so nobody knows how old the session is"
+            )
         if evidence.host != self.endpoint.host:
             raise self.refuse("WITNESSES_DISAGREE", "the session was made with another host")
         self._decide(tls, evidence.chain, moment, elapsed)

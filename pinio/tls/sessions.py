@@ -118,7 +118,7 @@ default_sessions: Final = SessionCache()
 
 
 def resuming(endpoint: Endpoint, resumption: bool | SessionCache) -> SessionCache | None:
-    """The cache that a connection to `endpoint` uses; None if its caller, or its pin set, wants full handshakes, or it has no pins."""
+    """The cache that a connection uses; None if its caller or its pin set wants full handshakes, or the host has no pins."""
     pins = endpoint.rule.pin_set
     if pins is None or not pins.resumption or resumption is False:
         return None

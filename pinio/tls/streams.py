@@ -15,7 +15,7 @@ def unread(protocol: asyncio.BaseProtocol) -> bool:
     """Whether a stream protocol holds bytes that nobody has read. Other protocols keep theirs to themselves."""
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return False
-    reader: asyncio.StreamReader | None = protocol._stream_reader  # type: ignore[attr-defined]
+    reader: Any = protocol._stream_reader  # type: ignore[attr-defined]
     return reader is not None and buffered(reader)
 
 

@@ -219,7 +219,8 @@ class PinnedTransport(asyncio.Transport):
                 return tls.cipher()
             case "compression":
                 return tls.compression()
-        return self._lower.get_extra_info(name, default) if self._lower is not None else default
+            case _:
+                return default if self._lower is None else self._lower.get_extra_info(name, default)
 
     def __repr__(self) -> str:
         endpoint = self._engine.judgement.endpoint

@@ -101,7 +101,9 @@ async def test_an_interceptor_gets_nothing(path: str, method: str, tls_version: 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "override", [False, ssl.create_default_context(), aiohttp.Fingerprint(b"x" * 32)], ids=["False", "context", "Fingerprint"]
+    "override",
+    [False, ssl.create_default_context(), aiohttp.Fingerprint(b"x" * 32)],
+    ids=["False", "context", "Fingerprint"],
 )
 async def test_a_request_cannot_bring_its_own_tls(path: str, override: Any) -> None:
     """`ssl=` of a request to a pinned host is refused before anything is sent to anybody."""
