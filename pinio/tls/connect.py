@@ -108,9 +108,8 @@ async def _carried(protocol: PinnedProtocol, dialling: Awaitable[object]) -> Non
         await dialling
     except BaseException:
         protocol.abort()
-        protocol.connection_lost(
-            None
-        )  # uvloop drops the transport of a cancelled create_connection without a word
+        # uvloop drops the transport of a cancelled create_connection without a word.
+        protocol.connection_lost(None)
         raise
 
 

@@ -66,9 +66,8 @@ class Handshake:
             try:
                 do_handshake()
             except ssl.SSLWantReadError:
-                if (
-                    outgoing is not None and outgoing.pending and not begins
-                ):  # a client hello comes before any chain
+                # A client hello comes before any chain.
+                if outgoing is not None and outgoing.pending and not begins:
                     judgement.flight_ready(tls)
                 raise
             judgement.handshake_done(tls)

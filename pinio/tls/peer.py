@@ -67,7 +67,7 @@ def leaves(tls: TLSObject) -> tuple[bytes | None, bytes | None, bytes | None]:
 
     Raises `ValueError` before the handshake is done.
     """
-    core: Any = tls._sslobj  # type: ignore[union-attr]
+    core = cast(Any, tls._sslobj)  # type: ignore[union-attr]
     return (
         _first(core.get_verified_chain()),
         _first(core.get_unverified_chain()),

@@ -74,8 +74,8 @@ async def probe(
     return Probe(
         host=name,
         port=port,
-        version=tls.version()
-        or "TLSv1.2",  # OpenSSL does not say in mid-handshake, where only TLS 1.2 can be
+        # OpenSSL does not say in mid-handshake, where only TLS 1.2 can be.
+        version=tls.version() or "TLSv1.2",
         cipher=cipher[0] if cipher else "",
         served=ServedChain(served or ()),
         verified=VerifiedChain(verified) if verified and problem is None else None,

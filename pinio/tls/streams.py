@@ -8,14 +8,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 
 def unread(protocol: asyncio.BaseProtocol) -> bool:
     """Whether a stream protocol holds bytes that nobody has read. Other protocols keep theirs to themselves."""
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return False
-    reader: Any = protocol._stream_reader  # type: ignore[attr-defined]
+    reader = cast(Any, protocol._stream_reader)  # type: ignore[attr-defined]
     return reader is not None and buffered(reader)
 
 
