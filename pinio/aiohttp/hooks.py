@@ -103,7 +103,7 @@ class HookedConnector(aiohttp.TCPConnector):
         name = kwargs.pop("server_hostname", None)
 
         async def dial(factory: Callable[[], asyncio.BaseProtocol], **tls: Any) -> Made:
-            parent: Callable[..., Any] = super(HookedConnector, self)._wrap_create_connection
+            parent = cast(Callable[..., Any], super(HookedConnector, self)._wrap_create_connection)
             made = parent(
                 factory,
                 *args[1:],
