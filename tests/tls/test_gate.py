@@ -12,9 +12,14 @@ from pinio.core.verify import judge
 from pinio.tls.gate import TRANSITIONS, Event, Gate, GateError, State
 from tests.tls.cast import GENUINE, MISPINNED, pinned
 
-_permit = judge(pinned().endpoint("localhost", 443), VerifiedChain(GENUINE.chain), now=0.0)
-assert isinstance(_permit, Permit)
-PERMIT: Permit = _permit
+
+def gate_permit() -> Permit:
+    permit = judge(pinned().endpoint("localhost", 443), VerifiedChain(GENUINE.chain), now=0.0)
+    assert isinstance(permit, Permit)
+    return permit
+
+
+PERMIT = gate_permit()
 
 ROUTES: dict[State, list[Event]] = {
     State.IDLE: [],
@@ -115,6 +120,22 @@ def test_a_permit_of_a_failed_handshake_is_never_published() -> None:
         gate.open()
     assert gate.state is State.CLOSED
     assert gate.permit is None
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_permit_is_renewed_while_the_gate_is_open_and_by_a_permit(state: State) -> None:
+    gate = gate_in(state)
+    before, renewed = gate.permit, gate_permit()
+    if state is State.OPEN:
+        gate.renew(renewed)
+        assert gate.permit is renewed
+    else:
+        with pytest.raises(GateError):
+            gate.renew(renewed)
+        assert gate.permit is before
+    with pytest.raises(GateError):
+        gate.renew(ForgedPermit())
+    assert gate.state is state
 
 
 @pytest.mark.parametrize("state", State)

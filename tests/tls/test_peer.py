@@ -57,6 +57,23 @@ def test_tripwire_chains_are_certificates_that_export_der(pair: tuple[MemoryPeer
     assert isinstance(leaf.public_bytes(), str), "PEM is the default"
 
 
+@pytest.mark.parametrize("mode", ssl.VerifyMode)
+def test_tripwire_the_c_context_says_whether_it_verifies(mode: ssl.VerifyMode) -> None:
+    """Whatever a subclass says."""
+
+    class Boaster(ssl.SSLContext):
+        verify_mode = property(lambda self: ssl.CERT_REQUIRED)  # type: ignore[assignment]
+
+    stock, boaster = (
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        Boaster(ssl.PROTOCOL_TLS_CLIENT),
+    )
+    for context in (stock, boaster):
+        context.check_hostname = False
+        _ssl._SSLContext.verify_mode.__set__(context, mode)
+        assert peer.verifies(context) == (mode is ssl.CERT_REQUIRED)
+
+
 def test_a_chain_is_as_was_verified_and_as_was_served(pair: tuple[MemoryPeer, MemoryPeer]) -> None:
     client, server = pair
     assert peer.verified_chain(client.tls) is None

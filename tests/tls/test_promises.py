@@ -40,6 +40,7 @@ from tests.tls.cast import (
     end_of,
     pinned,
 )
+from tests.tls.certificates import Issued
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 AppKind = Callable[[], App]
@@ -434,6 +435,20 @@ async def test_P8_the_error_is_found_in_whatever_a_library_makes_of_it() -> None
     wrapped = OSError("a library's own")
     wrapped.__cause__ = ExceptionGroup("several", [ValueError(), error])
     assert pinio.find_pin_error(wrapped) is error
+
+
+async def test_P8_what_a_peer_wrote_is_escaped_and_clipped() -> None:
+    root = Issued.root("a root\nhint: all is well")
+    leaf = root.issue("\x1b[2Jlocalhost\u202e\u200b" + "x" * 40, "localhost").serving()
+    with Server(leaf) as server:
+        error = await refused(server, pinned(GENUINE.pin, anchors=root.anchors))
+    text = error.args[1]
+    lines = text.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines if line.lstrip().startswith("hint:")] == lines[-1:], (
+        "no other is pinio's own"
+    )
+    assert max(map(len, lines)) < 250
 
 
 @pytest.mark.parametrize(
