@@ -49,7 +49,9 @@ class LogObserver:
             return
         left_out = self._due((decision.host, reason))
         if left_out is not None:
-            logger.warning("%s%s", text, f"\n  ({left_out} more like this were not logged)" if left_out else "")
+            logger.warning(
+                "%s%s", text, f"\n  ({left_out} more like this were not logged)" if left_out else ""
+            )
 
     def _due(self, key: tuple[str, str]) -> int | None:
         """How many like this were left out since the last line, or None if it is too early for another."""

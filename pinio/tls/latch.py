@@ -105,7 +105,9 @@ class _Latch:
         if state in (State.REFUSED, State.CLOSED, State.CLOSING):
             self._refuse()
         handshake.step(cast(TLSObject, self), do_handshake, self._outgoing)
-        if cast(TLSObject, self).version() == "TLSv1.2":  # its ticket came within the handshake; later ones, by a read
+        if (
+            cast(TLSObject, self).version() == "TLSv1.2"
+        ):  # its ticket came within the handshake; later ones, by a read
             self._after_read()
 
     def _unwrapping(self) -> None:
@@ -160,7 +162,7 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         self._check_read()
-        data = super().read(len, buffer)
+        data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
         self._after_read()
         return data
 
@@ -209,16 +211,16 @@ def _refuse_setting(kind: type, name: str, why: str) -> None:
     """Make the inherited property `name` one that can be looked at and not set."""
     inherited = getattr(kind, name)
 
-    def refuse(self: object, value: object) -> NoReturn:
+    def refuse(_tls: object, _value: object) -> NoReturn:
         raise PolicyError(why)
 
     setattr(kind, name, property(inherited.fget, refuse, doc=inherited.__doc__))
 
 
 for _name in ("recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"):
-    _behind(PinnedSSLSocket, _name, _Latch._check_read)
+    _behind(PinnedSSLSocket, _name, _Latch._check_read)  # noqa: SLF001  # of this module
 for _name in ("write", "send", "sendall", "sendto", "sendmsg", "sendfile"):
-    _behind(PinnedSSLSocket, _name, _Latch._check_write)
+    _behind(PinnedSSLSocket, _name, _Latch._check_write)  # noqa: SLF001  # of this module
 for _kind in (PinnedSSLObject, PinnedSSLSocket):
     _refuse_setting(_kind, "session", FOREIGN_SESSION)
     _refuse_setting(_kind, "context", "the context of a pinned connection cannot be replaced")
@@ -231,5 +233,5 @@ def arm(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.
     """
     if not isinstance(tls, _Latch):
         raise TypeError(f"a {type(tls).__name__} has no latch")
-    tls._arm(handshake, outgoing)
+    tls._arm(handshake, outgoing)  # noqa: SLF001  # of this module
     handshake.judgement.check_profile(tls)

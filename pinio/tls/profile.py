@@ -21,7 +21,7 @@ from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.peer import verifies
-from pinio.tls.settings import Settings
+from pinio.tls.settings import Settings, assign, scratch
 
 _SYSTEM_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -63,14 +63,14 @@ class Profile:
 
 
 def _build(profile: Profile) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = scratch()
     context.sslobject_class = PinnedSSLObject
     context.sslsocket_class = PinnedSSLSocket
     context.hostname_checks_common_name = False
     profile.settings.apply(context)
     if profile.trust == "leaf-pin":
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        assign(context, "verify_mode", ssl.CERT_NONE)
     else:
         _load(context, profile.anchors)
     return context
@@ -118,11 +118,11 @@ def _load(context: ssl.SSLContext, anchors: Anchors) -> None:
     else:
         context.load_verify_locations(cadata=b"".join(item.der for item in anchors.certificates))
     if anchors.origin != "private":
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        assign(context, "verify_flags", int(context.verify_flags) | ssl.VERIFY_X509_STRICT)
     elif not any(item.self_issued for item in anchors.certificates):
         # Only intermediates: without this flag they could not end a chain. With a root in the same file it would cut the
         # chain at the intermediate, and pins on the root would stop matching.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        assign(context, "verify_flags", int(context.verify_flags) | ssl.VERIFY_X509_PARTIAL_CHAIN)
 
 
 def _load_system(context: ssl.SSLContext) -> None:

@@ -9,14 +9,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pinio.errors import PolicyError
 
 Password: TypeAlias = str | bytes | bytearray | Callable[[], str | bytes | bytearray] | None
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+if TYPE_CHECKING:
+    StockContext = ssl.SSLContext
+else:
+    StockContext = next(kind for kind in ssl.SSLContext.__mro__ if kind.__module__ == "ssl")
+    """`ssl`'s own context class, also where somebody put a subclass in its place, as truststore does."""
+
+
+def scratch() -> ssl.SSLContext:
+    """Return a context to try things on."""
+    return StockContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def assign(context: ssl.SSLContext, name: str, value: Any) -> None:
+    """Set an attribute of a stock context as its C class does.
+
+    The setters of `ssl.SSLContext` look for themselves under that name, and call each other for ever once it names another class.
+    """
+    getattr(super(StockContext, StockContext), name).__set__(context, value)
+
+
+CIPHERS: Final = (
+    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+)
 """TLS 1.2 suites: ephemeral key exchange signed with a certificate, and AEAD.
 
 With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight; anonymous and pre-shared
@@ -51,7 +73,9 @@ class ClientIdentity:
     def load(self, context: ssl.SSLContext) -> None:
         """Load into an inner context. Raises `PolicyError` if the files changed, `ssl.SSLError` or `OSError` as `ssl` does."""
         if self._digest() != self.digest:
-            raise PolicyError(f"{os.fsdecode(self.certfile)}: the client certificate changed since it was loaded; load it again")
+            raise PolicyError(
+                f"{os.fsdecode(self.certfile)}: the client certificate changed since it was loaded; load it again"
+            )
         context.load_cert_chain(self.certfile, self.keyfile, self.password)
 
     def _digest(self) -> str:
@@ -78,11 +102,11 @@ class Settings:
 
     def apply(self, context: ssl.SSLContext) -> None:
         """Set up an inner context."""
-        context.minimum_version = self.minimum_version
-        context.maximum_version = self.maximum_version
+        assign(context, "minimum_version", self.minimum_version)
+        assign(context, "maximum_version", self.maximum_version)
+        assign(context, "options", int(context.options) | OPTIONS | self.options)
+        assign(context, "verify_flags", int(context.verify_flags) | self.verify_flags)
         context.set_ciphers(self.ciphers)
-        context.options |= OPTIONS | self.options
-        context.verify_flags |= self.verify_flags
         if self.alpn:
             context.set_alpn_protocols(list(self.alpn))
         if self.curve is not None:
@@ -97,23 +121,31 @@ class Settings:
         """The same without the client's identity, which goes to pinned hosts only."""
         return replace(self, identities=(), post_handshake_auth=False) if self.identities else self
 
+    def with_identity(self, identity: ClientIdentity) -> Settings:
+        """The same with one more identity; it takes the place of what the same files held before."""
+        files = identity.certfile, identity.keyfile
+        others = tuple(other for other in self.identities if (other.certfile, other.keyfile) != files)
+        return self if identity in self.identities else replace(self, identities=(*others, identity))
 
-def tighter_ciphers(wanted: str) -> str:
-    """Of the TLS 1.2 suites that OpenSSL's cipher string `wanted` names, those that pinio allows, in its order.
+    def tighter_ciphers(self, wanted: str) -> tuple[str, bool]:
+        """Of the TLS 1.2 suites that `wanted` names, as OpenSSL reads it, those that are in force; and whether it named others.
 
-    Raises `ssl.SSLError` for a string that OpenSSL cannot read, `PolicyError` if nothing is left.
-    """
-    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    scratch.set_ciphers(wanted)
-    names = [cipher["name"] for cipher in scratch.get_ciphers()]
-    left = [name for name in names if name in _allowed()]
-    if not left:
-        raise PolicyError(f"no suite of {wanted!r} has ephemeral keys, a certificate and AEAD, which pinned connections need")
-    return ":".join(left) + ":@SECLEVEL=2"
+        Raises `ssl.SSLError` for a string that OpenSSL cannot read, `PolicyError` if nothing is left.
+        """
+        named, allowed = _suites(wanted), set(_suites(self.ciphers))
+        left = [name for name in named if name in allowed]
+        if not left:
+            raise PolicyError(
+                f"no suite of {wanted!r} has ephemeral keys, a certificate and AEAD, which pinned connections need"
+            )
+        return (
+            self.ciphers if left == _suites(self.ciphers) else ":".join(left) + ":@SECLEVEL=2"
+        ), left != named
 
 
-@lru_cache(maxsize=1)
-def _allowed() -> frozenset[str]:
-    scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    scratch.set_ciphers(CIPHERS)
-    return frozenset(cipher["name"] for cipher in scratch.get_ciphers() if not cipher["name"].startswith("TLS_"))
+@lru_cache(maxsize=64)
+def _suites(ciphers: str) -> list[str]:
+    """The TLS 1.2 suites that a cipher string names; those of TLS 1.3 are always there."""
+    context = scratch()
+    context.set_ciphers(ciphers)
+    return [cipher["name"] for cipher in context.get_ciphers() if not cipher["name"].startswith("TLS_")]

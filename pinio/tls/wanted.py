@@ -84,8 +84,12 @@ class Wanted:
             return [self.endpoint("localhost")]
         policy = self.source.current
         ways = {(pins.trust, pins.anchors): (name, pins) for name, pins in policy.hosts.items()}
-        samples = [Endpoint("", None, policy, Rule(name, pins)) for name, pins in list(ways.values())[:_SAMPLES]]
-        return samples + ([Endpoint("", None, policy, Rule())] if policy.unpinned == "allow" or policy.exempt else [])
+        samples = [
+            Endpoint("", None, policy, Rule(name, pins)) for name, pins in list(ways.values())[:_SAMPLES]
+        ]
+        return samples + (
+            [Endpoint("", None, policy, Rule())] if policy.unpinned == "allow" or policy.exempt else []
+        )
 
     @property
     def only_host(self) -> str | None:
