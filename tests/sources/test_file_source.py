@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pinio import Anchors, FileSource, PinSet, Policy, PolicyError
-from pinio.sources import snapshot
+from pinio.sources import reading, snapshot
 from pinio.sources.watch import Watch
 from pinio.typing import PolicySource
 from tests.formats.policies import OTHER, PIN, THIRD, authority
@@ -182,6 +182,13 @@ def test_a_change_in_the_same_tick_and_of_the_same_length_is_seen(
     assert following.settle() == stale
 
 
+def test_a_file_whose_date_was_set_back_is_as_young_as_its_last_change() -> None:
+    now = time.time_ns()
+    assert not reading.Stamp(0, 0, 0, modified=0, changed=now).older_than_a_tick()
+    assert not reading.Stamp(0, 0, 0, modified=now, changed=0).older_than_a_tick()
+    assert reading.Stamp(0, 0, 0, modified=0, changed=0).older_than_a_tick()
+
+
 # What is wrong with the file
 
 
@@ -302,6 +309,13 @@ def test_a_good_file_ends_staleness(path: Path, policy: Policy) -> None:
     with pytest.raises(PolicyError, match="older than 0 s"):
         following.look()
     assert following.look() == tighter(policy)
+
+
+def test_the_file_is_looked_at_as_often_while_the_last_good_policy_lasts(path: Path, policy: Policy) -> None:
+    following = Following(path, max_stale=1000)
+    garble(path)
+    following.settle()
+    assert following.write(tighter(policy)) == tighter(policy)
 
 
 def test_a_file_that_is_good_is_never_stale(path: Path, policy: Policy) -> None:

@@ -154,6 +154,11 @@ WHOLE: dict[str, tuple[Policy, Policy, list[str]]] = {
         Policy({"*.x.example": of_a_host(), "**.a.x.example": of_a_host(pins=THIRD)}),
         [f"**.a.x.example: accepts {THIRD}"],
     ),
+    "names two labels down, with a pattern between": (
+        Policy({"*.a.x.example": of_a_host(), "**.a.x.example": of_a_host()}),
+        Policy({"*.a.x.example": of_a_host(), "**.a.x.example": of_a_host(pins=THIRD), "a.x.example": of_a_host()}),
+        [f"**.a.x.example: accepts {THIRD}"],
+    ),
 }  # fmt: skip
 
 
