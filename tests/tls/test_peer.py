@@ -5,6 +5,7 @@ from __future__ import annotations
 import _ssl
 import socket
 import ssl
+from typing import Any
 
 import pytest
 
@@ -62,15 +63,13 @@ def test_tripwire_the_c_context_says_whether_it_verifies(mode: ssl.VerifyMode) -
     """Whatever a subclass says."""
 
     class Boaster(ssl.SSLContext):
-        verify_mode = property(lambda self: ssl.CERT_REQUIRED)  # type: ignore[assignment]
+        verify_mode = property(lambda self: ssl.CERT_REQUIRED)
 
-    stock, boaster = (
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        Boaster(ssl.PROTOCOL_TLS_CLIENT),
-    )
-    for context in (stock, boaster):
+    descriptor: Any = _ssl._SSLContext.verify_mode
+    for kind in (ssl.SSLContext, Boaster):
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        _ssl._SSLContext.verify_mode.__set__(context, mode)
+        descriptor.__set__(context, mode)
         assert peer.verifies(context) == (mode is ssl.CERT_REQUIRED)
 
 

@@ -451,14 +451,9 @@ async def test_P8_what_a_peer_wrote_is_escaped_and_clipped() -> None:
     assert max(map(len, lines)) < 250
 
 
-@pytest.mark.parametrize(
-    ("policy", "kind"),
-    [(MISPINNED, ssl.SSLCertVerificationError), (pinned(host="other.test"), ssl.SSLCertVerificationError)],
-)
-async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(
-    policy: Policy, kind: type[Exception]
-) -> None:
-    with Server(GENUINE) as server, pytest.raises(kind):
+@pytest.mark.parametrize("policy", [MISPINNED, pinned(host="other.test")], ids=["mismatch", "unlisted"])
+async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(policy: Policy) -> None:
+    with Server(GENUINE) as server, pytest.raises(ssl.SSLCertVerificationError):
         await pinio.open_connection("localhost", server.port, policy=policy, observer=Told())
 
 
