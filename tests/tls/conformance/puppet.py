@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 import pinio
 from pinio.testing import Connection, Leaf, Server
@@ -45,7 +45,7 @@ class Puppet:
     async def __aexit__(self, *error: object) -> None:
         for _ in self.server.connections:
             self._orders.put(None)
-        await self.server.__aexit__(*error)
+        await self.server.__aexit__(None, None, None)
 
     def _obey(self, connection: Connection) -> None:
         while (order := self._orders.get()) is not None:
@@ -77,9 +77,13 @@ class Puppet:
             "policy": POLICY,
         }
 
+    @overload
+    async def connect(self, **options: Any) -> tuple[PinnedTransport, Diary]: ...
+    @overload
     async def connect(
-        self, factory: Callable[[], AnyDiary] = Diary, **options: Any
-    ) -> tuple[PinnedTransport, AnyDiary]:
+        self, factory: Callable[[], AnyDiary], **options: Any
+    ) -> tuple[PinnedTransport, AnyDiary]: ...
+    async def connect(self, factory: Callable[[], Any] = Diary, **options: Any) -> Any:
         """A pinned connection to this server."""
         return await pinio.create_connection(factory, **(self.where | options))
 

@@ -14,7 +14,15 @@ from pinio.testing import Connection
 from pinio.tls.buffers import SHARED
 from pinio.tls.engine import SLICE
 from tests.tls.conformance.diary import BufferedDiary, Diary
-from tests.tls.conformance.puppet import Puppet, close, in_one_segment, last_words, to_the_end, truncate, turns
+from tests.tls.conformance.puppet import (
+    Puppet,
+    close,
+    in_one_segment,
+    last_words,
+    to_the_end,
+    truncate,
+    turns,
+)
 
 SOME = bytes(range(256)) * 1024  # 256 KiB, in sixteen records and several slices
 
