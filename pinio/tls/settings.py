@@ -50,6 +50,9 @@ _NO_CERTIFICATE_COMPRESSION: Final = 1 << 33 if ssl.OPENSSL_VERSION_INFO >= (3, 
 
 OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION) | _NO_CERTIFICATE_COMPRESSION
 """Set in every inner context."""
+# SSL_OP_NO_EXTENDED_MASTER_SECRET, _LEGACY_SERVER_CONNECT, _ALLOW_UNSAFE_LEGACY_RENEGOTIATION; Python has no names for them all.
+LOOSER_OPTIONS: Final = 1 << 0 | 1 << 2 | 1 << 18
+"""Cleared in every inner context: OpenSSL's configuration file may have set them, and an environment variable names that file."""
 TIGHTER_OPTIONS: Final = int(ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3 | ssl.OP_NO_TICKET)
 """Options that may be added: none of them accepts what would otherwise be refused."""
 TIGHTER_FLAGS: Final = int(ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN)
@@ -104,7 +107,7 @@ class Settings:
         """Set up an inner context."""
         assign(context, "minimum_version", self.minimum_version)
         assign(context, "maximum_version", self.maximum_version)
-        assign(context, "options", int(context.options) | OPTIONS | self.options)
+        assign(context, "options", int(context.options) & ~LOOSER_OPTIONS | OPTIONS | self.options)
         assign(context, "verify_flags", int(context.verify_flags) | self.verify_flags)
         context.set_ciphers(self.ciphers)
         if self.alpn:
