@@ -33,7 +33,12 @@ def _parser() -> argparse.ArgumentParser:
         help="as listed; `all` with variants; none: all but variants",
     )
     run.add_argument("--rounds", type=int, metavar="N", help="instead of each scenario's own number")
-    run.add_argument("--json", type=Path, metavar="FILE", help="write the record there")
+    run.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the record there; what another run has put there stays, but for these scenarios",
+    )
     run.add_argument(
         "--quick", action="store_true", help="whether everything works; the figures mean nothing"
     )
@@ -95,7 +100,8 @@ def _run(options: argparse.Namespace) -> None:
         except RoundError as error:
             sys.exit(f"\n{error}")
     if options.json:
-        record.write(options.json)
+        earlier = Record.read(options.json) if options.json.exists() else record
+        record.after(earlier).write(options.json)
     _say(f"\nall {len(names)} scenarios work" if options.quick else "\n" + table(record))
 
 

@@ -58,6 +58,14 @@ class Record:
         """The scenarios that have results, in order."""
         return list(dict.fromkeys(item.scenario for item in self.results))
 
+    def after(self, earlier: Record) -> Record:
+        """This record with what only the earlier one has measured: a long run in several sittings."""
+        again = set(self.scenarios())
+        kept = [item for item in earlier.results if item.scenario not in again]
+        return Record(
+            self.machine, self.versions, kept + self.results, {**earlier.unavailable, **self.unavailable}
+        )
+
     def write(self, path: Path) -> None:
         """Write as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")

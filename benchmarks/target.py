@@ -65,9 +65,10 @@ class Identity:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Identity:
         """Back from a JSON value, which has lists for tuples."""
-        return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

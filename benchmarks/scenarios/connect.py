@@ -33,7 +33,7 @@ def exchange(
         client.fetch_all(concurrency + 1, concurrency)  # leaves a session behind, and a warm cache
         while True:
             answers, cpu = timed(lambda: client.fetch_all(count, concurrency))
-            resumed = check(answers[:count], pinned=client.pinned)
+            resumed = check(answers, pinned=client.pinned)
             yield {"cpu": cpu / len(answers), "resumed": resumed}
 
 
@@ -55,12 +55,13 @@ def _check(
     for answer in answers:
         mark, _, rest = answer.body.partition(b" ")
         expect(mark in (b"r", b".") and rest == wanted, f"unexpected answer {answer.body[:80]!r}")
-        if pinned and new:
-            permit = answer.permit
-            expect(permit is not None and permit.pinned, "a connection without a Permit by a pin")
-            assert permit is not None
-            expect(permit.resumed is (mark == b"r"), "the Permit and the server disagree about the session")
-    resumed = sum(answer.body.startswith(b"r") for answer in answers) / len(answers)
+    resumptions = sum(answer.body.startswith(b"r") for answer in answers)
+    if pinned and new:
+        permits = [answer.permit for answer in answers]
+        expect(all(permit and permit.pinned for permit in permits), "a connection without a Permit by a pin")
+        told = sum(permit is not None and permit.resumed for permit in permits)
+        expect(told == resumptions, "the Permits and the server disagree about the sessions")
+    resumed = resumptions / len(answers)
     if new:
         wants = resume and (pinned or stage.subject in RESUMING)
         expect(resumed == 0 or wants, "a session was resumed where full handshakes are measured")
@@ -105,6 +106,15 @@ _AIOHTTP: Final[Compared] = {
     **by_loop("aiohttp-fingerprint", "pinio-aiohttp", against="aiohttp"),
 }
 
+
+def _without(name: str, compared: Compared) -> Compared:
+    return {
+        subject: tuple(other for other in others if other != name)
+        for subject, others in compared.items()
+        if subject != name
+    }
+
+
 _FULL = Scenario(
     "connect_full", "connect and a small exchange, full handshake", partial(exchange, resume=False), _RAW, UNITS, "http"
 )  # fmt: skip
@@ -129,7 +139,8 @@ SCENARIOS: Final = [
         "50", "50 at a time", play=partial(exchange, resume=False, concurrency=50), compared=_CONCURRENT
     ),
     _AGAIN,
-    _AGAIN.variant("tls1.2", "TLS 1.2", version="1.2"),
+    # libcurl 8.23 does not resume TLS 1.2 with nginx's tickets.
+    _AGAIN.variant("tls1.2", "TLS 1.2", version="1.2", compared=_without("pycurl", _RESUMED)),
     _AGAIN.variant("rsa", "RSA-2048", key="rsa"),
     _AGAIN.variant("builtin", "against the built-in server", server="builtin"),
     _AGAIN.variant(

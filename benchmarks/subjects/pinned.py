@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Callable
 
 import pinio
@@ -25,19 +26,19 @@ def resumption_for(client: Client) -> SessionCache | bool:
 
 
 class Decisions:
-    """An observer that keeps the last decision, for libraries that do not hand out their transport; logs as the default does."""
+    """An observer for libraries that do not hand out their transport: keeps each Permit, and logs as the default one does."""
 
     def __init__(self) -> None:
-        self._last: pinio.Permit | pinio.Refusal | None = None
+        self._permits: deque[pinio.Permit] = deque(maxlen=1000)
 
     def __call__(self, decision: pinio.Permit | pinio.Refusal) -> None:
         default_observer(decision)
-        self._last = decision
+        if isinstance(decision, pinio.Permit):
+            self._permits.append(decision)
 
     def take(self) -> pinio.Permit | None:
-        """The Permit of the connection made since the last call."""
-        last, self._last = self._last, None
-        return last if isinstance(last, pinio.Permit) else None
+        """The oldest that is left: of several connections at once, somebody's."""
+        return self._permits.popleft() if self._permits else None
 
 
 def context_for(client: Client, decisions: Decisions | None = None) -> ssl.SSLContext:
