@@ -94,7 +94,7 @@ def test_tests_that_are_named_exist(page: str) -> None:
 
 @each_page
 def test_modules_that_are_named_exist(page: str) -> None:
-    for package, module in re.findall(r"`(core|formats|sources|tls|cli|testing)/(\w+)\.py`", text(page)):
+    for package, module in re.findall(r"`(core|formats|sources|tls|aiohttp|cli|testing)/(\w+)\.py`", text(page)):
         assert importlib.util.find_spec(f"pinio.{package}.{module}") is not None, (
             f"{page}: {package}/{module}.py"
         )
