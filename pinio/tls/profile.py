@@ -47,7 +47,9 @@ class Profile:
     def of(cls, endpoint: Endpoint, settings: Settings = DEFAULT_SETTINGS) -> Profile:
         """The profile under which this endpoint's certificate is verified."""
         anchors = _CERTIFI if endpoint.trust == "leaf-pin" else endpoint.anchors
-        return cls(endpoint.trust, anchors, settings if endpoint.rule.pin_set is not None else settings.anonymous())
+        return cls(
+            endpoint.trust, anchors, settings if endpoint.rule.pin_set is not None else settings.anonymous()
+        )
 
     @property
     def identity(self) -> str:
