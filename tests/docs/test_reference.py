@@ -71,7 +71,7 @@ def test_every_exit_code_is_described() -> None:
 
 @each_page
 def test_links_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", text(page)):
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text(page)):
         path, _, anchor = target.partition("#")
         there = (ROOT / page).parent / path
         assert there.exists(), f"{page}: {target}"
@@ -94,7 +94,9 @@ def test_tests_that_are_named_exist(page: str) -> None:
 
 @each_page
 def test_modules_that_are_named_exist(page: str) -> None:
-    for package, module in re.findall(r"`(core|formats|sources|tls|aiohttp|cli|testing)/(\w+)\.py`", text(page)):
+    for package, module in re.findall(
+        r"`(core|formats|sources|tls|aiohttp|cli|testing)/(\w+)\.py`", text(page)
+    ):
         assert importlib.util.find_spec(f"pinio.{package}.{module}") is not None, (
             f"{page}: {package}/{module}.py"
         )
