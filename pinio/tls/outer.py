@@ -120,7 +120,8 @@ class OuterContext(StockContext):
                 return
             self._store(ignored=self.ignored | {name})
         logger.info(
-            "a library set %s on a pinned context; the policy decides that, so it has no effect", name
+            "a library set %s on a pinned context; what would replace its policy or loosen it has no effect",
+            name,
         )
 
     # Forwarded. Each is tried on a context that is thrown away, so that a mistake is told to whom made it.
