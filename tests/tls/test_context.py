@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -208,12 +209,13 @@ def test_a_mode_flipped_on_an_inner_context_is_noticed(kind: str) -> None:
     told = context.observer
     assert isinstance(told, Told)
     private.check_hostname, private.verify_mode = False, ssl.CERT_NONE
-    connect = {
-        "object": lambda: context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"),
-        "socket": lambda: ask(context, server),
-    }
-    with Server(GENUINE) as server, pytest.raises(JudgementError):
-        connect[kind]()
+    with Server(GENUINE) as server:
+        connect: dict[str, Callable[[], object]] = {
+            "object": lambda: context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"),
+            "socket": lambda: ask(context, server),
+        }
+        with pytest.raises(JudgementError):
+            connect[kind]()
     private.verify_mode, private.check_hostname = ssl.CERT_REQUIRED, True
     assert told.kinds == ["Refusal"]
     with Server(GENUINE) as server:
