@@ -84,8 +84,10 @@ class Puppet:
         self, factory: Callable[[], AnyDiary], **options: Any
     ) -> tuple[PinnedTransport, AnyDiary]: ...
     async def connect(self, factory: Callable[[], Any] = Diary, **options: Any) -> Any:
-        """A pinned connection to this server."""
-        return await pinio.create_connection(factory, **(self.where | options))
+        """A pinned connection to this server, open on both sides."""
+        transport, app = await pinio.create_connection(factory, **(self.where | options))
+        await self.does(lambda connection: None)
+        return transport, app
 
 
 def exactly(size: int) -> Step[bytes]:
@@ -119,17 +121,26 @@ def to_the_end(connection: Connection) -> tuple[bytes, Ending]:
     return bytes(data), "clean"
 
 
-def goodbye(connection: Connection) -> None:
-    """Send a close_notify and leave TCP as it is."""
+def farewell(connection: Connection) -> bytes:
+    """A close_notify, to be sent. What the client has said already can be read afterwards."""
     assert connection.tls is not None
+    # SSL_shutdown() as Python calls it looks for the peer's close_notify at once, and breaks on anything else.
+    unread = connection._incoming.read()
     with suppress(ssl.SSLWantReadError):
         connection.tls.unwrap()
-    connection.flush()
+    connection._incoming.write(unread)
+    return connection.seal(b"")
+
+
+def goodbye(connection: Connection) -> None:
+    """Send a close_notify and leave TCP as it is."""
+    connection.send_raw(farewell(connection))
 
 
 def close(connection: Connection) -> None:
     """End this half in good order: close_notify, then TCP's FIN."""
-    connection.close()
+    goodbye(connection)
+    truncate(connection)
 
 
 def truncate(connection: Connection) -> None:
@@ -146,12 +157,8 @@ def last_words(data: bytes) -> Step[None]:
     """Application data and close_notify in one segment, then FIN."""
 
     def step(connection: Connection) -> None:
-        assert connection.tls is not None
-        words = connection.seal(data)
-        with suppress(ssl.SSLWantReadError):
-            connection.tls.unwrap()
-        connection.send_raw(words + connection.seal(b""))
-        connection.close()
+        connection.send_raw(connection.seal(data) + farewell(connection))
+        truncate(connection)
 
     return step
 
