@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +19,9 @@ from pinio.testing import Connection, Leaf, Server
 from pinio.tls.transport import PinnedTransport
 from tests.tls.cast import GENUINE, pinned
 from tests.tls.conformance.diary import Diary
+
+MUCH = bytes(range(256)) * 4 * 1024 * 2
+"""2 MiB: more than the sockets of a puppet's connection hold."""
 
 T = TypeVar("T")
 AnyDiary = TypeVar("AnyDiary", bound=asyncio.BaseProtocol)
@@ -40,6 +44,9 @@ class Puppet:
 
     async def __aenter__(self) -> Self:
         await self.server.__aenter__()
+        assert self.server._socket is not None
+        # Accepted sockets inherit it: a client soon has more to send than the sockets hold.
+        self.server._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -87,6 +94,7 @@ class Puppet:
         """A pinned connection to this server, open on both sides."""
         transport, app = await pinio.create_connection(factory, **(self.where | options))
         await self.does(lambda connection: None)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         return transport, app
 
 

@@ -14,6 +14,7 @@ from pinio.testing import Connection
 from pinio.tls.delivery import OVERRUN
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.puppet import (
+    MUCH,
     Puppet,
     Step,
     close,
@@ -25,8 +26,6 @@ from tests.tls.conformance.puppet import (
     truncate,
     turns,
 )
-
-MUCH = bytes(range(256)) * 4 * 1024 * 16  # 16 MiB: more than the sockets of a loopback connection hold
 
 GONE = ("lost", "NoneType")
 
