@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from pinio.core.decision import Permit, Refusal
@@ -142,10 +143,7 @@ class Queue:
         with self._lock:
             self.dropped += len(self._decisions) == self._decisions.maxlen
             self._decisions.append(decision)
-            waiter = self._waiters.popleft() if self._waiters else None
-        if waiter is not None:
-            loop, future = waiter
-            loop.call_soon_threadsafe(_wake, future)
+        self._call_next()
 
     def __len__(self) -> int:
         return len(self._decisions)
@@ -176,9 +174,18 @@ class Queue:
         with self._lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            following = self._waiters.popleft() if self._decisions and self._waiters else None
-        if following is not None:
-            following[0].call_soon_threadsafe(_wake, following[1])
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """Call one of those who wait, if there is something to take; those whose loop is closed wait no more."""
+        while True:
+            with self._lock:
+                if not self._waiters or not self._decisions:
+                    return
+                loop, future = self._waiters.popleft()
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_wake, future)
+                return
 
 
 def _wake(future: asyncio.Future[None]) -> None:

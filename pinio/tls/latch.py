@@ -229,9 +229,9 @@ for _kind in (PinnedSSLObject, PinnedSSLSocket):
 def arm(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
     """Tie a TLS object, just made by an inner context, to the handshake that judges it.
 
-    Raises `TypeError` for any other object, `JudgementError` if its context does not verify as the profile says.
+    Raises `JudgementError` for any other object, and if its context does not verify as the profile says.
     """
     if not isinstance(tls, _Latch):
-        raise TypeError(f"a {type(tls).__name__} has no latch")
+        raise handshake.judgement.refuse("JUDGEMENT_FAILED", f"a {type(tls).__name__} has no latch")
     tls._arm(handshake, outgoing)  # noqa: SLF001  # of this module
     handshake.judgement.check_profile(tls)
