@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,7 @@ def _run(options: argparse.Namespace) -> None:
     unknown += [name for name in options.subject if name not in known]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; see: python -m benchmarks list")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that servers end with the harness
     with Servers(only_builtin=options.builtin) as servers:
         _say(f"server: {servers.preferred}")
         runner = Runner(servers, options.rounds, options.quick, frozenset(options.subject), _say)
