@@ -93,8 +93,8 @@ class Puppet:
     async def connect(self, factory: Callable[[], Any] = Diary, **options: Any) -> Any:
         """A pinned connection to this server, open on both sides."""
         transport, app = await pinio.create_connection(factory, **(self.where | options))
-        await self.does(lambda connection: None)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        await self.does(lambda connection: None)
         return transport, app
 
 
