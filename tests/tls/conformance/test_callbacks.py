@@ -89,7 +89,9 @@ async def test_an_empty_buffer(tls_version: ssl.TLSVersion) -> None:
     assert ["empty buffer" in str(context["exception"]) for context in told] == [True]
 
 
-@pytest.mark.parametrize("buffer", [b"read only", memoryview(bytes(100)), 7, None], ids=["bytes", "view", "int", "None"])
+@pytest.mark.parametrize(
+    "buffer", [b"read only", memoryview(bytes(100)), 7, None], ids=["bytes", "view", "int", "None"]
+)
 async def test_a_buffer_that_cannot_be_written(buffer: Any) -> None:
     class Odd(BufferedDiary):
         def get_buffer(self, sizehint: int) -> Any:
