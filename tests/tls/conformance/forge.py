@@ -36,7 +36,9 @@ class Forge(ABC):
     @staticmethod
     def of(tls_version: ssl.TLSVersion, keylog: Path, replies: bytes) -> Forge:
         """The forge of a connection whose secrets were logged, and whose server's flights `replies` begins with."""
-        secrets = {line.split()[0]: line.split()[1:] for line in keylog.read_text().splitlines() if line[0] != "#"}
+        secrets = {
+            line.split()[0]: line.split()[1:] for line in keylog.read_text().splitlines() if line[0] != "#"
+        }
         if tls_version is ssl.TLSVersion.TLSv1_3:
             return Forge13(bytes.fromhex(secrets["SERVER_TRAFFIC_SECRET_0"][1]))
         client_random, master = map(bytes.fromhex, secrets["CLIENT_RANDOM"])

@@ -54,11 +54,15 @@ async def forged(
         await app.lost()
 
 
-kinds = pytest.mark.parametrize("factory", [Diary, BufferedDiary, lambda: BufferedDiary(10)], ids=["copied", "buffered", "of 10"])
+kinds = pytest.mark.parametrize(
+    "factory", [Diary, BufferedDiary, lambda: BufferedDiary(10)], ids=["copied", "buffered", "of 10"]
+)
 
 
 @kinds
-async def test_records_of_one_byte(tmp_path: Path, tls_version: ssl.TLSVersion, factory: Callable[[], Diary]) -> None:
+async def test_records_of_one_byte(
+    tmp_path: Path, tls_version: ssl.TLSVersion, factory: Callable[[], Diary]
+) -> None:
     async with forged(tmp_path, tls_version, factory) as story:
         data = bytes(range(256)) * 4
         await story.sends(*(story.forge.seal(bytes([byte])) for byte in data))
@@ -89,7 +93,9 @@ async def test_endless_empty_records_are_an_attack(tmp_path: Path, tls_version: 
 
 
 @kinds
-async def test_full_records(tmp_path: Path, tls_version: ssl.TLSVersion, factory: Callable[[], Diary]) -> None:
+async def test_full_records(
+    tmp_path: Path, tls_version: ssl.TLSVersion, factory: Callable[[], Diary]
+) -> None:
     async with forged(tmp_path, tls_version, factory) as story:
         data = bytes(range(256)) * 64
         await story.sends(*(story.forge.seal(data) for _ in range(5)))
@@ -108,7 +114,9 @@ async def test_padding_is_no_data(tmp_path: Path) -> None:
     async with forged(tmp_path, ssl.TLSVersion.TLSv1_3) as story:
         assert isinstance(story.forge, Forge13)
         seal = story.forge.seal
-        await story.sends(seal(b"a", padding=RECORD - 1), seal(b"b", padding=1), seal(b"", padding=100), seal(b"c"))
+        await story.sends(
+            seal(b"a", padding=RECORD - 1), seal(b"b", padding=1), seal(b"", padding=100), seal(b"c")
+        )
         assert await story.app.received(3) == b"abc"
         await story.converses()
 
@@ -132,7 +140,9 @@ async def test_what_comes_before_a_broken_record_is_delivered(
     tmp_path: Path, tls_version: ssl.TLSVersion, factory: Callable[[], Diary]
 ) -> None:
     async with forged(tmp_path, tls_version, factory) as story:
-        broken = bytearray(story.forge.seal(b"good")) + story.forge.seal(b"also good") + story.forge.seal(b"evil")
+        broken = (
+            bytearray(story.forge.seal(b"good")) + story.forge.seal(b"also good") + story.forge.seal(b"evil")
+        )
         broken[-1] ^= 1
         await story.sends(bytes(broken), story.forge.seal(b"never seen"))
         error = await story.app.lost()
@@ -151,7 +161,7 @@ def test_the_peer_is_told_what_was_broken(tmp_path: Path, tls_version: ssl.TLSVe
             broken = bytearray(story.forge.seal(b"evil"))
             broken[-1] ^= 1
             await story.sends(bytes(broken))
-            with pytest.raises(ssl.SSLError, match="(?i)bad record mac"):
+            with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
                 await story.puppet.hears(1)
 
     asyncio.run(hear_the_alert())
@@ -184,7 +194,9 @@ async def test_an_alert_is_an_error(tmp_path: Path, tls_version: ssl.TLSVersion)
 
 async def test_a_sealed_close_notify_is_a_clean_end(tmp_path: Path, tls_version: ssl.TLSVersion) -> None:
     async with forged(tmp_path, tls_version) as story:
-        await story.sends(story.forge.seal(b"last"), story.forge.seal(bytes((1, 0)), ALERT), story.forge.seal(b"beyond"))
+        await story.sends(
+            story.forge.seal(b"last"), story.forge.seal(bytes((1, 0)), ALERT), story.forge.seal(b"beyond")
+        )
         assert await story.app.lost() is None
         assert story.app.entries == ["made", b"last", "eof", ("lost", "NoneType")]
         assert story.transport.get_extra_info("pinio.eof") == "clean"
