@@ -7,6 +7,7 @@ import gc
 import io
 import logging
 import ssl
+
 import pytest
 
 import pinio
@@ -25,7 +26,11 @@ async def test_extra_info_knows_what_asyncio_knows(tls_version: ssl.TLSVersion) 
     async with Puppet(tls_version) as puppet:
         transport, app = await puppet.connect()
         reference, reference_app = await asyncio.get_running_loop().create_connection(
-            Diary, puppet.server.host, puppet.server.port, ssl=ROOT.client_context(), server_hostname="localhost"
+            Diary,
+            puppet.server.host,
+            puppet.server.port,
+            ssl=ROOT.client_context(),
+            server_hostname="localhost",
         )
         for key in ("peercert", "compression", "peername"):
             assert transport.get_extra_info(key) == reference.get_extra_info(key)
@@ -33,7 +38,10 @@ async def test_extra_info_knows_what_asyncio_knows(tls_version: ssl.TLSVersion) 
             assert isinstance(transport.get_extra_info(key), type(reference.get_extra_info(key)))
         assert transport.get_extra_info("cipher")[1] == tls_version.name.replace("_", ".")
         assert transport.get_extra_info("ssl_object").context is transport.get_extra_info("sslcontext")
-        assert ssl.DER_cert_to_PEM_cert(transport.get_extra_info("ssl_object").getpeercert(True)) in GENUINE.chain_pem
+        assert (
+            ssl.DER_cert_to_PEM_cert(transport.get_extra_info("ssl_object").getpeercert(True))
+            in GENUINE.chain_pem
+        )
         assert transport.get_extra_info("socket").getpeername() == transport.get_extra_info("peername")
         assert isinstance(transport.get_extra_info("pinio"), Permit)
         for one in (transport, reference):
@@ -128,7 +136,9 @@ async def test_the_loop_refuses_to_put_tls_over_it() -> None:
     async with Puppet() as puppet:
         transport, app = await puppet.connect()
         with pytest.raises(TypeError, match=r"not supported|expected"):
-            await asyncio.get_running_loop().start_tls(transport, app, ROOT.client_context(), server_hostname="localhost")
+            await asyncio.get_running_loop().start_tls(
+                transport, app, ROOT.client_context(), server_hostname="localhost"
+            )
         transport.write(b"still here")
         assert await puppet.hears(10) == b"still here"
         transport.abort()
