@@ -174,14 +174,16 @@ def test_cycles_end() -> None:
     one.__cause__ = pin_error()
     assert find_pin_error(other) is one.__cause__
     circle = WrappedError()
-    circle.args = (circle, [circle])
+    circle.args = (circle,) * 900
     assert find_pin_error(circle) is None
+    assert find_pin_error(caused(caused(pin_error(), OSError()), circle)) is not None
 
 
 def test_long_and_wide_errors_are_bounded() -> None:
     """Arguments and chains without end are looked at up to a limit, and strings do not count against it."""
     wide = caused(caused(pin_error(), OSError()), WrappedError(*map(str, range(100_000))))
     assert isinstance(find_pin_error(wide), PinMismatchError)
+    assert find_pin_error(WrappedError(*map(str, range(100_000)), pin_error())) is None
     assert find_pin_error(WrappedError(*(OSError() for _ in range(100_000)), pin_error())) is None
     deep: BaseException = pin_error()
     for _ in range(2000):

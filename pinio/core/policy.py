@@ -324,7 +324,9 @@ def _parts(url: str) -> tuple[str, str, int | None]:
     # White space, control characters and backslashes are no part of a URL (RFC 3986 appendix A), and parsers differ in
     # what they make of them: what is checked here might not be what is fetched.
     if not isinstance(url, str) or not url.isprintable() or " " in url or "\\" in url:
-        raise PolicyError("check_url takes a URL as text, with everything else than URL characters quoted")
+        raise PolicyError(
+            "check_url takes a URL as text, without white space, control characters and backslashes"
+        )
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname, parts.port

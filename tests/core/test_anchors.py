@@ -103,6 +103,15 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         Anchors.from_file("a\0b")
 
 
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """A terabyte costs no more than the limit."""
+    endless = tmp_path / "endless.pem"
+    with endless.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(PolicyError, match="anchors of more than"):
+        Anchors.from_file(endless)
+
+
 @pytest.mark.parametrize(("origin", "certificates"), [("private", ()), ("certifi", "one"), ("windows", ())])
 def test_the_constructor_takes_no_nonsense(origin: Any, certificates: Any) -> None:
     """A private list has certificates, and a named one is certifi's or the system's."""

@@ -294,6 +294,8 @@ def test_endpoint_of_two_names() -> None:
     with pytest.raises(UnpinnedHostError):
         tested.endpoint("unlisted.test", also="a.test")
     assert tested.endpoint("c.test", also="a.test").needs_chain
+    assert tested.endpoint("a.test", also="Unlisted.test.").other == "unlisted.test"
+    assert tested.endpoint("a.test").other is None
 
 
 def test_two_names_verified_in_different_ways_are_an_error() -> None:
