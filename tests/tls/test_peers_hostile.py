@@ -45,7 +45,10 @@ async def leaves_nothing() -> AsyncIterator[None]:
 
 
 async def failure(peer: Listener, *, timeout: float | None = None) -> BaseException:
-    """The error of a connection to `peer`, once the peer has seen the end of it; the application heard nothing."""
+    """The error of a connection to `peer`, once the peer has seen the end of it; the application heard nothing.
+
+    A peer that only listens afterwards sees the end if the client hangs up, and not before.
+    """
     app, told = App(), Told()
     with pytest.raises((OSError, asyncio.TimeoutError)) as error:
         await pinio.create_connection(
@@ -91,7 +94,7 @@ async def failure(peer: Listener, *, timeout: float | None = None) -> BaseExcept
     ],
 )
 async def test_what_is_no_server_hello_is_a_tls_error(words: bytes) -> None:
-    with RawServer(hear, words) as peer:
+    with RawServer(hear, words, silent) as peer:
         assert isinstance(await failure(peer), ssl.SSLError)
         (record,) = peer.connections
         assert record.application_bytes[0] == HANDSHAKE, "it got a ClientHello, and nothing more"
@@ -101,12 +104,12 @@ async def test_what_is_no_server_hello_is_a_tls_error(words: bytes) -> None:
     "description", ["handshake_failure", "protocol_version", "unrecognized_name", 112, 255]
 )
 async def test_an_alert_is_a_tls_error(description: str | int) -> None:
-    with RawServer(hear, tls_alert(description)) as peer:
+    with RawServer(hear, tls_alert(description), silent) as peer:
         assert isinstance(await failure(peer), ssl.SSLError)
 
 
 async def test_a_goodbye_for_a_greeting() -> None:
-    with RawServer(hear, tls_record(21, b"\x01\x00")) as peer:  # close_notify
+    with RawServer(hear, tls_record(21, b"\x01\x00"), silent) as peer:  # close_notify
         assert isinstance(await failure(peer), OSError)
 
 
@@ -180,7 +183,7 @@ async def test_one_byte_at_a_time_is_slow_but_tls(tls_version: ssl.TLSVersion) -
 async def test_a_suite_that_was_not_offered(suite: int) -> None:
     """Whatever comes with it, a certificate or none, goes unread."""
     words = flight(server_hello(suite), certificate(GENUINE.chain), server_hello_done())
-    with RawServer(hear, words) as peer:
+    with RawServer(hear, words, silent) as peer:
         error = await failure(peer)
         assert isinstance(error, ssl.SSLError)
         assert "CIPHER" in str(error)
