@@ -146,7 +146,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self.abort()
             raise
         finally:
-            self._waiter = None  # it holds the error, whose traceback holds us
+            # It holds the error, whose traceback holds this frame: no cycle, or it would take the collector to free the rest.
+            self._waiter = waiter = None
 
     def _wake(self, error: BaseException | None) -> None:
         waiter = self._waiter

@@ -28,10 +28,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pinio.core.pin import Pin
 from pinio.testing import Leaf, Server, http, starttls
 from pinio.tls.profile import inner_context
+from tests.interop import peers
 
 ROOT: Final = "Example Root CA"
 ISSUER: Final = "Example Issuing CA 3"
 API, MAIL, CAMERA = "api.example.com", "mail.example.com", "camera.local"
+SMTP, CHAT, DATABASE = "smtp.example.com", "ws.example.com", "db.example.com"
+CACHE, BROKER = "cache.example.com", "nats.example.com"
 SPARE: Final = "the key that api.example.com will use next"
 
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SP 800-186)
@@ -110,6 +113,11 @@ def servers() -> dict[tuple[str, int], Server]:
         (API, 443): Server(leaf(API), handler=hello),
         (CAMERA, 8443): Server(leaf(CAMERA, self_signed=True), handler=hello),
         (MAIL, 587): Server(leaf(MAIL), starttls=starttls()),
+        (SMTP, 587): Server(leaf(SMTP), handler=peers.smtp, starttls=peers.smtp_in_clear),
+        (CHAT, 443): Server(leaf(CHAT), handler=peers.websocket),
+        (DATABASE, 5432): Server(leaf(DATABASE), handler=peers.postgres, starttls=peers.postgres_in_clear),
+        (CACHE, 6380): Server(leaf(CACHE), handler=peers.redis),
+        (BROKER, 4222): Server(leaf(BROKER), handler=peers.nats, starttls=peers.nats_in_clear),
     }
 
 
@@ -125,7 +133,10 @@ def world(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[None]:
         places = {place: running.enter_context(server) for place, server in servers().items()}
         real = socket.getaddrinfo
 
-        def resolve(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        def resolve(host: str | bytes, port: int, *arguments: Any, **options: Any) -> Any:
+            if isinstance(host, bytes):
+                # anyio: it takes the address from here and the port from its caller, then asks once more.
+                return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host.decode(), port))]
             if host == "127.0.0.1":  # the page runs a server of its own
                 return real(host, port, *arguments, **options)
             if (host, port) not in places:

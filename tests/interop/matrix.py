@@ -1,0 +1,175 @@
+"""Other people's clients, each a row: how it is handed a pinned context, and whom it talks to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pinio.core.pinset import PinSet
+from pinio.core.policy import Policy
+from pinio.errors import PinVerificationError, find_pin_error
+from pinio.testing import ConnectProxy, Handler, Server, http
+from pinio.tls.context import create_ssl_context
+from pinio.tls.sessions import SessionCache
+from tests.interop.peers import IN_CLEAR, SocksProxy
+from tests.tls.cast import GENUINE, ROOT, SPARE, Told
+
+Way = Literal["direct", "CONNECT proxy", "HTTPS proxy", "SOCKS5 proxy", "STARTTLS", "WebSocket"]
+Client = Callable[[ssl.SSLContext, "Site"], object]
+
+
+@dataclass
+class Site:
+    """Where a client is sent: a server, and the proxy on the way to it."""
+
+    server: Server
+    proxy: ConnectProxy | SocksProxy | None = None
+
+    @property
+    def host(self) -> str:
+        return "localhost"
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}/"
+
+    @property
+    def proxy_url(self) -> str | None:
+        """Such as `http://127.0.0.1:3128`."""
+        return None if self.proxy is None else self.proxy.url
+
+
+@dataclass(frozen=True)
+class Row:
+    """One client, one way to its server."""
+
+    library: str
+    """The distribution, with what tells its clients apart."""
+    way: Way
+    door: Literal["BIO", "socket"]
+    client: Client
+    modules: tuple[str, ...]
+    """What it imports."""
+    kind: Literal["sync", "asyncio", "trio"]
+    handler: Handler = field(default_factory=http, compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.library}, {self.way}"
+
+
+ROWS: list[Row] = []
+
+
+def row(
+    library: str,
+    door: Literal["BIO", "socket"],
+    *modules: str,
+    kind: Literal["sync", "asyncio", "trio"],
+    ways: tuple[Way, ...] = ("direct",),
+    handler: Handler | None = None,
+) -> Callable[[Client], Client]:
+    """Enter a client into the matrix, once for each way."""
+
+    def enter(client: Client) -> Client:
+        ROWS.extend(Row(library, way, door, client, modules, kind, handler or http()) for way in ways)
+        return client
+
+    return enter
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run of a client."""
+
+    error: BaseException | None
+    application_bytes: bytes
+    """What the server decrypted."""
+    handshakes_finished: int
+    decisions: list[str]
+
+    @property
+    def pin_error(self) -> PinVerificationError | None:
+        found = find_pin_error(self.error)
+        return found if isinstance(found, PinVerificationError) else None
+
+
+def run(
+    entry: Row,
+    *,
+    between: Literal["server", "proxy"] | None = None,
+    tls_version: ssl.TLSVersion | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Outcome:
+    """Let a client talk to the genuine server, or to a man in the middle whom the CA vouches for.
+
+    `between` says where that man stands, and whose side the outcome is seen from.
+    """
+    told = Told()
+    context = create_ssl_context(POLICY, observer=told, resumption=SessionCache())
+    error: BaseException | None = None
+    with site(entry, between, tls_version) as there:
+        try:
+            drive(entry, context, there, loop_factory)
+        except Exception as raised:  # noqa: BLE001 - whatever the library makes of it is the result
+            error = raised
+        met = there.proxy if between == "proxy" and isinstance(there.proxy, Server) else there.server
+        met.wait_quiet()
+    return Outcome(error, met.application_bytes, met.handshakes_finished, told.kinds)
+
+
+POLICY = Policy(
+    {
+        name: PinSet([GENUINE.pin], backup=[SPARE], anchors=ROOT.anchors)
+        for name in ("localhost", "127.0.0.1")  # the server, and proxies that are spoken to in TLS
+    }
+)
+
+
+IMPOSTOR = ROOT.issue("localhost", "127.0.0.1")
+
+
+@contextlib.contextmanager
+def site(
+    entry: Row, between: Literal["server", "proxy"] | None, tls_version: ssl.TLSVersion | None
+) -> Iterator[Site]:
+    leaf = IMPOSTOR if between == "server" else GENUINE
+    starttls = IN_CLEAR.get(entry.handler)
+    with Server(leaf, handler=entry.handler, tls_version=tls_version, starttls=starttls) as server:
+        if entry.way in {"CONNECT proxy", "HTTPS proxy"}:
+            proxy_leaf = IMPOSTOR if between == "proxy" else GENUINE
+            with ConnectProxy(proxy_leaf if entry.way == "HTTPS proxy" else None) as proxy:
+                yield Site(server, proxy)
+        elif entry.way == "SOCKS5 proxy":
+            with SocksProxy(lambda: server.address) as proxy_of_tcp:
+                yield Site(server, proxy_of_tcp)
+        else:
+            yield Site(server)
+
+
+def drive(
+    entry: Row,
+    context: ssl.SSLContext,
+    there: Site,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+) -> None:
+    if entry.kind == "sync":
+        entry.client(context, there)
+    elif entry.kind == "trio":
+        import trio
+
+        client: Any = entry.client
+        trio.run(client, context, there)
+    else:
+        main: Any = entry.client
+        coroutine: Coroutine[Any, Any, None] = main(context, there)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(coroutine)

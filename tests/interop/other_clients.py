@@ -1,0 +1,208 @@
+"""Event loops, mail, databases and brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from typing import Any
+
+from pinio.testing import echo
+from tests.interop.matrix import Site, row
+from tests.interop.peers import kafka, nats, postgres, redis, smtp, smtp_with_greeting
+
+SECRET = b"the password is swordfish"
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        writer.write(SECRET)
+        assert await reader.readexactly(len(SECRET)) == SECRET
+    finally:
+        await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+# asyncio (each of these rows runs on uvloop too)
+
+
+@row("asyncio, `open_connection`", "BIO", kind="asyncio", handler=echo)
+async def asyncio_streams(context: ssl.SSLContext, site: Site) -> None:
+    await _exchange(*await asyncio.open_connection(site.host, site.port, ssl=context))
+
+
+@row("asyncio, `StreamWriter.start_tls`", "BIO", kind="asyncio", ways=("STARTTLS",), handler=smtp)
+async def asyncio_start_tls(context: ssl.SSLContext, site: Site) -> None:
+    reader, writer = await asyncio.open_connection(site.host, site.port)
+    try:
+        await reader.readline()
+        writer.write(b"EHLO client.test\r\n")
+        await reader.readuntil(b"250 STARTTLS\r\n")
+        writer.write(b"STARTTLS\r\n")
+        await reader.readline()
+        await writer.start_tls(context, server_hostname="localhost")
+        writer.write(b"MAIL FROM:<secret>\r\n")
+        assert (await reader.readline()).startswith(b"250")
+    finally:
+        await _close(writer)
+
+
+@row("aiofastnet", "BIO", "aiofastnet", kind="asyncio", handler=echo)
+async def aiofastnet_loop(context: ssl.SSLContext, site: Site) -> None:
+    import aiofastnet
+
+    loop = asyncio.get_running_loop()
+    await _exchange(*await aiofastnet.open_connection(loop, site.host, site.port, ssl=context))
+
+
+@row("anyio on asyncio", "BIO", "anyio", kind="asyncio", handler=echo)
+async def anyio_asyncio(context: ssl.SSLContext, site: Site) -> None:
+    await _anyio(context, site)
+
+
+@row("anyio on trio", "BIO", "anyio", "trio", kind="trio", handler=echo)
+async def anyio_trio(context: ssl.SSLContext, site: Site) -> None:
+    await _anyio(context, site)
+
+
+async def _anyio(context: ssl.SSLContext, site: Site) -> None:
+    import anyio
+
+    async with await anyio.connect_tcp(
+        site.host, site.port, ssl_context=context, tls_hostname="localhost"
+    ) as stream:
+        await stream.send(SECRET)
+        assert await stream.receive() == SECRET
+
+
+@row("trio", "BIO", "trio", kind="trio", handler=echo)
+async def trio_stream(context: ssl.SSLContext, site: Site) -> None:
+    import trio
+
+    async with await trio.open_ssl_over_tcp_stream(site.host, site.port, ssl_context=context) as stream:
+        await stream.send_all(SECRET)
+        assert await stream.receive_some() == SECRET
+
+
+# Mail
+
+
+@row("smtplib", "socket", kind="sync", ways=("STARTTLS",), handler=smtp)
+def smtplib_starttls(context: ssl.SSLContext, site: Site) -> None:
+    import smtplib
+
+    with smtplib.SMTP(site.host, site.port, local_hostname="client.test") as client:
+        client.starttls(context=context)
+        assert client.mail("secret")[0] == 250
+
+
+@row("aiosmtplib", "BIO", "aiosmtplib", kind="asyncio", ways=("STARTTLS",), handler=smtp)
+async def aiosmtplib_starttls(context: ssl.SSLContext, site: Site) -> None:
+    import aiosmtplib
+
+    client = aiosmtplib.SMTP(hostname=site.host, port=site.port, tls_context=context, start_tls=True)
+    async with client:
+        assert (await client.mail("secret")).code == 250
+
+
+@row("aiosmtplib", "BIO", "aiosmtplib", kind="asyncio", handler=smtp_with_greeting)
+async def aiosmtplib_tls(context: ssl.SSLContext, site: Site) -> None:
+    import aiosmtplib
+
+    client = aiosmtplib.SMTP(hostname=site.host, port=site.port, tls_context=context, use_tls=True)
+    async with client:
+        assert (await client.mail("secret")).code == 250
+
+
+# Databases and brokers, whose servers are played: the upgrade, and as much as it takes to be connected
+
+
+@row("asyncpg", "BIO", "asyncpg", kind="asyncio", ways=("STARTTLS",), handler=postgres)
+async def asyncpg_connect(context: ssl.SSLContext, site: Site) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(
+        host=site.host, port=site.port, user="user", password="secret", database="test", ssl=context
+    )
+    connection.terminate()
+
+
+@row("redis", "socket", "redis", kind="sync", handler=redis)
+def redis_sync(context: ssl.SSLContext, site: Site) -> None:
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.connection import ConnectionPool, SSLConnection
+    from redis.retry import Retry
+
+    class PinnedConnection(SSLConnection):
+        def _wrap_socket_with_ssl(self, sock: Any) -> Any:
+            return context.wrap_socket(sock, server_hostname=self.host)
+
+    pool = ConnectionPool(
+        connection_class=PinnedConnection, host=site.host, port=site.port, retry=Retry(NoBackoff(), 0)
+    )
+    with Redis(connection_pool=pool) as client:
+        assert client.ping()
+    pool.disconnect()
+
+
+@row("redis.asyncio", "BIO", "redis", kind="asyncio", handler=redis)
+async def redis_asyncio(context: ssl.SSLContext, site: Site) -> None:
+    from redis.asyncio import ConnectionPool, Redis, SSLConnection
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    class PinnedConnection(SSLConnection):
+        def _connection_arguments(self) -> dict[str, Any]:
+            return {**super()._connection_arguments(), "ssl": context}
+
+    pool = ConnectionPool(
+        connection_class=PinnedConnection, host=site.host, port=site.port, retry=Retry(NoBackoff(), 0)
+    )
+    async with Redis(connection_pool=pool) as client:
+        assert await client.ping()
+    await pool.disconnect()
+
+
+@row("nats-py", "BIO", "nats", kind="asyncio", ways=("STARTTLS",), handler=nats)
+async def nats_py(context: ssl.SSLContext, site: Site) -> None:
+    import nats
+
+    async def keep_quiet(error: Exception) -> None:
+        """The error is raised as well."""
+
+    client = await nats.connect(
+        f"tls://localhost:{site.port}",
+        tls=context,
+        tls_hostname="localhost",
+        allow_reconnect=False,
+        max_reconnect_attempts=0,
+        error_cb=keep_quiet,
+    )
+    await client.close()
+
+
+@row("aiokafka", "BIO", "aiokafka", kind="asyncio", handler=kafka)
+async def aiokafka_client(context: ssl.SSLContext, site: Site) -> None:
+    """The server hangs up once it has heard the first request, so that this one never ends well."""
+    from aiokafka import AIOKafkaClient
+    from aiokafka.errors import KafkaConnectionError
+
+    client = AIOKafkaClient(
+        bootstrap_servers=f"{site.host}:{site.port}",
+        security_protocol="SSL",
+        ssl_context=context,
+        retry_backoff_ms=10,
+    )
+    try:
+        await client.bootstrap()
+    except KafkaConnectionError:
+        if not site.server.application_bytes:
+            raise
+    finally:
+        await client.close()
