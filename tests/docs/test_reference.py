@@ -13,10 +13,15 @@ from pinio.cli.group import pinio as command
 from pinio.cli.ui import Exit
 from pinio.errors import BY_REASON
 from pinio.tls.gate import TRANSITIONS
-from tests.docs.pages import PAGES, ROOT, table, text
+from tests.docs.pages import PAGES, ROOT, blocks, table, text
+from tests.interop.matrix import ROWS
+from tests.interop.table import ENTERED
+
+assert ENTERED
 
 ERRORS, API, CLI = "docs/reference/errors.md", "docs/reference/api.md", "docs/reference/cli.md"
 ARCHITECTURE = "docs/explanation/architecture.md"
+HOWTO = "docs/howto/pin-any-library.md"
 
 each_page = pytest.mark.parametrize("page", PAGES)
 
@@ -73,7 +78,7 @@ def test_every_exit_code_is_described() -> None:
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text(page)):
         path, _, anchor = target.partition("#")
-        there = (ROOT / page).parent / path
+        there = (ROOT / page).parent / path if path else ROOT / page
         assert there.exists(), f"{page}: {target}"
         if anchor:
             slugs = [
@@ -100,6 +105,13 @@ def test_modules_that_are_named_exist(page: str) -> None:
         assert importlib.util.find_spec(f"pinio.{package}.{module}") is not None, (
             f"{page}: {package}/{module}.py"
         )
+
+
+def test_every_library_of_the_matrix_has_an_example_of_its_own() -> None:
+    """Examples are run; this one looks that none is missing."""
+    examples = "".join(block.text for block in blocks(HOWTO) if block.language == "python")
+    imported = set(re.findall(r"^\s*(?:import|from) (\w+)", examples, re.MULTILINE))
+    assert {module for row in ROWS for module in row.modules} <= imported
 
 
 def test_every_page_can_be_found_from_the_index() -> None:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pinio.core.pin import Pin
 from pinio.testing import Leaf, Server, http, starttls
+from pinio.testing.listener import Listener
 from pinio.tls.profile import inner_context
 from tests.interop import peers
 
@@ -34,7 +35,8 @@ ROOT: Final = "Example Root CA"
 ISSUER: Final = "Example Issuing CA 3"
 API, MAIL, CAMERA = "api.example.com", "mail.example.com", "camera.local"
 SMTP, CHAT, DATABASE = "smtp.example.com", "ws.example.com", "db.example.com"
-CACHE, BROKER = "cache.example.com", "nats.example.com"
+CACHE, BROKER, LOG = "cache.example.com", "nats.example.com", "kafka.example.com"
+SOCKS: Final = "socks.example.com"
 SPARE: Final = "the key that api.example.com will use next"
 
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SP 800-186)
@@ -106,11 +108,12 @@ def leaf(name: str, *, self_signed: bool = False) -> Leaf:
     )
 
 
-def servers() -> dict[tuple[str, int], Server]:
+def servers() -> dict[tuple[str, int], Listener]:
     """Every server that a page may speak to, by the name and port that the page uses."""
     hello = http(b"hello\n")
+    api = Server(leaf(API), handler=hello)
     return {
-        (API, 443): Server(leaf(API), handler=hello),
+        (API, 443): api,
         (CAMERA, 8443): Server(leaf(CAMERA, self_signed=True), handler=hello),
         (MAIL, 587): Server(leaf(MAIL), starttls=starttls()),
         (SMTP, 587): Server(leaf(SMTP), handler=peers.smtp, starttls=peers.smtp_in_clear),
@@ -118,6 +121,8 @@ def servers() -> dict[tuple[str, int], Server]:
         (DATABASE, 5432): Server(leaf(DATABASE), handler=peers.postgres, starttls=peers.postgres_in_clear),
         (CACHE, 6380): Server(leaf(CACHE), handler=peers.redis),
         (BROKER, 4222): Server(leaf(BROKER), handler=peers.nats, starttls=peers.nats_in_clear),
+        (LOG, 9093): Server(leaf(LOG), handler=peers.kafka),
+        (SOCKS, 1080): peers.SocksProxy(lambda: api.address),
     }
 
 

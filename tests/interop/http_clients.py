@@ -17,10 +17,11 @@ ALL: Final[tuple[Way, ...]] = ("direct", "CONNECT proxy", "HTTPS proxy")
 
 @row("aiohttp, `ssl=` of a request", "BIO", "aiohttp", kind="asyncio", ways=ALL)
 async def aiohttp_request(context: ssl.SSLContext, site: Site) -> None:
+    """On somebody else's connector, which verifies nothing."""
     import aiohttp
 
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session,
         session.get(site.url, ssl=context, proxy=site.proxy_url) as response,
     ):
         assert await response.read() == b"ok"
@@ -38,11 +39,27 @@ async def aiohttp_connector(context: ssl.SSLContext, site: Site) -> None:
         assert await response.read() == b"ok"
 
 
-@row("aiohttp, `ws_connect`", "BIO", "aiohttp", kind="asyncio", ways=("WebSocket",), handler=websocket)
+@row("aiohttp, `ws_connect(ssl=)`", "BIO", "aiohttp", kind="asyncio", ways=("WebSocket",), handler=websocket)
 async def aiohttp_websocket(context: ssl.SSLContext, site: Site) -> None:
     import aiohttp
 
-    async with aiohttp.ClientSession() as session, session.ws_connect(site.url, ssl=context) as socket:
+    connector = aiohttp.TCPConnector(ssl=False)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(site.url, ssl=context) as socket,
+    ):
+        await socket.send_str("secret")
+        assert await socket.receive_str() == "secret"
+
+
+@row(
+    "aiohttp, `TCPConnector(ssl=)`", "BIO", "aiohttp", kind="asyncio", ways=("WebSocket",), handler=websocket
+)
+async def aiohttp_websocket_connector(context: ssl.SSLContext, site: Site) -> None:
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(ssl=context)
+    async with aiohttp.ClientSession(connector=connector) as session, session.ws_connect(site.url) as socket:
         await socket.send_str("secret")
         assert await socket.receive_str() == "secret"
 
@@ -200,20 +217,27 @@ async def tornado_client(context: ssl.SSLContext, site: Site) -> None:
 
 # websockets
 
+WEBSOCKET: Final[tuple[Way, ...]] = ("WebSocket", "CONNECT proxy", "HTTPS proxy")
 
-@row("websockets, threads", "socket", "websockets", kind="sync", ways=("WebSocket",), handler=websocket)
+
+def _websocket(context: ssl.SSLContext, site: Site) -> dict[str, Any]:
+    over_tls = site.proxy_url is not None and site.proxy_url.startswith("https:")
+    return {"ssl": context, "proxy": site.proxy_url, **({"proxy_ssl": context} if over_tls else {})}
+
+
+@row("websockets, threads", "socket", "websockets", kind="sync", ways=WEBSOCKET, handler=websocket)
 def websockets_sync(context: ssl.SSLContext, site: Site) -> None:
     from websockets.sync.client import connect
 
-    with connect(f"wss://localhost:{site.port}/", ssl=context, proxy=None) as socket:
+    with connect(f"wss://localhost:{site.port}/", **_websocket(context, site)) as socket:
         socket.send("secret")
         assert socket.recv() == "secret"
 
 
-@row("websockets, asyncio", "BIO", "websockets", kind="asyncio", ways=("WebSocket",), handler=websocket)
+@row("websockets, asyncio", "BIO", "websockets", kind="asyncio", ways=WEBSOCKET, handler=websocket)
 async def websockets_asyncio(context: ssl.SSLContext, site: Site) -> None:
     from websockets.asyncio.client import connect
 
-    async with connect(f"wss://localhost:{site.port}/", ssl=context, proxy=None) as socket:
+    async with connect(f"wss://localhost:{site.port}/", **_websocket(context, site)) as socket:
         await socket.send("secret")
         assert await socket.recv() == "secret"

@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
@@ -20,6 +20,7 @@ from tests.tls.cast import GENUINE, ROOT, SPARE, Told
 
 Way = Literal["direct", "CONNECT proxy", "HTTPS proxy", "SOCKS5 proxy", "STARTTLS", "WebSocket"]
 Client = Callable[[ssl.SSLContext, "Site"], object]
+AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 @dataclass
@@ -76,10 +77,10 @@ def row(
     kind: Literal["sync", "asyncio", "trio"],
     ways: tuple[Way, ...] = ("direct",),
     handler: Handler | None = None,
-) -> Callable[[Client], Client]:
+) -> Callable[[AnyClient], AnyClient]:
     """Enter a client into the matrix, once for each way."""
 
-    def enter(client: Client) -> Client:
+    def enter(client: AnyClient) -> AnyClient:
         ROWS.extend(Row(library, way, door, client, modules, kind, handler or http()) for way in ways)
         return client
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from typing import Any
 
 from pinio.testing import echo
+from tests.interop.http_clients import aiohttp_connector
 from tests.interop.matrix import Site, row
 from tests.interop.peers import kafka, nats, postgres, redis, smtp, smtp_with_greeting
 
@@ -52,12 +54,47 @@ async def asyncio_start_tls(context: ssl.SSLContext, site: Site) -> None:
         await _close(writer)
 
 
-@row("aiofastnet", "BIO", "aiofastnet", kind="asyncio", handler=echo)
-async def aiofastnet_loop(context: ssl.SSLContext, site: Site) -> None:
+@row("asyncio, `loop.start_tls`", "BIO", kind="asyncio", ways=("STARTTLS",), handler=postgres)
+async def asyncio_loop_start_tls(context: ssl.SSLContext, site: Site) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    plain, _ = await loop.create_connection(lambda: protocol, site.host, site.port)
+    try:
+        plain.write(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest
+        assert await reader.readexactly(1) == b"S"
+        transport = await loop.start_tls(plain, protocol, context, server_hostname="localhost")
+    except BaseException:
+        plain.abort()
+        raise
+    assert transport is not None
+    transport.write(b"\x00\x00\x00\x09\x00\x03\x00\x00\x00")  # StartupMessage
+    assert await reader.readexactly(1) == b"R"
+    transport.abort()
+
+
+@row("aiofastnet, `open_connection`", "BIO", "aiofastnet", kind="asyncio", handler=echo)
+async def aiofastnet_streams(context: ssl.SSLContext, site: Site) -> None:
     import aiofastnet
 
     loop = asyncio.get_running_loop()
     await _exchange(*await aiofastnet.open_connection(loop, site.host, site.port, ssl=context))
+
+
+@row("aiofastnet, `patch_loop`", "BIO", "aiofastnet", kind="asyncio", handler=echo)
+async def aiofastnet_loop(context: ssl.SSLContext, site: Site) -> None:
+    import aiofastnet
+
+    aiofastnet.patch_loop()
+    await asyncio_streams(context, site)
+
+
+@row("aiohttp on aiofastnet", "BIO", "aiohttp", "aiofastnet", kind="asyncio")
+async def aiofastnet_aiohttp(context: ssl.SSLContext, site: Site) -> None:
+    import aiofastnet
+
+    aiofastnet.patch_loop()
+    await aiohttp_connector(context, site)
 
 
 @row("anyio on asyncio", "BIO", "anyio", kind="asyncio", handler=echo)
@@ -134,17 +171,27 @@ async def asyncpg_connect(context: ssl.SSLContext, site: Site) -> None:
 
 @row("redis", "socket", "redis", kind="sync", handler=redis)
 def redis_sync(context: ssl.SSLContext, site: Site) -> None:
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.connection import ConnectionPool, SSLConnection
-    from redis.retry import Retry
+    from redis.connection import SSLConnection
 
     class PinnedConnection(SSLConnection):
         def _wrap_socket_with_ssl(self, sock: Any) -> Any:
             return context.wrap_socket(sock, server_hostname=self.host)
 
+    ping(PinnedConnection, site)
+
+
+def ping(connection_class: Any, site: Site) -> None:
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.connection import ConnectionPool
+    from redis.retry import Retry
+
     pool = ConnectionPool(
-        connection_class=PinnedConnection, host=site.host, port=site.port, retry=Retry(NoBackoff(), 0)
+        connection_class=connection_class,
+        host=site.host,
+        port=site.port,
+        ssl_ca_certs=os.devnull,
+        retry=Retry(NoBackoff(), 0),
     )
     with Redis(connection_pool=pool) as client:
         assert client.ping()
@@ -153,16 +200,26 @@ def redis_sync(context: ssl.SSLContext, site: Site) -> None:
 
 @row("redis.asyncio", "BIO", "redis", kind="asyncio", handler=redis)
 async def redis_asyncio(context: ssl.SSLContext, site: Site) -> None:
-    from redis.asyncio import ConnectionPool, Redis, SSLConnection
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
+    from redis.asyncio import SSLConnection
 
     class PinnedConnection(SSLConnection):
         def _connection_arguments(self) -> dict[str, Any]:
-            return {**super()._connection_arguments(), "ssl": context}
+            return {"host": self.host, "port": self.port, "ssl": context}
+
+    await ping_asyncio(PinnedConnection, site)
+
+
+async def ping_asyncio(connection_class: Any, site: Site) -> None:
+    from redis.asyncio import ConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
     pool = ConnectionPool(
-        connection_class=PinnedConnection, host=site.host, port=site.port, retry=Retry(NoBackoff(), 0)
+        connection_class=connection_class,
+        host=site.host,
+        port=site.port,
+        ssl_ca_certs=os.devnull,
+        retry=Retry(NoBackoff(), 0),
     )
     async with Redis(connection_pool=pool) as client:
         assert await client.ping()
@@ -188,21 +245,11 @@ async def nats_py(context: ssl.SSLContext, site: Site) -> None:
 
 
 @row("aiokafka", "BIO", "aiokafka", kind="asyncio", handler=kafka)
-async def aiokafka_client(context: ssl.SSLContext, site: Site) -> None:
-    """The server hangs up once it has heard the first request, so that this one never ends well."""
-    from aiokafka import AIOKafkaClient
-    from aiokafka.errors import KafkaConnectionError
+async def aiokafka_producer(context: ssl.SSLContext, site: Site) -> None:
+    from aiokafka import AIOKafkaProducer
 
-    client = AIOKafkaClient(
-        bootstrap_servers=f"{site.host}:{site.port}",
-        security_protocol="SSL",
-        ssl_context=context,
-        retry_backoff_ms=10,
+    producer = AIOKafkaProducer(
+        bootstrap_servers=f"{site.host}:{site.port}", security_protocol="SSL", ssl_context=context
     )
-    try:
-        await client.bootstrap()
-    except KafkaConnectionError:
-        if not site.server.application_bytes:
-            raise
-    finally:
-        await client.close()
+    async with producer:
+        pass

@@ -149,9 +149,19 @@ def _nats_info() -> bytes:
 # Kafka
 
 
+_API_VERSIONS, _METADATA = 18, 3
+
+
 def kafka(connection: Connection) -> None:
-    """Hear the first request and hang up."""
-    connection.recv()
+    """Know two requests, in their first versions, and tell of a cluster without brokers and topics."""
+    while head := read_exactly(connection, 4):
+        (size,) = struct.unpack("!I", head)
+        kind, _, correlation = struct.unpack("!hhi", read_exactly(connection, size)[:8])
+        known = struct.pack("!hIhhhhhh", 0, 2, _API_VERSIONS, 0, 0, _METADATA, 0, 0)
+        answer = struct.pack("!i", correlation) + (
+            known if kind == _API_VERSIONS else struct.pack("!II", 0, 0)
+        )
+        connection.sendall(struct.pack("!I", len(answer)) + answer)
 
 
 # SOCKS 5 (RFC 1928)

@@ -61,7 +61,10 @@ def observed(entry: Row, outcomes: Iterable[Outcome]) -> Line:
 
 def names(outcome: Outcome) -> list[str]:
     """The classes of what was raised, the most special one first, by the names under which they are known."""
-    return [f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(outcome.error).__mro__]
+    return [
+        f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
+        for kind in type(outcome.error).__mro__
+    ]
 
 
 def committed() -> dict[str, Line]:
