@@ -102,7 +102,11 @@ REFUSED = {
     "serial length not minimal": PLAIN.but(serial=_spelled(PLAIN.serial, b"\x81\x01")).der,
     "indefinite signature algorithm": PLAIN.but(signature=forge.indefinite(0x30, forge.ECDSA_SHA256)).der,
     "signature algorithm twice": PLAIN.but(signature=PLAIN.signature * 2).der,
+    "signature algorithm is a set": PLAIN.but(signature=tlv(0x31, forge.ECDSA_SHA256)).der,
     "issuer is a set": PLAIN.but(issuer=tlv(0x31)).der,
+    "validity is a set": PLAIN.but(validity=b"\x31" + PLAIN.validity[1:]).der,
+    "subject is a set": PLAIN.but(subject=b"\x31" + PLAIN.subject[1:]).der,
+    "key is a set": PLAIN.but(spki=b"\x31" + PLAIN.spki[1:]).der,
     "indefinite issuer": PLAIN.but(issuer=forge.indefinite(0x30, forge.name("x")[2:])).der,
     "validity missing": PLAIN.but(validity=b"").der,
     "validity length not minimal": PLAIN.but(
@@ -148,6 +152,7 @@ KEYS = {
     "empty": tlv(0x30),
     "no algorithm": tlv(0x30, tlv(3, b"\x00k")),
     "algorithm without an identifier": tlv(0x30, tlv(0x30), tlv(3, b"\x00k")),
+    "identifier longer than the algorithm": tlv(0x30, b"\x30\x04\x06\x03\x2a\x03", tlv(3, b"\x00k")),
     "algorithm starts with something else": tlv(0x30, tlv(0x30, forge.NULL), tlv(3, b"\x00k")),
     "no key": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256)),
     "key is an octet string": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(4, b"\x00k")),
@@ -179,10 +184,33 @@ def test_the_message_says_where() -> None:
         fields(tlv(0x30, tlv(0x31)))
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\x30", "truncated at offset 0"),
+        (b"\x30\x80\x00\x00", "length at offset 1 is not a definite DER length"),
+        (b"\x30\x85\x00\x00\x00\x00\x80" + bytes(128), "length at offset 1 is not a definite DER length"),
+        (b"\x30\xff" + bytes(200), "length at offset 1 is not a definite DER length"),
+        (b"\x30\x82\x01", "length at offset 1 is not a definite DER length"),
+        (b"\x30\x81\x7f" + bytes(127), "length at offset 1 is not minimal"),
+        (b"\x30\x82\x00\x80" + bytes(128), "length at offset 1 is not minimal"),
+        (b"\x30\x03\x00\x00", "element at offset 0 is longer than what holds it"),
+        (b"\x30\x81\x80" + bytes(127), "element at offset 0 is longer than what holds it"),
+    ],
+    ids=range(9),
+)
+def test_a_length_is_definite_minimal_and_within_bounds(data: bytes, why: str) -> None:
+    """Each rule for itself, and each says which it is."""
+    with pytest.raises(DERError, match=why):
+        element(data, 0, len(data), 0x30)
+
+
 @given(st.binary(max_size=64), st.integers(0, 70), st.integers(0, 70), st.integers(0, 255))
 def test_an_element_lies_within_its_bounds(data: bytes, offset: int, end: int, tag: int) -> None:
     """Whatever the bytes and bounds: content that starts behind `offset` and ends before `end`, or `DERError`."""
     end = min(end, len(data))
+    if offset < end and tag % 8:  # or hardly any element would have the tag that is asked for
+        tag = data[offset]
     try:
         start, stop = element(data, offset, end, tag)
     except DERError:
@@ -212,6 +240,8 @@ TIMES = {
     "no notAfter": tlv(0x30, tlv(0x17, b"200101000000Z")),
     "three times": tlv(0x30, tlv(0x17, b"200101000000Z") * 3),
     "neither kind of time": forge.validity(tag=0x16),
+    "a time in another kind of text": forge.validity(b"20200101000000Z", b"20491231235959Z", 0x16),
+    "notBefore is no time": tlv(0x30, tlv(0x16, b"200101000000Z"), tlv(0x17, b"491231235959Z")),
     "empty": forge.validity(not_after=b""),
     "no seconds": forge.validity(not_after=b"4912312359Z"),
     "an offset from UTC": forge.validity(not_after=b"491231235959+0100"),
