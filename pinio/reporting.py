@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from pinio.core.decision import Permit, Refusal
+from pinio.errors import PolicyError
 from pinio.typing import Observer
 
 __all__ = ["Counters", "LogObserver", "Queue", "default_observer", "fan_out"]
@@ -25,6 +26,15 @@ def tell(observer: Observer, decision: Permit | Refusal) -> None:
         observer(decision)
     except Exception:
         logger.exception("the observer of a pinned connection failed")
+
+
+def observer_or_default(observer: Observer | None) -> Observer:
+    """A door's `observer=`, or the default one. Raises `PolicyError` for what cannot be called."""
+    if observer is None:
+        return default_observer
+    if not callable(observer):
+        raise PolicyError(f"observer= is a callable of one Permit or Refusal, not {type(observer).__name__}")
+    return observer
 
 
 class LogObserver:

@@ -55,6 +55,8 @@ class PinnedConnector(HookedConnector):
             raise PolicyError(
                 f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context"
             )
+        if retire not in ("idle", "all"):
+            raise PolicyError(f'retire is "idle" or "all", not {retire!r}')
         self._context = _context(policy, ssl, observer, resumption)
         self._proxy_context = (
             self._context
@@ -164,7 +166,7 @@ def _context(
     observer: Observer | None,
     resumption: bool | SessionCache,
 ) -> PinnedSSLContext:
-    if context is None:
+    if context is None and policy is not None:
         return create_ssl_context(policy, observer=observer, resumption=resumption)
     if not isinstance(context, PinnedSSLContext) or policy is not None:
         raise PolicyError("pass a policy, or ssl= with a context of pinio.create_ssl_context; one of the two")

@@ -190,7 +190,7 @@ _SUMMARIES: Final = {
     "INJECTED_PLAINTEXT": "sent plaintext that would have been read as if TLS had protected it",
     "WITNESSES_DISAGREE": "was judged by a TLS library that names two different certificates for one connection",
     "NO_SERVER_NAME": "cannot be verified: TLS was asked for without a server name",
-    "NOT_JUDGED": "was asked for application bytes before its keys were judged, or after they were refused",
+    "NOT_JUDGED": "was not judged, or is open no more, so no application byte may pass",
     "JUDGEMENT_FAILED": "could not be judged because of an error, and is therefore refused",
 }
 _HINTS: Final = {
@@ -204,7 +204,7 @@ _HINTS: Final = {
     "INJECTED_PLAINTEXT": "read everything the server said before the upgrade; what is left over is an attack or a broken server",
     "WITNESSES_DISAGREE": "something in this process or its TLS library was tampered with",
     "NO_SERVER_NAME": "pass server_hostname=",
-    "NOT_JUDGED": "complete the handshake first; a refused connection stays refused",
+    "NOT_JUDGED": "complete the handshake first; a connection that was refused or closed stays so",
     "JUDGEMENT_FAILED": "the error is this one's __cause__",
 }
 

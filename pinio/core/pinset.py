@@ -162,10 +162,11 @@ def pin_tuple(pins: str | Pin | Iterable[str | Pin]) -> tuple[Pin, ...]:
     """Pins from one pin or several. Raises `PinFormatError`."""
     if isinstance(pins, str | Pin):
         pins = (pins,)
-    try:
-        return tuple(pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins)
-    except TypeError:
-        raise PinFormatError(f"pins are text, Pin, or several of them, not {type(pins).__name__}") from None
+    if isinstance(pins, bytes | bytearray) or not isinstance(
+        pins, Iterable
+    ):  # bytes would be read as numbers
+        raise PinFormatError(f"pins are text, Pin, or several of them, not {type(pins).__name__}")
+    return tuple(pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins)
 
 
 def _check_twins(pins: tuple[Pin, ...]) -> None:
@@ -181,7 +182,9 @@ def _check_twins(pins: tuple[Pin, ...]) -> None:
 
 def _aware(moment: datetime) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        raise PolicyError("expires is a datetime with a time zone, such as 2027-06-30T00:00:00Z")
+        raise PolicyError(
+            f"expires is a datetime with a time zone, such as datetime(2027, 6, 30, tzinfo=UTC), not {moment!r}"
+        )
     try:
         moment = moment.astimezone(UTC)
     except OverflowError:  # the first and the last day there is, in a zone that leaves them

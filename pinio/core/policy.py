@@ -142,6 +142,8 @@ class Policy(Value):
             raise PolicyError(f'unpinned is "refuse" or "allow", not {unpinned!r}')
         if revision is not None and (not isinstance(revision, str) or not revision.isprintable()):
             raise PolicyError("revision is one line of text")
+        if unpinned_anchors is not None and not isinstance(unpinned_anchors, Anchors):
+            raise PolicyError("unpinned_anchors is an Anchors value, such as Anchors.system()")
         rules = _rules(hosts, exempt or {})
         if unpinned == "allow" and not hosts:
             warn("this policy allows every host and pins none")
@@ -312,7 +314,10 @@ def _index(rules: Mapping[str, Rule]) -> dict[str, _Below]:
 
 
 def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
-    pins = pin_tuple(deny)
+    try:
+        pins = pin_tuple(deny)
+    except PinFormatError as error:
+        raise PinFormatError(f"deny: {error}") from None
     for pin in pins:
         if pin.role != "any":
             raise PolicyError(f"deny {pin}: a denied key has no role; it is refused at every position")

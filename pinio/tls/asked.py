@@ -8,7 +8,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
-from pinio.reporting import default_observer
+from pinio.reporting import observer_or_default
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import SessionCache
@@ -54,7 +54,7 @@ def asked(
         return answer if resumption is True else answer._replace(resumption=resumption)
     _check_ssl(ssl, policy, pins)
     wanted = Wanted.of(policy, pins, trust, anchors)
-    chosen = default_observer if observer is None else observer
+    chosen = observer_or_default(observer)
     endpoint = wanted.endpoint(name, port, also=also, observer=chosen)
     return Asked(endpoint, Profile.of(endpoint), chosen, resumption, wanted.source)
 
@@ -68,7 +68,7 @@ def asked_of(
     observer: Observer | None = None,
 ) -> Asked:
     """What a context says of a connection to `host`, the name that TLS verifies; `observer` stands in for the context's."""
-    chosen = context.observer if observer is None else observer
+    chosen = context.observer if observer is None else observer_or_default(observer)
     endpoint = context.wanted.endpoint(host, port, also=also, observer=chosen)
     return Asked(endpoint, context.profile(endpoint), chosen, context.resumption, context.wanted.source)
 
@@ -77,7 +77,7 @@ def _verified_name(host: str | None, server_hostname: str | None) -> str:
     if server_hostname is not None:
         if not server_hostname:
             _fail(
-                "server_hostname is empty: nobody would check the server's name; leave it out to check the host's"
+                "server_hostname is empty: nobody would check the server's name; give the name that the certificate must have"
             )
         return server_hostname
     if not host:

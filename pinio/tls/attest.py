@@ -25,7 +25,7 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     pinned = _find(connection)
     judgement = pinned.judgement if pinned is not None else None
     if judgement is None or judgement.gate.state is not State.OPEN or judgement.gate.permit is None:
-        detail = f"a {type(connection).__name__} that is no open connection of pinio's"
+        detail = f"this {type(connection).__name__} is no connection of pinio's, or one that is closed"
         raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=detail))
     return judgement.gate.permit if policy is None else _judge_again(judgement, policy)
 

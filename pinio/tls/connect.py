@@ -17,7 +17,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PinVerificationError, PolicyError
 from pinio.tls.asked import Asked, asked
-from pinio.tls.dial import Dialling, dial, dialled
+from pinio.tls.dial import Dialling, check_port, dial, dialled
 from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.judgement import Judgement
 from pinio.tls.protocol import PinnedProtocol
@@ -71,6 +71,8 @@ async def create_connection(
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    if port is not None:
+        check_port(port)
     if sock is not None and (host is not None or port is not None):
         raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
     loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ from pinio.core.decision import Refusal
 from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError, ServerNameError
-from pinio.reporting import default_observer, tell
+from pinio.reporting import observer_or_default, tell
 from pinio.tls.handshake import Handshake
 from pinio.tls.latch import FOREIGN_SESSION, PinnedSSLSocket, arm
 from pinio.tls.outer import OuterContext
@@ -149,19 +149,30 @@ def create_ssl_context(
     wanted = Wanted.of(policy, pins, trust, anchors)
     if not isinstance(resumption, bool | SessionCache):
         raise PolicyError("resumption= is True, False or a SessionCache")
-    if isinstance(alpn, str):
-        raise PolicyError(f"alpn= is a list of protocols, such as [{alpn!r}]")
+    protocols = _protocols(alpn)
+    files: Any = client_cert if isinstance(client_cert, tuple) else (client_cert,)
+    if not 1 <= len(files) <= 3:
+        raise PolicyError("client_cert= is a file, or a tuple of certificate, key and perhaps its password")
     context = PinnedSSLContext(
         wanted,
         settings=Settings(),
-        observer=default_observer if observer is None else observer,
+        observer=observer_or_default(observer),
         resumption=resumption,
     )
-    if alpn is not None:
-        context.set_alpn_protocols(alpn)
+    if protocols:
+        context.set_alpn_protocols(protocols)
     if client_cert is not None:
-        files: Any = client_cert if isinstance(client_cert, tuple) else (client_cert,)
         context.load_cert_chain(*files)
     for endpoint in wanted.samples():
         inner_context(context.profile(endpoint))
     return context
+
+
+def _protocols(alpn: Iterable[str] | None) -> list[str]:
+    """ALPN names. Raises `PolicyError` for what `ssl` would refuse with less of a reason."""
+    if alpn is None:
+        return []
+    names = list(alpn) if isinstance(alpn, Iterable) and not isinstance(alpn, str) else [None]
+    if not all(isinstance(name, str) and name.isascii() and 1 <= len(name) <= 255 for name in names):
+        raise PolicyError(f'alpn= is a list of protocols, such as ["h2", "http/1.1"], not {alpn!r}')
+    return cast("list[str]", names)

@@ -11,7 +11,7 @@ from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
 from pinio.core.wording import chain_lines, escape
 from pinio.tls import peer
-from pinio.tls.dial import Dialling, dialled, race
+from pinio.tls.dial import Dialling, check_port, dialled, race
 from pinio.tls.establish import HANDSHAKE_TIMEOUT
 from pinio.tls.profile import Profile, inner_context
 
@@ -60,9 +60,11 @@ async def probe(
 
     Works on devices whose certificate cannot be verified, and then says so: it asks a second time without verification. Compare
     what it shows with what you know from elsewhere before you pin it. `anchors` are certifi's if None, `timeout` is in seconds.
-    Raises `OSError` where nobody answers, `ssl.SSLError` where TLS fails, `PolicyError` for what is no host, `TimeoutError`.
+    Raises `OSError` where nobody answers, `ssl.SSLError` where TLS fails, `PolicyError` for what is no host or port, and
+    `TimeoutError`.
     """
     name = canonical_host(server_hostname if server_hostname is not None else host)
+    check_port(port)
     async with asyncio.timeout(timeout):
         problem = None
         try:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from pinio.core.evidence import MAX_AGE, Evidence, Moment, age
 from pinio.core.policy import Endpoint
+from pinio.errors import PolicyError
 
 MAX_HOSTS: Final = 1024
 """Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently renewed goes first."""
@@ -58,6 +59,10 @@ class SessionCache:
     """
 
     def __init__(self, hosts: int = MAX_HOSTS) -> None:
+        if type(hosts) is not int or hosts < 1:
+            raise PolicyError(
+                f"hosts is the number of hosts to keep, at least 1, not {hosts!r}; resumption=False keeps none"
+            )
         self._hosts = hosts
         self.clear()
         if hasattr(os, "register_at_fork"):

@@ -42,7 +42,10 @@ class Wanted:
             _fail("pass one of policy= and pins=: what is expected of the peer has to be said, once")
         if pins is not None:
             wanted = cls(None, _hashable(pins), trust, anchors)
-            _pinned("localhost", *wanted._arguments())  # says now what is wrong with them
+            try:
+                _pinned("localhost", *wanted._arguments())  # says now what is wrong with them
+            except TypeError as error:  # a list among the pins, say, which is no key of a cache
+                _fail(f"pins=, trust= or anchors= is not what PinSet takes: {error}")
             return wanted
         if trust is not None or anchors is not None:
             _fail("trust= and anchors= go with pins=; in a policy each PinSet has its own")

@@ -130,6 +130,26 @@ async def test_retiring_all_needs_a_source_that_tells() -> None:
         PinnedConnector(pinned(), retire="all")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({}, "pass a policy, or ssl="),
+        ({"policy": pinned(), "ssl": pinio.create_ssl_context(pinned())}, "one of the two"),
+        ({"ssl": ROOT.client_context()}, "a context of pinio.create_ssl_context"),
+        ({"policy": pinned(), "retire": "All"}, 'retire is "idle" or "all"'),
+        ({"policy": pinned(), "observer": "log"}, "observer= is a callable"),
+        ({"policy": pinned(), "resumption": None}, "resumption= is"),
+        ({"policy": pinned(), "proxy_policy": {}}, "policy= is a Policy"),
+        ({"policy": pinned(), "verify_ssl": False}, "verify_ssl: the policy decides"),
+    ],
+    ids=range(8),
+)
+async def test_a_connector_that_makes_no_sense_is_not_made(arguments: dict[str, Any], says: str) -> None:
+    """What would protect less than was meant, because of a word, is an error where the word stands."""
+    with pytest.raises(pinio.PolicyError, match=says):
+        PinnedConnector(**arguments)
+
+
 async def test_report_only_lets_through_and_tells(tls_version: ssl.TLSVersion) -> None:
     """A wrong pin is waived and reported, by HTTP as everywhere; a certificate from elsewhere is not."""
     told = Told()

@@ -22,7 +22,7 @@ from pinio.core.certificate import VerifiedChain
 from pinio.core.evidence import MAX_AGE, Evidence
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
-from pinio.errors import NoVerifiedChainError, PinMismatchError
+from pinio.errors import NoVerifiedChainError, PinMismatchError, PolicyError
 from pinio.testing import CA, Interceptor, Server
 from pinio.tls import sessions
 from pinio.tls.engine import Engine
@@ -431,6 +431,13 @@ def test_the_cache_is_bounded_in_hosts_and_tickets() -> None:
     for _ in range(50):
         cache.keep(context, endpoint, offer, once=True)
     assert max(map(len, cache._kept.values())) == MAX_TICKETS
+
+
+@pytest.mark.parametrize("hosts", [0, -1, 1.5, "many", None, True])
+def test_a_cache_holds_at_least_one_host(hosts: Any) -> None:
+    """What could hold none would be noticed at the first ticket, in the middle of a connection."""
+    with pytest.raises(PolicyError, match="hosts is the number of hosts"):
+        SessionCache(hosts)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

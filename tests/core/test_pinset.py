@@ -40,7 +40,7 @@ def test_pins_come_as_text_as_pins_or_several() -> None:
         ("", "is not a pin"),
         (None, "pins are text, Pin, or several of them, not NoneType"),
         (7, "pins are text, Pin, or several of them, not int"),
-        (b"sha256/x", "a pin is text"),
+        (b"sha256/x", "pins are text, Pin, or several of them, not bytes"),
         ([A, None], "a pin is text such as"),
         ([A, b"x"], "a pin is text such as"),
         ([[A, B]], "a pin is text such as"),

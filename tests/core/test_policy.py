@@ -205,8 +205,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "exempt everybody": ({"hosts": {}, "exempt": {"*": "why"}}, "a wildcard stands alone"),
     "deny with a role": ({"hosts": {}, "deny": [f"leaf:{A}"]}, "deny leaf:sha256/.*: a denied key has no role"),
     "deny with another role": ({"hosts": {}, "deny": [f"ca:cert-{A}"]}, "a denied key has no role"),
-    "deny of nonsense": ({"hosts": {}, "deny": ["sha1/x"]}, "the algorithm is one of"),
-    "deny of a number": ({"hosts": {}, "deny": 7}, "pins are text, Pin, or several"),
+    "deny of nonsense": ({"hosts": {}, "deny": ["sha1/x"]}, "^deny: .* the algorithm is one of"),
+    "deny of a number": ({"hosts": {}, "deny": 7}, "^deny: pins are text, Pin, or several"),
+    "anchors by a word": ({"hosts": {}, "unpinned_anchors": "system"}, "unpinned_anchors is an Anchors value"),
 }  # fmt: skip
 
 

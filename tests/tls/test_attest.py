@@ -76,7 +76,7 @@ class Boaster(asyncio.Transport):
     ids=["None", "number", "object", "boaster", "mock", "magic mock", "holder"],
 )
 def test_nothing_is_taken_at_its_word(pretender: object) -> None:
-    with pytest.raises(NotJudgedError):
+    with pytest.raises(NotJudgedError, match="no connection of pinio's, or one that is closed"):
         pinio.attest(pretender)
 
 

@@ -199,6 +199,15 @@ async def test_a_host_that_could_be_another(host: str) -> None:
         await pinio.open_connection(host, 443, policy=pinned())
 
 
+@pytest.mark.parametrize("port", [0, -1, 65536, 65979, "443", "https", 443.0])
+async def test_what_is_no_port(port: Any) -> None:
+    """Resolvers take 65979 for 443, so that somebody else would be connected to than was meant."""
+    with pytest.raises(PolicyError, match="port is a whole number from 1 to 65535"):
+        await pinio.open_connection("localhost", port, policy=pinned())
+    with pytest.raises(PolicyError, match="port is a whole number"):
+        await pinio.probe("localhost", port)
+
+
 async def test_an_address_is_verified_as_an_address() -> None:
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(

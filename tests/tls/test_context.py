@@ -102,8 +102,14 @@ def test_pins_alone_are_for_whatever_host_is_named() -> None:
         ({"policy": pinned(), "resumption": None}, "resumption="),
         ({"policy": {"localhost": [GENUINE.pin]}}, "policy= is a Policy"),
         ({"policy": pinned(), "alpn": "h2"}, "alpn= is a list"),
+        ({"policy": pinned(), "alpn": 2}, "alpn= is a list"),
+        ({"policy": pinned(), "alpn": ["h2", ""]}, "alpn= is a list"),
+        ({"policy": pinned(), "alpn": ["h2", b"http/1.1"]}, "alpn= is a list"),
+        ({"policy": pinned(), "client_cert": ()}, "client_cert= is a file, or a tuple"),
+        ({"policy": pinned(), "client_cert": ("a", "b", "c", "d")}, "client_cert= is a file, or a tuple"),
+        ({"policy": pinned(), "observer": "log"}, "observer= is a callable"),
     ],
-    ids=["neither", "both", "trust beside a policy", "resumption", "a dict", "alpn"],
+    ids=range(12),
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], hint: str) -> None:
     with pytest.raises(PolicyError, match=hint):

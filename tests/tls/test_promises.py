@@ -358,7 +358,7 @@ async def test_P7_report_only_waives_a_mismatch_and_tells(tls_version: ssl.TLSVe
 
 async def test_P7_it_is_never_mute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default observer logs, whoever forgot to pass another."""
-    monkeypatch.setattr("pinio.tls.asked.default_observer", LogObserver())  # one that has not said it yet
+    monkeypatch.setattr("pinio.reporting.default_observer", LogObserver())  # one that has not said it yet
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(
             App, "localhost", server.port, policy=pinned(ABSENT, mode="report-only")
@@ -480,6 +480,10 @@ async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(policy: Policy
         ({"ssl": pinio.create_ssl_context(pinned()), "policy": pinned()}, "one of the two"),
         ({"policy": pinned(), "server_hostname": ""}, "server_hostname is empty"),
         ({"policy": pinned(), "resumption": "yes"}, "resumption"),
+        ({"policy": pinned(), "observer": []}, "observer= is a callable"),
+        ({"ssl": pinio.create_ssl_context(pinned()), "observer": "log"}, "observer= is a callable"),
+        ({"pins": [[GENUINE.pin]]}, "not what PinSet takes"),
+        ({"pins": [GENUINE.pin, SPARE], "trust": ["pkix"]}, "not what PinSet takes"),
         ({"policy": pinned(), "ssl_handshake_timeout": 0}, "ssl_handshake_timeout"),
         ({"policy": pinned(), "ssl_shutdown_timeout": -1}, "ssl_shutdown_timeout"),
     ],
