@@ -20,10 +20,10 @@ from pinio.errors import PolicyError
 Kind = Literal["exact", "one", "any"]
 
 _LONGEST: Final = 253  # RFC 1035 section 2.3.4, in text form
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}+(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # The names that are their own canonical spelling for certain, which is nearly all of them; what it leaves is worked out.
-_PLAIN = re.compile(rf"(?:{_LABEL.pattern}\.)*(?!(?:{_NUMBER.pattern})\Z){_LABEL.pattern}")
+_PLAIN = re.compile(rf"(?:{_LABEL.pattern}\.)*+(?!(?:{_NUMBER.pattern})\Z){_LABEL.pattern}")
 
 
 def canonical_host(host: str) -> str:

@@ -1,9 +1,9 @@
 """Which keys are expected of which host: immutable values, checked when they are made.
 
 Lookup. The most specific pattern wins and sets are never merged: more literal labels first; at equal count an exact name beats
-`*.`, which beats `**.`. Exact names stand in one dictionary, so a policy of a million hosts answers with one probe; patterns
-stand in another by their suffix, which is walked label by label. The cost grows with the labels of the host alone, and
-nothing depends on the order in which entries were written.
+`*.`, which beats `**.`. Each kind of pattern has a dictionary, by what stands behind its stars: a policy of a million names
+answers with one probe, and where none is exact, the host's suffixes are asked for, longest first. The cost grows with the labels
+of the host alone, and nothing depends on the order in which entries were written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pinio.core.anchors import Anchors
@@ -42,13 +42,6 @@ class Rule:
 
 
 _NO_ENTRY: Final = Rule()
-
-
-class _Below(NamedTuple):
-    """The rules of `*.suffix` and `**.suffix`."""
-
-    one: Rule | None
-    any: Rule | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +102,7 @@ class Policy(Value):
         "_below",
         "_deny",
         "_exact",
+        "_one",
         "deny",
         "exempt",
         "hosts",
@@ -125,7 +119,8 @@ class Policy(Value):
     unpinned_anchors: Anchors
     revision: str | None
     _exact: dict[str, Rule]
-    _below: dict[str, _Below]
+    _one: dict[str, Rule]
+    _below: dict[str, Rule]
     _deny: dict[tuple[str, str, bytes | None], Pin]
 
     def __init__(
@@ -148,6 +143,7 @@ class Policy(Value):
         if unpinned == "allow" and not hosts:
             warn("this policy allows every host and pins none")
         pins = _denied(deny)
+        exact, one, below = _tables(rules)
         self._store(
             hosts=MappingProxyType({text: rule.pin_set for text, rule in rules.items() if rule.pin_set}),
             exempt=MappingProxyType({text: rule.exempt for text, rule in rules.items() if rule.exempt}),
@@ -155,8 +151,9 @@ class Policy(Value):
             unpinned=unpinned,
             unpinned_anchors=unpinned_anchors or _PUBLIC,
             revision=revision,
-            _exact={text: rule for text, rule in rules.items() if text[0] != "*"},
-            _below=_index(rules),
+            _exact=exact,
+            _one=one,
+            _below=below,
             _deny={(pin.selector, pin.algorithm, pin.digest): pin for pin in pins},
         )
 
@@ -168,28 +165,23 @@ class Policy(Value):
     def lookup(self, host: str) -> Rule:
         """The rule for a host in any spelling. Raises `PolicyError` if `host` cannot be a host name."""
         # Keys are canonical, so a text that is a key needs no canonicalising.
-        rule = self._exact.get(host) if type(host) is str else None
-        if rule is not None:
+        if type(host) is str and (rule := self._exact.get(host)) is not None:
             return rule
         return next(self._candidates(canonical_host(host)), _NO_ENTRY)
 
     def _candidates(self, name: str) -> Iterator[Rule]:
         """Every rule whose pattern covers a canonical name, most specific first."""
-        rule = self._exact.get(name)
-        if rule is not None:
+        if (rule := self._exact.get(name)) is not None:
             yield rule
-        below = self._below
-        if not below:
-            return
-        if (here := below.get(name)) and here.any:
-            yield here.any
-        dot = -1
-        while (dot := name.find(".", dot + 1)) >= 0:
-            if here := below.get(name[dot + 1 :]):
-                if here.one and dot == name.find("."):
-                    yield here.one
-                if here.any:
-                    yield here.any
+        if (rule := self._below.get(name)) is not None:
+            yield rule
+        _, dot, suffix = name.partition(".")
+        if (rule := self._one.get(suffix)) is not None:
+            yield rule
+        while dot:
+            if (rule := self._below.get(suffix)) is not None:
+                yield rule
+            _, dot, suffix = suffix.partition(".")
 
     def endpoint(self, host: str, port: int | None = None, *, also: str | None = None) -> Endpoint:
         """Ask about one connection to `host`, the name that TLS verifies; `also` is the other name that led there.
@@ -303,14 +295,12 @@ def _pattern(text: str, rules: Mapping[str, Rule]) -> str:
     return canonical
 
 
-def _index(rules: Mapping[str, Rule]) -> dict[str, _Below]:
-    """The patterns with a wildcard, by what stands behind it."""
-    below: dict[str, _Below] = {}
+def _tables(rules: Mapping[str, Rule]) -> tuple[dict[str, Rule], ...]:
+    """The rules of exact names, of `*.` and of `**.`, each by what stands behind the stars."""
+    by_stars: tuple[dict[str, Rule], ...] = {}, {}, {}
     for text, rule in rules.items():
-        if text[0] == "*":
-            kind, suffix = Pattern.parse(text)
-            below[suffix] = below.get(suffix, _Below(None, None))._replace(**{kind: rule})
-    return below
+        by_stars[text.count("*")][text.lstrip("*.")] = rule
+    return by_stars
 
 
 def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
