@@ -9,8 +9,11 @@ from typing import Any, TypeAlias, cast
 Entry: TypeAlias = "str | bytes | bytearray | tuple[str, str]"
 
 
-class Diary(asyncio.Protocol):
-    """Notes each callback in `entries`; bytes that arrive one after the other are one entry."""
+class Diary(asyncio.BaseProtocol):
+    """Notes each callback in `entries`; bytes that arrive one after the other are one entry.
+
+    It is no `asyncio.Protocol`, or uvloop would take a `BufferedDiary` for one.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []

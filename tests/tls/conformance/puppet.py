@@ -93,9 +93,14 @@ class Puppet:
     async def connect(self, factory: Callable[[], Any] = Diary, **options: Any) -> Any:
         """A pinned connection to this server, open on both sides."""
         transport, app = await pinio.create_connection(factory, **(self.where | options))
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        small(transport)
         await self.does(lambda connection: None)
         return transport, app
+
+
+def small(transport: asyncio.BaseTransport) -> None:
+    """Give the client's socket little room, so that it soon has more to send than fits."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
 
 
 def exactly(size: int) -> Step[bytes]:
