@@ -14,6 +14,7 @@ import os
 import ssl
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -65,8 +66,7 @@ class SessionCache:
             )
         self._hosts = hosts
         self.clear()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.clear)
+        _caches.add(self)
 
     def clear(self) -> None:
         """Forget every session."""
@@ -112,6 +112,19 @@ class SessionCache:
             left = [kept for kept in self._kept.pop(key, ()) if kept.offer is not offer]
             if left:
                 self._kept[key] = left
+
+
+# Weakly: what is registered for a fork is never let go, and a cache of a program's own should end with its last user.
+_caches: Final[weakref.WeakSet[SessionCache]] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for cache in list(_caches):
+        cache.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _fresh(kept: _Kept, moment: Moment) -> bool:
