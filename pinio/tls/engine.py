@@ -67,6 +67,10 @@ class Engine:
         """Keep the session for the next connection; False while its ticket has not arrived."""
         return self._handshake.keep_session(self.tls)
 
+    def broke(self, error: ssl.SSLError) -> None:
+        """TLS failed after the handshake: this session is not to be resumed."""
+        self._handshake.broke(self.tls, error)
+
     def take(self) -> bytes:
         """Ciphertext to send; nothing once the peer was refused."""
         state = self.judgement.gate.state

@@ -77,8 +77,7 @@ class Handshake:
             judgement.gate.fail()
             if isinstance(error, PinVerificationError) and outgoing is not None:
                 outgoing.read()
-            if self._offer is not None and self._sessions is not None:
-                self._sessions.drop(tls.context, judgement.endpoint, self._offer)
+            self._drop(tls)
             raise
 
     def keep_session(self, tls: TLSObject) -> bool:
@@ -96,5 +95,17 @@ class Handshake:
         if not session.has_ticket and (once or not session.id):
             return False
         if (evidence := self.judgement.vouch()) is not None:
-            self._sessions.keep(tls.context, self.judgement.endpoint, Offer(session, evidence), once=once)
+            self._offer = Offer(session, evidence)
+            self._sessions.keep(tls.context, self.judgement.endpoint, self._offer, once=once)
         return True
+
+    def broke(self, tls: TLSObject, error: ssl.SSLError) -> None:
+        """TLS failed on an open connection: forget its session, as RFC 5246 section 7.2.2 asks. An end is no failure."""
+        if (
+            type(error) is ssl.SSLError
+        ):  # its subclasses say that bytes are missing, or that there are no more
+            self._drop(tls)
+
+    def _drop(self, tls: TLSObject) -> None:
+        if self._offer is not None and self._sessions is not None:
+            self._sessions.drop(tls.context, self.judgement.endpoint, self._offer)

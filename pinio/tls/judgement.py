@@ -116,7 +116,8 @@ class Judgement:
             # A chain that nobody verified, or under other anchors, is no evidence for a policy that asks for that.
             detail = "the policy verifies this host in another way than when it was connected"
             return endpoint, self._refusal(endpoint, "NO_VERIFIED_CHAIN", detail)
-        age = moment.since(self.evidence.seen) if self.evidence is not None else None
+        # A connection that is open stays so when a clock is set back; only how old its evidence is, nobody knows then.
+        age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
         return endpoint, judge(endpoint, self._chain, moment.wall, age)
 
     def _judge_early(self, tls: peer.TLSObject) -> None:

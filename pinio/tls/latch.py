@@ -80,6 +80,10 @@ class _Latch:
             if self._handshake is None or self._handshake.keep_session(cast(TLSObject, self)):
                 self._ticket_reads = 0
 
+    def _broke(self, error: ssl.SSLError) -> None:
+        if self._handshake is not None:
+            self._handshake.broke(cast(TLSObject, self), error)
+
     def _refuse(self) -> NoReturn:
         if self._handshake is None:
             raise NotJudgedError(
@@ -129,7 +133,13 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         # While it shuts down, a loop reads what the peer still sends, to find its close_notify (uvloop does).
         if self.state is not State.CLOSING:
             self._check_read()
-        data = super().read(len, buffer)
+        try:
+            data = super().read(len, buffer)
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError as error:
+            self._broke(error)
+            raise
         self._after_read()
         return data
 
@@ -162,7 +172,11 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         self._check_read()
-        data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
+        try:
+            data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
+        except ssl.SSLError as error:
+            self._broke(error)
+            raise
         self._after_read()
         return data
 
