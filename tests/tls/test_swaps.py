@@ -168,6 +168,8 @@ def test_a_resumed_connection_is_judged_by_its_evidence(tls_version: ssl.TLSVers
             assert tls.session_reused
             source.current = pinned(f"ca:{ISSUER.pin}")
             tls.sendall(b"still")
+            assert isinstance(tls, PinnedSSLSocket) and tls.permit is not None
+            assert tls.permit.resumed and str(tls.permit.pin) == f"ca:{ISSUER.pin}"
             source.current = MISPINNED
             with pytest.raises(PinMismatchError):
                 tls.sendall(SECRET)
