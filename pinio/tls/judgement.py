@@ -143,14 +143,8 @@ class Judgement:
         A resumed connection inherits the evidence, and with it the age, of the session that it resumed.
         """
         permit = self.gate.permit
-        if (
-            self.evidence is not None
-            or permit is None
-            or not permit.pinned
-            or self._chain is None
-            or self._moment is None
-        ):
-            return self.evidence
+        if permit is None or not permit.pinned or self._chain is None or self._moment is None:
+            return self.evidence  # of the session that was resumed; there is no moment then
         return Evidence.of(self.endpoint.host, self._chain, self.profile.identity, self._moment)
 
     def _judge_resumed(self, tls: peer.TLSObject, moment: Moment) -> None:

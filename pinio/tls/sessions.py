@@ -23,7 +23,7 @@ from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 
 MAX_HOSTS: Final = 1024
-"""Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently renewed goes first."""
+"""Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently used goes first."""
 MAX_TICKETS: Final = 4
 """Sessions kept for one host; newest first."""
 

@@ -113,6 +113,14 @@ def test_a_permit_is_published_when_the_gate_opens_and_not_before() -> None:
     assert gate.permit is PERMIT
 
 
+def test_a_gate_that_somebody_pushed_has_no_permit_to_open_with() -> None:
+    gate = Gate()
+    gate.state = State.PERMITTED
+    with pytest.raises(GateError, match="no Permit"):
+        gate.open()
+    assert gate.permit is None
+
+
 def test_a_permit_of_a_failed_handshake_is_never_published() -> None:
     gate = gate_in(State.PERMITTED)
     gate.fail()

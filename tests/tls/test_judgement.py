@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
+from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Permit, Refusal
-from pinio.core.evidence import Moment
+from pinio.core.evidence import Evidence, Moment
 from pinio.core.policy import Policy
 from pinio.errors import (
     DeniedKeyError,
@@ -17,6 +20,7 @@ from pinio.errors import (
     NoVerifiedChainError,
     PinExpiredError,
     PinMismatchError,
+    PinVerificationError,
     PolicyError,
     WitnessError,
 )
@@ -351,6 +355,130 @@ def test_a_session_that_nobody_here_offered_is_no_evidence(tls_version: ssl.TLSV
         drive(engine, MemoryPeer(server_context))
     assert engine.take() == b""
     assert told.kinds == ["Refusal"]
+
+
+class Resumed:
+    """A TLS object whose session was resumed; `leaf` is what `ssl` kept of its peer."""
+
+    session_reused = True
+
+    def __init__(self, policy: Policy, leaf: bytes = GENUINE.der) -> None:
+        self.context = inner_context(Profile.of(policy.endpoint("localhost", 443)))
+        self._leaf = leaf
+
+    def getpeercert(self, binary_form: bool = False) -> bytes:
+        return self._leaf
+
+
+SEEN = Moment(datetime(2030, 1, 1, tzinfo=UTC).timestamp(), 1000.0)
+
+
+def judge_resumed(
+    policy: Policy,
+    *,
+    host: str = "localhost",
+    wall: float = 60,
+    steady: float = 60,
+    leaf: bytes = GENUINE.der,
+) -> Judgement:
+    """Put a session that was made with `host` so many seconds ago before its judge. Returns him in any case."""
+    endpoint = policy.endpoint("localhost", 443)
+    chain = VerifiedChain([GENUINE.der, ISSUER.der, ROOT.der])
+    evidence = Evidence.of(host, chain, Profile.of(endpoint).identity, SEEN)
+    now = Moment(SEEN.wall + wall, SEEN.monotonic + steady)
+    judgement = Judgement(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: now)
+    tls: Any = Resumed(policy, leaf)
+    with suppress(PinVerificationError):
+        Handshake(judgement).step(tls, lambda: None, None)
+    return judgement
+
+
+def test_a_resumed_session_is_judged_by_its_evidence() -> None:
+    """The positive control of those below: its age is told, and inherited by what the connection leaves behind."""
+    judgement = judge_resumed(pinned(f"ca:{ISSUER.pin}"), wall=60, steady=70)
+    permit = judgement.gate.permit
+    assert permit is not None
+    assert (permit.resumed, permit.evidence_age, permit.position) == (True, 70, 1)
+    assert judgement.vouch() is judgement.evidence is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"policy": MISPINNED}, PinMismatchError, "resumed session"),
+        ({"policy": pinned(policy={"deny": [ROOT.pin]})}, DeniedKeyError, "denied"),
+        ({"policy": pinned(expires=datetime(2030, 1, 1, 0, 1, tzinfo=UTC))}, PinExpiredError, "expired"),
+        ({"host": "127.0.0.1"}, WitnessError, "made with another host"),
+        ({"leaf": ISSUER.der}, WitnessError, "two different certificates"),
+        ({"wall": -1}, NoVerifiedChainError, "a clock ran backwards"),
+        ({"steady": -1}, NoVerifiedChainError, "a clock ran backwards"),
+    ],
+    ids=["pins", "denied", "expired meanwhile", "host", "leaf", "wall clock", "steady clock"],
+)
+def test_what_changed_between_the_offer_and_the_verdict_refuses(
+    changes: dict[str, Any], error: type[PinVerificationError], says: str
+) -> None:
+    """A session is judged before it is offered; whatever was true then is asked again."""
+    judgement = judge_resumed(**{"policy": pinned()} | changes)
+    (refusal,) = cast(Told, judgement.observer)
+    assert isinstance(refusal, Refusal)
+    assert refusal.resumed
+    assert isinstance(refusal.error(), error)
+    assert says in refusal.text()
+    assert judgement.gate.state in (State.REFUSED, State.CLOSED)
+    assert judgement.gate.permit is None
+
+
+def test_the_other_name_of_a_resumed_session_has_its_say() -> None:
+    both = Policy({**pinned().hosts, "url.test": pinned(ABSENT).hosts["localhost"]})
+    endpoint = both.endpoint("localhost", 443, also="url.test")
+    chain = VerifiedChain([GENUINE.der, ISSUER.der, ROOT.der])
+    evidence = Evidence.of("localhost", chain, Profile.of(endpoint).identity, SEEN)
+    judgement = Judgement(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: SEEN)
+    tls: Any = Resumed(both)
+    with pytest.raises(PinMismatchError, match=r"url\.test leads to this connection"):
+        Handshake(judgement).step(tls, lambda: None, None)
+
+
+def test_a_connection_that_is_asked_again_tells_the_age_of_its_evidence() -> None:
+    """Also when its clock was set back meanwhile: the connection is as open as before."""
+    judgement = judge_resumed(pinned())
+    for seconds, age in ((90, 90), (-90, 0)):
+        judgement.clock = lambda seconds=seconds: Moment(SEEN.wall + seconds, SEEN.monotonic + 60)  # type: ignore[misc]
+        _, decision = judgement.hold_against(pinned(f"ca:{ROOT.pin}"))
+        assert isinstance(decision, Permit)
+        assert (decision.resumed, decision.evidence_age) == (True, max(age, 60) if seconds > 0 else 0)
+
+
+def test_a_swap_is_judged_once_and_a_refusal_is_for_good(server: MemoryPeer) -> None:
+    """Afterwards the policy is the one in force, and asking again costs one comparison; refused, the gate is shut."""
+    first, later, wrong = pinned(), pinned(f"ca:{ISSUER.pin}"), pinned(ABSENT)
+
+    class Source:
+        current = first
+
+    source, told = Source(), Told()
+    endpoint = first.endpoint("localhost", 443)
+    profile = Profile.of(endpoint)
+    judgement = Judgement(endpoint, profile, told, source=source)
+    engine = Engine(inner_context(profile), Handshake(judgement))
+    drive(engine, server)
+    before = judgement.gate.permit
+    judgement.recheck()
+    assert judgement.gate.permit is before
+    source.current = later
+    judgement.recheck()
+    assert judgement.endpoint.policy is later
+    renewed = judgement.gate.permit
+    assert renewed is not before
+    judgement.recheck()
+    assert judgement.gate.permit is renewed
+    source.current = wrong
+    with pytest.raises(PinMismatchError):
+        judgement.recheck()
+    assert state_of(engine) is State.CLOSED
+    assert engine.take() == b""
+    assert told.kinds == ["Permit", "Refusal"]
 
 
 def test_the_clock_is_read_for_each_judgement(server: MemoryPeer) -> None:
