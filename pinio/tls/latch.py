@@ -231,6 +231,20 @@ def _refuse_setting(kind: type, name: str, why: str) -> None:
     setattr(kind, name, property(inherited.fget, refuse, doc=inherited.__doc__))
 
 
+def _set_once(kind: type, name: str, why: str) -> None:
+    """Make the plain attribute `name` one that keeps what `ssl` put there."""
+
+    def get(tls: object) -> object:
+        return vars(tls)[name]
+
+    def put(tls: object, value: object) -> None:
+        if name in vars(tls):
+            raise PolicyError(why)
+        vars(tls)[name] = value
+
+    setattr(kind, name, property(get, put))
+
+
 for _name in ("recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"):
     _behind(PinnedSSLSocket, _name, _Latch._check_read)  # noqa: SLF001  # of this module
 for _name in ("write", "send", "sendall", "sendto", "sendmsg", "sendfile"):
@@ -238,6 +252,9 @@ for _name in ("write", "send", "sendall", "sendto", "sendmsg", "sendfile"):
 for _kind in (PinnedSSLObject, PinnedSSLSocket):
     _refuse_setting(_kind, "session", FOREIGN_SESSION)
     _refuse_setting(_kind, "context", "the context of a pinned connection cannot be replaced")
+# `ssl` reads it when a socket connects, long after `wrap_socket` looked up the pins of this very name; with None it would verify
+# no name at all.
+_set_once(PinnedSSLSocket, "server_hostname", "the name that a pinned connection verifies cannot be replaced")
 
 
 def arm(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:

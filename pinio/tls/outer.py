@@ -22,6 +22,7 @@ from pinio.tls.settings import (
     OPTIONS,
     TIGHTER_FLAGS,
     TIGHTER_OPTIONS,
+    USE_PYTHON_OBJECTS,
     AnyPath,
     ClientIdentity,
     Password,
@@ -97,9 +98,8 @@ class OuterContext(StockContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, settings: Settings) -> None:
-        # aiofastnet takes the C context and shakes hands by itself, unless told to use the Python objects. Without this switch
-        # it fails closed, for the C context cannot verify anybody.
-        self._store(settings=settings, ignored=frozenset[str](), _aiofastnet_force_fallback_ssl=True)
+        # Without its switch aiofastnet fails closed, for the C context cannot verify anybody; with it, it works.
+        self._store(settings=settings, ignored=frozenset[str](), **{USE_PYTHON_OBJECTS: True})
 
     def _store(self, **values: object) -> None:
         self.__dict__.update(values)
@@ -108,6 +108,9 @@ class OuterContext(StockContext):
         if not isinstance(getattr(type(self), name, None), property):
             raise PolicyError(f"a pinned context has no {name!r} to set")
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise PolicyError(f"a pinned context keeps its {name!r}")
 
     def _change(self, change: Callable[[Settings], Settings]) -> None:
         """Other settings are another configuration: with inner contexts, and sessions, of its own."""

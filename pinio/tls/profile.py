@@ -21,6 +21,7 @@ from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.peer import verifies
+from pinio.tls.sealed import seal
 from pinio.tls.settings import Settings, assign, scratch
 
 _SYSTEM_FILES: Final = (
@@ -99,7 +100,7 @@ class _InnerContexts:
         with self._lock:
             context = self._contexts.get(profile)
             if context is None:
-                context = _build(profile)
+                context = seal(_build(profile))
                 if len(self._contexts) >= MAX_CONTEXTS:
                     del self._contexts[next(iter(self._contexts))]
                 self._contexts[profile] = context

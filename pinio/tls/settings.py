@@ -23,6 +23,10 @@ else:
     """`ssl`'s own context class, also where somebody put a subclass in its place, as truststore does."""
 
 
+USE_PYTHON_OBJECTS: Final = "_aiofastnet_force_fallback_ssl"
+"""The attribute that makes aiofastnet use Python's TLS objects, where it would take the C context and shake hands by itself."""
+
+
 def scratch() -> ssl.SSLContext:
     """Return a context to try things on."""
     return StockContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -36,6 +36,7 @@ from pinio.tls.judgement import Judgement
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.sessions import MAX_TICKETS, Offer, SessionCache
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ISSUER, ROOT, SPARE, Told, end_of, pinned
+from tests.tls.through import unsealed
 
 OTHER_KEY = ISSUER.issue("localhost", "127.0.0.1", "*.pinned.test")
 
@@ -578,7 +579,7 @@ def test_a_resumption_that_nobody_offered_is_no_evidence() -> None:
 )
 def test_an_external_pre_shared_key_is_refused() -> None:
     """The same with a real handshake: a context into which a pre-shared key was put proves no certificate."""
-    client = inner_context(Profile("pkix", CA("fresh").anchors))
+    client = unsealed(inner_context(Profile("pkix", CA("fresh").anchors)))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     client.set_psk_client_callback(lambda hint: ("pinio", b"k" * 32))  # type: ignore[attr-defined]
     server.set_psk_server_callback(lambda identity: b"k" * 32)  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ from pinio.testing import Interceptor, Server, self_signed
 from pinio.tls.context import create_ssl_context
 from pinio.tls.settings import scratch
 from tests.tls.cast import GENUINE, ISSUER, MISPINNED, ROOT, SPARE, Told, end_of, pinned
-from tests.tls.through import SECRET, Swappable, ask, ask_asyncio, blocking, context_for, inner, tcp
+from tests.tls.through import SECRET, Swappable, ask, ask_asyncio, blocking, context_for, inner, tcp, unsealed
 
 # Whom a context connects to
 
@@ -209,9 +209,9 @@ def test_a_mode_flipped_around_wrap_has_no_effect(tls_version: ssl.TLSVersion) -
 
 @pytest.mark.parametrize("kind", ["object", "socket"])
 def test_a_mode_flipped_on_an_inner_context_is_noticed(kind: str) -> None:
-    """Whoever digs one out, by a TLS object's `.context`, gets refusals and no connection."""
+    """Whoever digs one out and breaks its seal gets refusals and no connection."""
     context = context_for(pinned(), alpn=["made for this test"])
-    private = inner(context)
+    private = unsealed(inner(context))
     told = context.observer
     assert isinstance(told, Told)
     private.check_hostname, private.verify_mode = False, ssl.CERT_NONE

@@ -12,14 +12,14 @@ from typing import Any, cast
 
 import pytest
 
-from pinio.errors import JudgementError, NotJudgedError, PinMismatchError
+from pinio.errors import JudgementError, NotJudgedError, PinMismatchError, PolicyError
 from pinio.testing import CA, Interceptor, Server
 from pinio.tls import peer
 from pinio.tls.gate import State
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
-from tests.tls.cast import GENUINE, IDENTITY, MISPINNED, ROOT, Told, end_of, pinned
+from tests.tls.cast import GENUINE, IDENTITY, ISSUER, MISPINNED, ROOT, Told, end_of, pinned
 from tests.tls.memory import MemoryPeer
-from tests.tls.through import SECRET, ask_asyncio, blocking, context_for, inner, tcp
+from tests.tls.through import SECRET, ask_asyncio, blocking, context_for, inner, tcp, unsealed
 
 OBJECT_METHODS: dict[str, Callable[[Any], object]] = {
     "read": lambda tls: tls.read(1),
@@ -245,6 +245,25 @@ def test_P1_a_refusal_in_wrap_socket_closes_the_socket(tls_version: ssl.TLSVersi
         assert server.connections[0].ended.is_set()
 
 
+@pytest.mark.parametrize("other", ["other.pinned.test", None])
+def test_P5_the_name_of_a_socket_cannot_be_replaced_before_it_connects(
+    other: str | None, tls_version: ssl.TLSVersion
+) -> None:
+    """`ssl` reads it again in `connect`: another name would be verified than the one whose pins were looked up, or none."""
+    context = context_for(pinned(f"ca:{ISSUER.pin}"))
+    with Server(ISSUER.issue("other.pinned.test"), tls_version=tls_version) as server:
+        with socket.socket() as sock:
+            sock.settimeout(10)
+            with context.wrap_socket(sock, server_hostname="localhost") as tls:
+                with pytest.raises(PolicyError, match="cannot be replaced"):
+                    tls.server_hostname = other
+                assert tls.server_hostname == "localhost"
+                with pytest.raises(ssl.SSLCertVerificationError, match=r"(?i)mismatch"):
+                    tls.connect(server.address)
+        server.wait_quiet()
+        assert server.application_bytes == b""
+
+
 @pytest.mark.parametrize("by", ["connect", "connect_ex"])
 def test_a_socket_may_be_wrapped_before_it_is_connected(by: str, tls_version: ssl.TLSVersion) -> None:
     with Server(GENUINE, tls_version=tls_version) as server:
@@ -421,7 +440,7 @@ class ForeignSocket(ssl.SSLSocket):
 
 def test_a_foreign_class_gets_no_connection() -> None:
     context = context_for(pinned(), alpn=["made for this test"])
-    private = inner(context)
+    private = unsealed(inner(context))
     private.sslobject_class, private.sslsocket_class = Foreign, ForeignSocket
     with pytest.raises(JudgementError, match="Foreign has no latch"):
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")

@@ -14,6 +14,7 @@ from pinio.testing.listener import Listener
 from pinio.tls.context import PinnedSSLContext, create_ssl_context
 from pinio.tls.profile import inner_context
 from pinio.tls.sessions import SessionCache
+from pinio.tls.settings import StockContext
 from pinio.typing import PolicyLike
 from tests.tls.cast import Told
 
@@ -35,6 +36,12 @@ def context_for(policy: PolicyLike, **options: Any) -> PinnedSSLContext:
 def inner(context: PinnedSSLContext, host: str = "localhost") -> ssl.SSLContext:
     """The private context from which connections to a host are made."""
     return inner_context(context.profile(context.wanted.endpoint(host)))
+
+
+def unsealed(context: ssl.SSLContext) -> ssl.SSLContext:
+    """An inner context, open to changes: what only code that means to do it can do."""
+    object.__setattr__(context, "__class__", StockContext)
+    return context
 
 
 @contextlib.contextmanager

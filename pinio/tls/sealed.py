@@ -1,0 +1,61 @@
+"""Inner contexts are closed to changes once they are built.
+
+They are private, yet every TLS object shows the context that it was made from (`.context`), and one inner context serves all who
+have the same configuration. A library that loaded its own CAs there would widen the trust of the whole process, and one that took
+it for the next connection would have no judge. So a sealed context can be looked at, and makes nothing but TLS objects that
+nobody has armed, which let nothing through.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, cast
+
+from pinio.errors import PolicyError
+from pinio.tls.settings import USE_PYTHON_OBJECTS, StockContext
+
+LOOKING: Final = frozenset(
+    {"cert_store_stats", "get_ca_certs", "get_ciphers", "get_groups", "security_level", "session_stats"}
+)
+"""Methods that change nothing."""
+MAKING: Final = frozenset({"_encode_hostname", "_wrap_bio", "_wrap_socket", "wrap_bio", "wrap_socket"})
+"""Methods that make TLS objects, which `pinio.tls.latch` keeps shut."""
+
+
+def _refuse(name: str) -> NoReturn:
+    raise PolicyError(
+        f"{name}: the context of a pinned connection is shared and cannot be changed; change the one that you made"
+    )
+
+
+class SealedContext(StockContext):
+    """An `ssl.SSLContext` that nobody changes any more."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _refuse(name)
+
+    def __delattr__(self, name: str) -> None:
+        _refuse(name)
+
+
+def seal(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Close a stock context to changes for good."""
+    vars(context)[USE_PYTHON_OBJECTS] = True  # should somebody hand it on
+    context.__class__ = cast(type[ssl.SSLContext], SealedContext)
+    return context
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def method(_context: SealedContext, *_arguments: Any, **_options: Any) -> NoReturn:
+        _refuse(name)
+
+    method.__name__ = name
+    return method
+
+
+for _name in set(dir(StockContext)) - LOOKING - MAKING:
+    if not _name.startswith("__") and callable(getattr(StockContext, _name)):
+        setattr(SealedContext, _name, _refusing(_name))
