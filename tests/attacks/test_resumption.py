@@ -436,6 +436,60 @@ async def test_renewed_tickets_inherit_the_age(tls_version: ssl.TLSVersion, cloc
     assert resumed(server) == [age is not None for age in ages]
 
 
+async def test_a_server_without_tickets_leaves_nothing(tls_version: ssl.TLSVersion) -> None:
+    """With TLS 1.3 there is nothing to offer; with TLS 1.2 the server may remember the session by its number."""
+    cache = SessionCache()
+    context = GENUINE.server_context(tls_version=tls_version, tickets=False)
+    async with Server(context) as server:
+        for _ in range(2):
+            reader, writer = await pinio.open_connection(
+                "localhost", server.port, policy=pinned(), resumption=cache
+            )
+            for _ in range(5):
+                writer.write(b"ping")
+                assert await reader.readexactly(4) == b"ping"
+            writer.close()
+            await writer.wait_closed()
+        await end_of(server)
+    remembered = tls_version is ssl.TLSVersion.TLSv1_2
+    assert resumed(server) == [False, remembered]
+    assert len(cache) == remembered
+
+
+async def test_what_was_waived_after_an_offer_leaves_nothing(tls_version: ssl.TLSVersion) -> None:
+    """The server takes another key and forgets its tickets. The old session's evidence is not that of the new one."""
+    cache = SessionCache()
+    policy = pinned(mode="report-only")
+    async with Server(GENUINE, tls_version=tls_version) as server:
+        await visit(server, policy, cache)
+        port = server.port
+    (before,) = cache._kept.values()
+    async with Server(OTHER_KEY, tls_version=tls_version, port=port) as server:
+        for _ in range(2):
+            permit = await visit(server, policy, cache)
+            assert permit.report is not None
+            assert not permit.resumed
+        await end_of(server)
+    assert resumed(server) == [False, False]
+    assert all(kept == before for kept in cache._kept.values())
+    assert len(cache) == (tls_version is ssl.TLSVersion.TLSv1_2), "TLS 1.3 has used it up"
+
+
+async def test_a_full_handshake_after_an_offer_is_told_as_one(tls_version: ssl.TLSVersion) -> None:
+    """Asked again, too: what was offered and not taken says nothing about this connection."""
+    cache = SessionCache()
+    async with Server(GENUINE, tls_version=tls_version) as server:
+        await visit(server, pinned(), cache)
+        port = server.port
+    async with Server(GENUINE, tls_version=tls_version, port=port) as server:
+        _, writer = await pinio.open_connection("localhost", port, policy=pinned(), resumption=cache)
+        assert not pinio.attest(writer).resumed
+        assert not pinio.attest(writer, policy=pinned(f"ca:{ROOT.pin}")).resumed
+        writer.close()
+        await writer.wait_closed()
+        await end_of(server)
+
+
 async def test_a_server_that_forgot_is_judged_anew(tls_version: ssl.TLSVersion, clock: Clock) -> None:
     """Restarted, it cannot read the ticket that it is shown. Age counts from the full handshake that follows."""
     cache = SessionCache()

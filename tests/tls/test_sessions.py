@@ -9,10 +9,10 @@ import pytest
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.evidence import MAX_AGE, Evidence, Moment
-from pinio.core.policy import Endpoint
+from pinio.core.policy import Endpoint, Policy
 from pinio.tls import sessions
 from pinio.tls.profile import Profile, inner_context
-from pinio.tls.sessions import MAX_TICKETS, Offer, SessionCache
+from pinio.tls.sessions import MAX_TICKETS, Offer, SessionCache, resuming
 from tests.tls.cast import GENUINE, ISSUER, ROOT, pinned
 
 PROFILE = Profile("pkix", ROOT.anchors)
@@ -80,10 +80,23 @@ def test_the_host_that_was_least_recently_used_goes_first() -> None:
 
 
 def test_a_host_that_is_kept_again_costs_no_other_its_place() -> None:
+    """Renewal is no new host."""
     cache = SessionCache(hosts=2)
     for name in ("a", "b", "b", "a", "b"):
-        keep(cache, session(name), name)
-    assert len(cache) == 2
+        keep(cache, session(name), name, once=False)
+        assert offered(cache, "a") is not None
+    assert offered(cache, "b") is not None
+
+
+def test_who_resumes_nothing_has_no_cache() -> None:
+    """Then nothing is copied out of a connection that could not be used: unpinned hosts, and those who said no."""
+    cache = SessionCache()
+    unlisted = Policy({"x.test": [GENUINE.pin, ROOT.pin]}, unpinned="allow").endpoint("localhost", 443)
+    assert resuming(endpoint(), cache) is cache
+    assert resuming(endpoint(), True) is sessions.default_sessions
+    assert resuming(endpoint(), False) is None
+    assert resuming(unlisted, cache) is None
+    assert resuming(pinned(resumption=False).endpoint("localhost", 443), cache) is None
 
 
 @pytest.mark.parametrize("moment", [after(MAX_AGE), after(-1)], ids=["too old", "before it was"])
