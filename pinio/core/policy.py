@@ -20,7 +20,7 @@ from pinio.core.decision import Refusal
 from pinio.core.host import Pattern, canonical_host
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet, PinsLike, Trust, pin_tuple
-from pinio.core.value import Value, warn
+from pinio.core.value import Value, about, warn
 from pinio.errors import PinFormatError, PolicyError
 
 Unpinned = Literal["refuse", "allow"]
@@ -274,7 +274,7 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
     for text, pins in hosts.items():
         canonical = _pattern(text, rules)
         try:
-            rules[canonical] = Rule(canonical, pins if isinstance(pins, PinSet) else PinSet(pins))
+            rules[canonical] = Rule(canonical, _pin_set(canonical, pins))
         except (PinFormatError, PolicyError) as error:
             raise type(error)(f"{canonical}: {error}") from None
     for text, reason in exempt.items():
@@ -283,6 +283,13 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
             raise PolicyError(f"exempt {canonical}: the reason is one line of text, and not empty")
         rules[canonical] = Rule(canonical, None, reason)
     return rules
+
+
+def _pin_set(pattern: str, pins: PinsLike) -> PinSet:
+    if isinstance(pins, PinSet):
+        return pins
+    with about(lambda: pattern):
+        return PinSet(pins)
 
 
 def _pattern(text: str, rules: Mapping[str, Rule]) -> str:
@@ -320,7 +327,7 @@ def _parts(url: str) -> tuple[str, str, int | None]:
     # what they make of them: what is checked here might not be what is fetched.
     if not isinstance(url, str) or not url.isprintable() or " " in url or "\\" in url:
         raise PolicyError(
-            "check_url takes a URL as text, without white space, control characters and backslashes"
+            "a URL to check is text, without white space, control characters and backslashes in it"
         )
     try:
         parts = urlsplit(url)
@@ -328,7 +335,7 @@ def _parts(url: str) -> tuple[str, str, int | None]:
     except ValueError:
         raise PolicyError("this is not a URL that can be checked: its host or port makes no sense") from None
     if scheme not in _PLAINTEXT | _TLS or not host:
-        raise PolicyError("check_url takes an absolute http, https, ws or wss URL")
+        raise PolicyError("a URL to check is an absolute http, https, ws or wss URL")
     return scheme, host, port
 
 
@@ -336,4 +343,5 @@ def _describe(pins: PinSet | None) -> str:
     if pins is None:
         return "not pinned"
     expires = f", until {pins.expires:%Y-%m-%dT%H:%M:%SZ}" if pins.expires else ""
-    return f"{len(pins.pins)} pins, {len(pins.backup)} backup, {pins.mode}, trust {pins.trust}{expires}"
+    many = "1 pin" if len(pins.pins) == 1 else f"{len(pins.pins)} pins"
+    return f"{many}, {len(pins.backup)} backup, {pins.mode}, trust {pins.trust}{expires}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, ClassVar, NoReturn, Self
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar, Final, NoReturn, Self
 
 from pinio.errors import PinWarning
 
@@ -49,8 +52,23 @@ def _rebuild(kind: type[Value], arguments: dict[str, Any]) -> Value:
         return kind(**arguments)
 
 
+_place: Final[ContextVar[Callable[[], str] | None]] = ContextVar("place", default=None)
+
+
+@contextmanager
+def about(place: Callable[[], str]) -> Generator[None, None, None]:
+    """Begin each warning from within with a place, such as the host that a pin set is made for; asked if there is one."""
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
 def warn(message: str) -> None:
     """Emit a `PinWarning` at the line of the program that called into pinio, however deep inside this is."""
+    if (place := _place.get()) is not None:
+        message = f"{place()}: {message}"
     level, frame = 2, sys._getframe(1)  # noqa: SLF001  # documented; `inspect` costs a module
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pinio":
         level, frame = level + 1, frame.f_back

@@ -22,6 +22,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.host import Pattern
 from pinio.core.pinset import Mode, OnExpiry, PinSet, Trust
 from pinio.core.policy import Policy, Unpinned
+from pinio.core.value import about
 from pinio.errors import PolicyError
 from pinio.formats import toml
 from pinio.formats.table import Table, quoted
@@ -114,17 +115,18 @@ def _pin_set(table: Table, read_anchors: _AnchorsReader) -> PinSet:
     anchors = read_anchors(table, "anchors")
     resumption = table.flag("resumption")
     try:
-        return PinSet(
-            pins,
-            backup=backup,
-            single=single,
-            expires=expires,
-            on_expiry=on_expiry,
-            mode=mode,
-            trust=trust,
-            anchors=anchors,
-            resumption=True if resumption is None else resumption,
-        )
+        with about(table.place):
+            return PinSet(
+                pins,
+                backup=backup,
+                single=single,
+                expires=expires,
+                on_expiry=on_expiry,
+                mode=mode,
+                trust=trust,
+                anchors=anchors,
+                resumption=True if resumption is None else resumption,
+            )
     except PolicyError as error:
         raise PolicyError(f"{table.place()}: {error}") from None
 

@@ -246,6 +246,12 @@ def test_what_is_fragile_warns() -> None:
     assert Policy({}).unpinned == "refuse"
 
 
+def test_a_warning_about_pins_names_their_host() -> None:
+    """A policy of a hundred hosts would be searched for it otherwise."""
+    with pytest.warns(PinWarning, match=r"^\*\.example\.com: one pin and no backup"):
+        Policy({"a.test": [A, B], "*.Example.com": A})
+
+
 def test_a_policy_cannot_be_changed_through_what_it_shows() -> None:
     """Its mappings are read-only, and what it was made from may change without changing it."""
     hosts: dict[str, Any] = {"a.test": [A, B]}
@@ -416,7 +422,7 @@ def test_what_is_no_url_is_refused_without_being_quoted(url: str) -> None:
 @pytest.mark.parametrize("url", [None, 7, b"https://a.test/", object()])
 def test_a_url_is_text(url: Any) -> None:
     """The URL objects of HTTP libraries are turned into text by whoever knows them."""
-    with pytest.raises(PolicyError, match="check_url takes a URL as text"):
+    with pytest.raises(PolicyError, match="a URL to check is text"):
         policy("a.test").check_url(url)
 
 
@@ -442,7 +448,7 @@ def test_explain() -> None:
         exempt={"old.example.com": "retired"},
     )
     assert tested.explain("API.example.com.").splitlines() == [
-        "api.example.com: pattern *.example.com: 1 pins, 2 backup, enforce, trust pkix, until 2027-06-30T00:00:00Z",
+        "api.example.com: pattern *.example.com: 1 pin, 2 backup, enforce, trust pkix, until 2027-06-30T00:00:00Z",
         "  hides the less specific **.com",
     ]
     assert tested.explain("old.example.com").splitlines() == [
