@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import click
@@ -36,7 +37,7 @@ def _load(file: str) -> pinio.Policy:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", pinio.PinWarning)
         policy = pinio.load_policy(file)
-    ui.show_policy(file, policy, [str(warning.message) for warning in caught])
+    ui.show_policy(file, policy, [str(warning.message) for warning in caught], time.time())
     return policy
 
 

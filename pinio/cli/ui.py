@@ -72,8 +72,23 @@ def no_answer(host: str, port: int, error: OSError) -> str:
     return f"{escape(host)} port {port}: {_why(error)}"
 
 
+_NO_TLS: Final = "what answers there may not speak TLS"
+_ANSWERS_WITHOUT_TLS: Final = frozenset(
+    {
+        "HTTP_REQUEST",
+        "PACKET_LENGTH_TOO_LONG",
+        "RECORD_LAYER_FAILURE",
+        "UNKNOWN_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
+
+
 def _why(error: OSError) -> str:
     """asyncio says "Connect call failed" where the system has a better word."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        words = error.reason.replace("_", " ").lower()
+        return f"TLS failed: {words}" + (f"; {_NO_TLS}" if error.reason in _ANSWERS_WITHOUT_TLS else "")
     if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
         return os.strerror(error.errno)
     return escape(error.strerror or str(error) or "no answer in time")
@@ -94,13 +109,20 @@ def show_chain(seen: Probe) -> None:
 # check
 
 
-def show_policy(file: str, policy: Policy, warnings: Iterable[str]) -> None:
-    """What a policy says, and what is fragile about it."""
+def show_policy(file: str, policy: Policy, warnings: Iterable[str], now: float) -> None:
+    """What a policy says, and what is fragile about it or over at `now`, in POSIX seconds."""
     revision = f", revision {escape(policy.revision)}" if policy.revision else ""
     _say(f"{escape(file)}: a valid policy{revision}", "bold green")
     _say_lines(_policy_lines(policy), "  ")
-    for warning in warnings:
-        _say(f"warning: {escape(warning)}", "yellow", error=True)
+    for warning in (*warnings, *_expired(policy, now)):
+        _say(f"warning: {warning}", "yellow", error=True)  # in words of our own, and whole
+
+
+def _expired(policy: Policy, now: float) -> Iterator[str]:
+    for pattern, pins in policy.hosts.items():
+        if pins.expires_at is not None and now >= pins.expires_at:
+            waived = pins.mode == "report-only" or pins.on_expiry == "report"
+            yield f"{pattern}: its pins have expired; {'every key is let through' if waived else 'connections are refused'}"
 
 
 def _policy_lines(policy: Policy) -> Iterator[str]:

@@ -194,7 +194,7 @@ _SUMMARIES: Final = {
     "JUDGEMENT_FAILED": "could not be judged because of an error, and is therefore refused",
 }
 _HINTS: Final = {
-    "PIN_MISMATCH": "if the keys were rotated on purpose, look at them from a trusted network: pinio pins {host}",
+    "PIN_MISMATCH": "if the keys were rotated on purpose, look at them from a trusted network: pinio pins {target}",
     "PINS_EXPIRED": 'renew the pins and their date in the policy; on_expiry="report" would let connections through',
     "UNPINNED_HOST": 'add pins for it, exempt it by name, or build the policy with unpinned="allow"',
     "DENIED_KEY": "the deny list wins over every pin and mode; if the key is good again, take it off that list",
@@ -269,9 +269,17 @@ class Refusal:
 
     def summary(self) -> str:
         """One line."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        where = host if self.port is None else f"{host}:{self.port}"
+        where = self._bracketed if self.port is None else f"{self._bracketed}:{self.port}"
         return f"{where} {_SUMMARIES.get(self.reason, 'was refused')}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def _target(self) -> str:
+        """What `pinio pins` takes to look at the same server."""
+        return self.host if self.port in (None, 443) else f"{self._bracketed}:{self.port}"
 
     def text(self) -> str:
         """The whole message. Formatting what a peer wrote may fail; that never changes the decision."""
@@ -301,7 +309,7 @@ class Refusal:
             )
             lines.append(f"  pinned ({revision}pattern {rule.pattern}{expired}):")
             lines += pin_lines(rule.pin_set.pins, rule.pin_set.backup)
-        lines.append(f"  hint: {_HINTS[self.reason].format(host=self.host)}")
+        lines.append(f"  hint: {_HINTS[self.reason].format(target=self._target)}")
         return lines
 
 

@@ -111,9 +111,7 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
             data = await loop.sock_recv(sock, _CHUNK)
             received += len(data)
             if not data or received > _MOST:
-                raise ConnectionResetError(
-                    f"{name} port {port} closed the connection during the TLS handshake"
-                )
+                raise ConnectionResetError("the server closed the connection during the TLS handshake")
             incoming.write(data)
     finally:
         sock.close()

@@ -79,8 +79,22 @@ def test_what_is_fragile_is_a_warning(command: Command, file: Path) -> None:
     file.write_text(f'version = 1\n[hosts."a.example"]\npins = ["{PIN}"]\n', "utf-8")
     result = command("check", str(file))
     assert result.exit_code == 0
-    assert result.stderr.startswith("warning: ")
-    assert "backup" in result.stderr
+    assert result.stderr.startswith(f'warning: {file}: [hosts."a.example"]: one pin and no backup')
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("", "connections are refused"),
+        ('on_expiry = "report"', "every key is let through"),
+        ('mode = "report-only"', "every key is let through"),
+    ],
+)
+def test_what_is_over_is_a_warning(command: Command, file: Path, more: str, says: str) -> None:
+    file.write_text(POLICY.replace("2099-06-30T00:00:00Z", f"2020-06-30T00:00:00Z\n{more}"), "utf-8")
+    result = command("check", str(file))
+    assert result.exit_code == 0
+    assert result.stderr == f"warning: api.example.com: its pins have expired; {says}\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pinio.core.pin import Pin
 from pinio.core.wording import escape
-from pinio.testing import CA, Leaf, RawServer, Server, reset, self_signed
+from pinio.testing import CA, Leaf, RawServer, Server, hear, reset, self_signed, tls_alert
 from tests.cli.conftest import Command
 
 
@@ -109,12 +110,20 @@ def test_nobody_there_exits_2(command: Command, flag: tuple[str, ...]) -> None:
 def test_a_server_without_tls_exits_2(command: Command, flag: tuple[str, ...]) -> None:
     with (
         RawServer(lambda connection: connection.sendall(b"220 no TLS here\r\n")) as plain,
+        RawServer(hear, tls_alert("handshake_failure")) as alerting,
         RawServer(reset) as rude,
+        RawServer(hear) as short,
     ):
-        for server in (plain, rude):
+        answers = {
+            plain: r"TLS failed: .*; what answers there may not speak TLS",
+            alerting: r"TLS failed: .*handshake failure",
+            rude: r"Connection reset by peer",
+            short: r"the server closed the connection during the TLS handshake",
+        }
+        for server, words in answers.items():
             result = command("pins", where(server), *flag)
             assert (result.exit_code, result.stdout) == (2, "")
-            assert result.stderr.startswith(f"pinio: 127.0.0.1 port {server.port}: ")
+            assert re.fullmatch(rf"pinio: 127\.0\.0\.1 port {server.port}: {words}\n", result.stderr)
 
 
 def test_a_name_that_does_not_resolve_exits_2(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

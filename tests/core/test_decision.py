@@ -54,6 +54,21 @@ def test_the_golden_message() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "port", "target"),
+    [
+        ("api.example.com", None, "api.example.com"),
+        ("api.example.com", 443, "api.example.com"),
+        ("api.example.com", 8443, "api.example.com:8443"),
+        ("2001:db8::1", 443, "2001:db8::1"),
+        ("2001:db8::1", 8443, "[2001:db8::1]:8443"),
+    ],
+)
+def test_the_hint_leads_to_the_same_server(host: str, port: int | None, target: str) -> None:
+    """What it says to run is what `pinio pins` takes."""
+    assert Refusal("PIN_MISMATCH", host, port).text().endswith(f"pinio pins {target}")
+
+
 def test_expired_pins_say_when() -> None:
     """The date stands beside the pattern."""
     text = refused(expires=dt.datetime(2026, 6, 30, tzinfo=dt.UTC)).text()
@@ -104,7 +119,7 @@ def test_every_reason_has_words_a_hint_and_an_error(reason: str) -> None:
     refusal = Refusal(reason, "a.test", 443)
     assert refusal.text() == f"a.test:443 {decisions._SUMMARIES[reason]}.\n  hint: " + decisions._HINTS[
         reason
-    ].format(host="a.test")
+    ].format(target="a.test")
     assert type(refusal.error()) is BY_REASON[reason]
     assert str(refusal.error()) == refusal.text()
     assert set(decisions._SUMMARIES) == set(decisions._HINTS) == set(BY_REASON)

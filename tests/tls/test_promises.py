@@ -413,6 +413,9 @@ async def test_P8_a_refusal_says_everything_as_data(tls_version: ssl.TLSVersion)
         assert (type(copy), copy.refusal, str(copy)) == (type(error), refusal, str(error))
 
 
+HINT = "  hint: if the keys were rotated on purpose, look at them from a trusted network:"
+
+
 async def test_P8_the_text_can_be_pasted() -> None:
     with Server(GENUINE) as server:
         error = await refused(server, pinned(ABSENT, policy={"revision": "2026-11-02#7"}))
@@ -425,7 +428,7 @@ async def test_P8_the_text_can_be_pasted() -> None:
             "  pinned (policy 2026-11-02#7, pattern localhost):",
             f"    {ABSENT}",
             f"    {SPARE}  backup",
-            "  hint: if the keys were rotated on purpose, look at them from a trusted network: pinio pins localhost",
+            f"{HINT} pinio pins localhost:{server.port}",
         ]
 
 
