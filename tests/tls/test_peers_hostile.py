@@ -108,6 +108,23 @@ async def test_an_alert_is_a_tls_error(description: str | int) -> None:
         assert isinstance(await failure(peer), ssl.SSLError)
 
 
+async def test_an_alert_about_our_own_flight(tls_version: ssl.TLSVersion) -> None:
+    """A server that wanted a certificate says so after our part: within the handshake with TLS 1.2, after it with TLS 1.3."""
+    with Server(GENUINE, tls_version=tls_version, client_ca=ROOT) as server:
+        if tls_version is ssl.TLSVersion.TLSv1_2:
+            error: BaseException | None = await failure(server)
+        else:
+            transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+            error = await app.lost
+            assert app.received == b""
+            assert app.calls == ["connection_made", "connection_lost"]
+            assert transport.is_closing()
+            await end_of(server)
+        assert isinstance(error, ssl.SSLError)
+        assert "ALERT" in str(error)
+        assert server.application_bytes == b""
+
+
 async def test_a_goodbye_for_a_greeting() -> None:
     with RawServer(hear, tls_record(21, b"\x01\x00"), silent) as peer:  # close_notify
         assert isinstance(await failure(peer), OSError)
@@ -213,6 +230,16 @@ async def test_a_hundred_certificates_change_nothing(tls_version: ssl.TLSVersion
             await pinio.create_connection(App, "localhost", server.port, policy=MISPINNED, observer=Told())
         assert len(str(error.value)) < 2000
         await end_of(server)
+
+
+async def test_a_chain_over_the_limit_is_not_taken_in(tls_version: ssl.TLSVersion) -> None:
+    """OpenSSL reads 100 KiB of certificates, encrypted or not, and no more."""
+    junk = CA("junk", key_type="rsa").der
+    with Server(GENUINE.serving(*[junk] * (150_000 // len(junk))), tls_version=tls_version) as server:
+        error = await failure(server)
+        assert isinstance(error, ssl.SSLError)
+        assert "EXCESSIVE_MESSAGE_SIZE" in str(error)
+        assert server.handshakes_finished == 0
 
 
 async def test_a_long_chain_that_verifies_is_refused_in_few_words() -> None:
