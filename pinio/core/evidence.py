@@ -9,7 +9,7 @@ resumptions ends.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Match
@@ -20,8 +20,7 @@ MAX_AGE: Final = 3600.0
 """Seconds for which a full handshake vouches for the sessions that descend from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """One reading of both clocks, in seconds: the wall clock can be set back, the monotonic one stops in suspend."""
 
     wall: float

@@ -43,6 +43,9 @@ class Rule:
 
 _NO_ENTRY: Final = Rule()
 
+MAX_ASKED: Final = 1024
+"""Connections for which a policy keeps its answer; when there are more it begins anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -99,6 +102,7 @@ class Policy(Value):
     """
 
     __slots__ = (
+        "_asked",
         "_below",
         "_deny",
         "_exact",
@@ -122,6 +126,7 @@ class Policy(Value):
     _one: dict[str, Rule]
     _below: dict[str, Rule]
     _deny: dict[tuple[str, str, bytes | None], Pin]
+    _asked: dict[tuple[str, int | None, str | None], Endpoint]
 
     def __init__(
         self,
@@ -155,6 +160,7 @@ class Policy(Value):
             _one=one,
             _below=below,
             _deny={(pin.selector, pin.algorithm, pin.digest): pin for pin in pins},
+            _asked={},
         )
 
     @property
@@ -189,6 +195,19 @@ class Policy(Value):
         Raises `UnpinnedHostError` if the policy has nothing for the host and refuses such, and `PolicyError` if the two
         names want different ways of verification.
         """
+        # A program connects to the same few hosts again and again, and the answer never changes.
+        question = host, port, also
+        if type(host) is str and (also is None or type(also) is str):
+            known = self._asked.get(question)
+            if known is not None:
+                return known
+        answer = self._endpoint(host, port, also)
+        if len(self._asked) >= MAX_ASKED:
+            self._asked.clear()
+        self._asked[question] = answer
+        return answer
+
+    def _endpoint(self, host: str, port: int | None, also: str | None) -> Endpoint:
         rule = self.lookup(host)
         name = canonical_host(host)
         other = canonical_host(also) if also is not None else None

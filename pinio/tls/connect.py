@@ -216,6 +216,7 @@ def _refuse_injected(lower: asyncio.Transport, injected: bool, wanted: Asked) ->
 
 _NEEDED: Final = (
     "abort",
+    "get_write_buffer_size",
     "pause_reading",
     "resume_reading",
     "set_protocol",

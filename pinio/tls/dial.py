@@ -10,9 +10,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import aiohappyeyeballs
 
@@ -22,8 +21,7 @@ from pinio.errors import PolicyError
 AddrInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Dialling:
+class Dialling(NamedTuple):
     """How to reach an address: the arguments of `loop.create_connection` of the same names."""
 
     local_addr: tuple[str, int] | None = None

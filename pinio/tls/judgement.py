@@ -133,7 +133,7 @@ class Judgement:
             if self.gate.state is State.HANDSHAKING:
                 self._decide(tls, self._verified(tls) if self.endpoint.needs_chain else None, moment)
             if self._chain is not None:
-                self._compare_witnesses(self._chain, tls)
+                self._compare_witnesses(self._chain.leaf.der, tls)
             self.evidence, self._moment = None, moment
         return self.gate.open()
 
@@ -190,9 +190,9 @@ class Judgement:
         self._chain = chain
         self.gate.permit_by(decision)
 
-    def _compare_witnesses(self, judged: VerifiedChain, tls: peer.TLSObject) -> None:
+    def _compare_witnesses(self, leaf: bytes, tls: peer.TLSObject) -> None:
         """After a full handshake three sources name the leaf; a TLS library that was tampered with may forget one."""
-        if any(leaf != judged.leaf.der for leaf in peer.leaves(tls)):
+        if peer.leaves(tls) != (leaf, leaf, leaf):
             raise self.refuse("WITNESSES_DISAGREE")
 
     def _guard(self, step: Callable[[peer.TLSObject], _Result], tls: peer.TLSObject) -> _Result:

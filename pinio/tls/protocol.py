@@ -179,7 +179,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         received = self._buffer[:nbytes]
-        if self._held:  # the lower transport was not to be stopped
+        if nbytes <= SLICE and not self._delivery.paused and not self._held:  # nearly always
+            self._engine.incoming.write(received)
+            self._advance()
+        elif self._held:  # the lower transport was not to be stopped
             self._held = memoryview(b"".join((self._held, received)))
         elif left := self._feed(received):
             self._held = memoryview(bytes(left))  # the buffer is the loop's again
@@ -286,7 +289,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _peer_ended(self, how: Literal["clean", "ragged"]) -> None:
         """Nothing more will come: tell the application, which may have last words, and close."""
         self._tell_eof(how)
-        self.close()
+        self._close("clean" if how == "clean" else None)
 
     def _tell_eof(self, how: Literal["clean", "ragged"]) -> None:
         """Tell the application, once, that the peer has ended."""
@@ -304,15 +307,18 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Send what is buffered and a close_notify, wait for the peer's for at most the shutdown timeout, then close."""
+        self._close(None)
+
+    def _close(self, ended: Ending | None) -> None:
+        """Close; `ended` says that the peer has ended already, and how."""
         if self._gate.state is not State.OPEN or self._lower is None:
             return
         self._gate.advance(Event.SHUTDOWN)
-        self._timer = self._loop.call_later(self._shutdown_timeout, self._shutdown_timed_out)
         held, self._held = self._held, _NOTHING
         self._delivery.paused = False
         try:
             # OpenSSL does not shut down over application data that nobody has read, wanted or not.
-            ended = self._delivery.discard()
+            ended = ended or self._delivery.discard()
             with suppress(ssl.SSLWantReadError):
                 self._engine.shutdown()
             self._flush()
@@ -325,6 +331,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if self._lower_ended:
             self._finish("ragged")
         self._pause_lower(False)  # or the peer's close_notify would never be seen
+        if self._gate.state is State.CLOSING or (self._lower and self._lower.get_write_buffer_size()):
+            self._timer = self._loop.call_later(self._shutdown_timeout, self._shutdown_timed_out)
 
     def _await_goodbye(self) -> None:
         """Read on for the peer's close_notify."""

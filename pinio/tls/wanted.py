@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from pinio.core.anchors import Anchors
 from pinio.core.host import canonical_host
@@ -20,8 +19,7 @@ _Pins = tuple[str | Pin, ...] | PinSet
 _SAMPLES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """The caller's expectation, which any number of connections may be held against."""
 
     source: PolicySource | None
