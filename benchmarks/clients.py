@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -20,13 +21,19 @@ class RoundError(Exception):
     """A subject failed in a scenario; the message is its traceback."""
 
 
-class ClientProcess:
-    """One process of `benchmarks.worker`."""
+STEADY = {"MALLOC_TRIM_THRESHOLD_": "100000000", "MALLOC_MMAP_THRESHOLD_": "100000000"}
+"""Tell glibc to keep the memory it has. Otherwise a process may be unlucky, for its whole life, and give the same pages back to
+the system and ask for them again with each message: some 40 µs, to whomever it happens."""
 
-    def __init__(self) -> None:
+
+class ClientProcess:
+    """One process of `benchmarks.worker`; `steady` takes the luck out of its `malloc`, where memory is not what is measured."""
+
+    def __init__(self, *, steady: bool = False) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker"],
             cwd=HERE,
+            env=os.environ | (STEADY if steady else {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -73,7 +73,7 @@ class Runner:
             players = {}
             if not (self.quick or scenario.fresh):
                 for name in subjects:
-                    players[name] = stack.enter_context(ClientProcess())
+                    players[name] = stack.enter_context(ClientProcess(steady=True))
                     players[name].first_round(scenario, name, target, quick=False)
             for number in range(rounds):
                 for name in _shuffled(subjects, number):

@@ -12,7 +12,7 @@ from benchmarks.scenarios.scenario import Compared, Figures, Scenario, Stage, by
 from benchmarks.scenarios.wire import Way, Wire, open_wire
 from benchmarks.subjects.client import StreamClient
 
-SIZES: Final = {256: 200, 16384: 100, 262144: 20}
+SIZES: Final = {256: 2000, 16384: 1000, 262144: 200}
 """Bytes of a message → round trips in a round."""
 BULK: Final = 64 << 20
 PIECE: Final = b"\xa5" * 65536

@@ -19,6 +19,15 @@ _AT_ONCE: Final = frozenset({"asyncio.selector_events", "uvloop.loop"})
 """Where the transports are defined that fill the buffer and call `buffer_updated` in one step."""
 
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+_plain: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+
+def plain_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
+    """The memory in which all connections of a loop decrypt what is copied before the next one has its turn."""
+    buffer = _plain.get(loop)
+    if buffer is None:
+        buffer = _plain[loop] = memoryview(bytearray(SHARED))
+    return buffer
 
 
 def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) -> memoryview:

@@ -1,16 +1,20 @@
 """From the engine to the application: plaintext, record by record, in the way that the application's protocol wants it.
 
 Nothing is queued here. What the application does not want yet stays encrypted in the engine.
+
+There are three ways, by what the application's protocol is: record by record, to a protocol that keeps what it is given; into a
+`BufferedProtocol`'s own buffer; and to asyncio's stream reader, which copies, all at once from the memory of the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from pinio.tls.engine import RECORD, Engine
 from pinio.tls.gate import State
+from pinio.tls.streams import copies
 
 OVERRUN: Final = 1024 * 1024
 """Bytes that a peer may send after our close_notify, which it had no chance to see yet; one that sends more will not stop."""
@@ -20,23 +24,37 @@ Ending: TypeAlias = Literal["clean", "ragged", "overrun"]
 """How a peer ended: with a close_notify, without, or not at all, in spite of ours."""
 
 
+Outcome: TypeAlias = Literal["more", "empty", "ended"]
+"""Of one step: there may be more to deliver, there is no more for now, the peer said goodbye."""
+
+
 class Delivery:
     """Hands one connection's bytes to whatever protocol is set."""
 
-    __slots__ = ("_buffered", "_discarded", "_engine", "_gate", "app", "paused")
+    __slots__ = ("_discarded", "_engine", "_filled", "_gate", "_plain", "_step", "app", "more", "paused")
 
-    def __init__(self, engine: Engine, app: asyncio.BaseProtocol) -> None:
+    def __init__(self, engine: Engine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
         self._engine = engine
         self._gate = engine.judgement.gate
         self._discarded = 0
+        self._plain = plain
+        self._filled = 0
         self.paused = False
         """Whether the application asked for a pause."""
+        self.more = False
+        """Whether ciphertext of the same read of the loop is still to come."""
         self.set_app(app)
 
     def set_app(self, app: asyncio.BaseProtocol) -> None:
         """Deliver to `app` from the next record on."""
         self.app = app
-        self._buffered = isinstance(app, asyncio.BufferedProtocol)
+        self._step = (
+            Delivery._fill
+            if isinstance(app, asyncio.BufferedProtocol)
+            else Delivery._gather
+            if copies(app)
+            else Delivery._hand_over
+        )
 
     def pending(self) -> int:
         """Bytes that the engine holds, encrypted and decrypted; perhaps not a whole record."""
@@ -47,37 +65,71 @@ class Delivery:
 
         Raises what the application's callback raises, and `ssl.SSLError` for a broken record.
         """
-        read, incoming, gate = self._engine.read, self._engine.incoming, self._gate
+        gate = self._gate
         while not self.paused and gate.state is State.OPEN:
-            if self._buffered:
-                outcome = self._fill(cast(asyncio.BufferedProtocol, self.app))
-                if outcome == "more":
-                    continue
+            outcome = self._step(self)
+            if outcome != "more":
                 return outcome == "ended"
-            try:
-                data = read(RECORD)
-            except ssl.SSLWantReadError:
-                return False
-            if not data:
-                return True
-            cast(asyncio.Protocol, self.app).data_received(data)
-            # A read of RECORD bytes leaves none of its record behind, so an empty BIO means that there is no more. That
-            # spares the read that would only raise.
-            if not incoming.pending:
-                return False
         return False
 
-    def _fill(self, app: asyncio.BufferedProtocol) -> Literal["more", "empty", "ended"]:
-        """Read into the application's own buffer, as many records as fit, and say whether there is more to come."""
-        read, pending = self._engine.read, self.pending
-        outcome: Literal["more", "empty", "ended"] = "more"
+    def _hand_over(self) -> Outcome:
+        """One record, to a protocol that keeps what it is given."""
+        try:
+            data = self._engine.read(RECORD)
+        except ssl.SSLWantReadError:
+            return "empty"
+        if not data:
+            return "ended"
+        cast(asyncio.Protocol, self.app).data_received(data)
+        # A read of RECORD bytes leaves none of its record behind, so an empty BIO means that there is no more. That
+        # spares the read that would only raise.
+        return "more" if self._engine.incoming.pending else "empty"
+
+    def _gather(self) -> Outcome:
+        """All records of one read of the loop, to a stream reader.
+
+        It wakes its reader for each piece, and pauses for each that goes over its limit; and it copies what it is given, so that
+        it can be given the memory into which the next piece will be decrypted.
+        """
+        read, incoming, plain, filled = self._engine.read, self._engine.incoming, self._plain, self._filled
+        outcome: Outcome = "empty"
+        try:
+            while count := read(RECORD, plain[filled:]):
+                filled += count
+                if not incoming.pending:
+                    break
+                if filled > len(plain) - RECORD:
+                    outcome = "more"
+                    break
+            else:
+                outcome = "ended"
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self._give(filled)  # what came before it is still good
+            raise
+        if self.more and outcome == "empty":
+            self._filled = filled
+        else:
+            self._give(filled)
+        return outcome
+
+    def _give(self, filled: int) -> None:
+        self._filled = 0
+        if filled:
+            cast(Any, self.app).data_received(self._plain[:filled])
+
+    def _fill(self) -> Outcome:
+        """As many records as fit, into the application's own buffer."""
+        app, read, pending = cast(asyncio.BufferedProtocol, self.app), self._engine.read, self.pending
+        outcome: Outcome = "more"
         broken: ssl.SSLError | None = None
         filled = 0
         # Both views are given back before the application is told, for it may want to resize what is under them.
         with memoryview(app.get_buffer(pending())) as view, view.cast("B") as buffer:
-            size = len(buffer)
-            if not size:
+            if not buffer:
                 raise RuntimeError("get_buffer() returned an empty buffer")
+            size = len(buffer)
             try:
                 while filled < size and outcome == "more":
                     count = read(size - filled, buffer[filled:])

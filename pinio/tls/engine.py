@@ -39,7 +39,7 @@ class Engine:
         self.tls = context.wrap_bio(
             self.incoming,
             self.outgoing,
-            server_hostname=self.judgement.endpoint.host.encode("ascii"),  # text would be sent through an IDNA codec
+            server_hostname=self.judgement.endpoint.host.encode("ascii"),  # `ssl` has an IDNA codec for text
             session=handshake.session,
         )
         arm(self.tls, handshake, self.outgoing)

@@ -4,8 +4,8 @@ Theory of operation. The loop reads into `get_buffer`'s memory and calls `buffer
 slices and out again as plaintext, record by record, to whatever application protocol is set (`Delivery`). What is written goes
 the other way in `PinnedTransport`, which the application holds. Before the gate is open the application is told nothing.
 
-A pause stops the lower transport at once. Ciphertext that had been received by then waits in `_held`, outside the BIO, which
-would keep its size for ever.
+A pause stops the lower transport once more ciphertext comes, for most pauses end before that, and stopping and starting costs
+two system calls. What came then waits in `_held`, outside the BIO, which would keep its size for ever: one read of the loop.
 
 An end takes two steps. `close` sends close_notify and moves the gate to CLOSING; the peer's close_notify, or the end of TCP,
 moves it to CLOSED and closes the lower transport, which still sends what it holds. The shutdown timeout runs from the first
@@ -22,7 +22,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from pinio.tls.buffers import receive_buffer
+from pinio.tls.buffers import plain_buffer, receive_buffer
 from pinio.tls.delivery import Delivery, Ending
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import Event, State
@@ -46,9 +46,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     """The loop's side of one pinned connection."""
 
     __slots__ = (
-        "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held", "_loop",
-        "_lower", "_lower_ended", "_lower_paused", "_session_wanted", "_shutdown_timeout", "_timer", "_transport", "_waiter",
-        "_writing_paused", "eof",
+        "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held",
+        "_loop", "_lower", "_lower_ended", "_lower_paused", "_resuming", "_session_wanted", "_shutdown_timeout",
+        "_timer", "_transport", "_waiter", "_writing_paused", "eof",
     )  # fmt: skip
 
     def __init__(
@@ -64,11 +64,11 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     ) -> None:
         self._loop = loop
         self._lower: asyncio.Transport | None = None
-        self._lower_paused = self._lower_ended = False
+        self._lower_paused = self._lower_ended = self._resuming = False
         self._buffer = self._held = _NOTHING
         self._engine = engine
         self._gate = engine.judgement.gate
-        self._delivery = Delivery(engine, app)
+        self._delivery = Delivery(engine, app, plain_buffer(loop))
         self._transport: PinnedTransport | None = transport
         self._handshake_timeout = handshake_timeout
         self._shutdown_timeout = shutdown_timeout
@@ -181,11 +181,13 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         received = self._buffer[:nbytes]
         if nbytes <= SLICE and not self._delivery.paused and not self._held:  # nearly always
             self._engine.incoming.write(received)
-            self._advance()
-        elif self._held:  # the lower transport was not to be stopped
-            self._held = memoryview(b"".join((self._held, received)))
-        elif left := self._feed(received):
-            self._held = memoryview(bytes(left))  # the buffer is the loop's again
+            if self._gate.state is State.OPEN:
+                self._receive()
+            else:
+                self._advance()
+        elif left := received if self._held else self._feed(received):
+            self._held = memoryview(b"".join((self._held, left)))  # the buffer is the loop's again
+            self._pause_lower(True)
 
     def _feed(self, data: memoryview) -> memoryview:
         """Take in ciphertext, slice by slice, until the application pauses; returns what is left."""
@@ -193,6 +195,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         while data and not delivery.paused:
             feed(data[:SLICE])
             data = data[SLICE:]
+            delivery.more = bool(data)
             self._advance()
         return data
 
@@ -237,16 +240,17 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         """Deliver nothing until `resume_reading`."""
         if self.reading:
             self._delivery.paused = True
-            self._pause_lower(True)
 
     def resume_reading(self) -> None:
         """Deliver again, from the next iteration of the loop on."""
         if self._delivery.paused:
             self._delivery.paused = False
+            self._resuming = True
             self._loop.call_soon(self._resumed)
 
     def _resumed(self) -> None:
         """Deliver what had arrived before the pause, then let the loop read on."""
+        self._resuming = False
         if self.reading and self._delivery.pending():
             self._receive()
         if held := self._held:
@@ -276,7 +280,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._lower_ended = True
         state = self._gate.state
         if state is State.OPEN:
-            if self._lower_paused:
+            if self._delivery.paused or self._resuming:
                 return True
             self._peer_ended("ragged")
         elif state is State.CLOSING:
@@ -331,8 +335,13 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if self._lower_ended:
             self._finish("ragged")
         self._pause_lower(False)  # or the peer's close_notify would never be seen
-        if self._gate.state is State.CLOSING or (self._lower and self._lower.get_write_buffer_size()):
+        if self._closing():
             self._timer = self._loop.call_later(self._shutdown_timeout, self._shutdown_timed_out)
+
+    def _closing(self) -> bool:
+        """Whether there is something left to wait for: the peer's close_notify, or that the last bytes are sent."""
+        lower = self._lower
+        return lower is not None and (self._gate.state is State.CLOSING or lower.get_write_buffer_size() > 0)
 
     def _await_goodbye(self) -> None:
         """Read on for the peer's close_notify."""

@@ -19,6 +19,13 @@ def unread(protocol: asyncio.BaseProtocol) -> bool:
     return reader is not None and buffered(reader)
 
 
+def copies(protocol: asyncio.BaseProtocol) -> bool:
+    """Whether this is the protocol of asyncio's own stream reader, which copies at once what `data_received` is given."""
+    if type(protocol) is not asyncio.StreamReaderProtocol:
+        return False
+    return type(cast(Any, protocol._stream_reader)) is asyncio.StreamReader  # type: ignore[attr-defined]
+
+
 def buffered(reader: asyncio.StreamReader) -> bool:
     """Whether a reader holds bytes that nobody has read."""
     return bool(reader._buffer)  # type: ignore[attr-defined]

@@ -122,13 +122,10 @@ class PinnedTransport(asyncio.Transport):
 
         Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2 (CVE-2024-12254).
         """
-        for start in range(0, len(data), BLOCK):
+        for at in range(0, len(data), SLICE):
             if self._gate.state is not State.OPEN:
                 return  # pause_writing() was called in between, and closed
-            block = data[start : start + BLOCK]
-            lower.write(
-                b"".join([self._sealed(block[at : at + SLICE]) for at in range(0, len(block), SLICE)])
-            )
+            lower.write(self._sealed(data[at : at + SLICE]))
 
     def _sealed(self, data: memoryview) -> bytes:
         self._encrypt(data)

@@ -31,6 +31,31 @@ async def test_tripwire_a_stream_protocol_knows_its_reader() -> None:
     assert not streams.unread(asyncio.Protocol())
 
 
+async def test_tripwire_a_stream_reader_copies_what_it_is_fed() -> None:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    assert streams.copies(protocol)
+    memory = bytearray(b"first")
+    protocol.data_received(memoryview(memory))  # type: ignore[arg-type]
+    memory[:] = b"other"
+    assert await reader.readexactly(5) == b"first"
+
+
+async def test_other_protocols_may_keep_what_they_are_fed() -> None:
+    class Keeping(asyncio.StreamReader):
+        pass
+
+    class Protocol(asyncio.StreamReaderProtocol):
+        pass
+
+    for protocol in (
+        asyncio.Protocol(),
+        asyncio.StreamReaderProtocol(Keeping()),
+        Protocol(asyncio.StreamReader()),
+    ):
+        assert not streams.copies(protocol)
+
+
 async def test_tripwire_a_writer_writes_to_its_transport() -> None:
     with Server(plain=True, handler=silent) as server:
         reader, writer = await asyncio.open_connection(*server.address)

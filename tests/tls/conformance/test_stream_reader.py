@@ -1,0 +1,129 @@
+"""asyncio's stream reader: it is handed what one read of the loop brought in one piece, from memory that all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import pytest
+
+import pinio
+from tests.tls.conformance.puppet import Puppet, close, in_one_segment, last_words, truncate, turns
+
+RECORD = 16384
+SOME = bytes(range(256)) * 1024  # 256 KiB
+
+
+async def streams(puppet: Puppet, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await pinio.open_connection(**puppet.where, **options)
+    await puppet.does(lambda connection: None)
+    return reader, writer
+
+
+async def test_a_message_of_many_records_arrives_whole_in_few_pieces(tls_version: ssl.TLSVersion) -> None:
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet, limit=len(SOME))
+        pieces: list[int] = []
+        feed = reader.feed_data
+
+        def counted(data: Any) -> None:
+            pieces.append(len(data))
+            feed(data)
+
+        reader.feed_data = counted  # type: ignore[method-assign]
+        await puppet.does(in_one_segment(*(SOME[at : at + 1000] for at in range(0, 100_000, 1000))))
+        assert await reader.readexactly(100_000) == SOME[:100_000]
+        writer.transport.abort()
+    assert len(pieces) < 100, "not one for each record"
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 65536], ids=str)
+async def test_whatever_the_limit_nothing_is_lost_or_doubled(limit: int, tls_version: ssl.TLSVersion) -> None:
+    """The reader pauses again and again, and the pieces are larger than its limit."""
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet, limit=limit)
+        sending = asyncio.ensure_future(puppet.sends(SOME * 4))
+        assert await reader.readexactly(len(SOME) * 4) == SOME * 4
+        await sending
+        await puppet.does(close)
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_connections_that_share_the_memory_do_not_mix() -> None:
+    async with Puppet() as one, Puppet() as other:
+        pairs = [await streams(one), await streams(other)]
+        texts = [b"1" * len(SOME), b"2" * len(SOME)]
+        sending = asyncio.gather(one.sends(texts[0]), other.sends(texts[1]))
+        got = await asyncio.gather(*(reader.readexactly(len(SOME)) for reader, _ in pairs))
+        assert list(got) == texts
+        await sending
+        for _, writer in pairs:
+            writer.transport.abort()
+
+
+async def test_a_reader_that_keeps_what_it_is_fed_may() -> None:
+    class Keeping(asyncio.StreamReader):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pieces: list[bytes] = []
+
+        def feed_data(self, data: Any) -> None:
+            self.pieces.append(data)
+            super().feed_data(data)
+
+    reader = Keeping()
+    async with Puppet() as puppet:
+        transport, _ = await pinio.create_connection(
+            lambda: asyncio.StreamReaderProtocol(reader), **puppet.where
+        )
+        await puppet.sends(b"first")
+        assert await reader.readexactly(5) == b"first"
+        await puppet.sends(b"other")
+        assert await reader.readexactly(5) == b"other"
+        transport.abort()
+    assert reader.pieces == [b"first", b"other"]
+
+
+async def test_what_came_before_a_broken_record_is_handed_over(tls_version: ssl.TLSVersion) -> None:
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet)
+        await puppet.does(
+            lambda connection: connection.send_raw(
+                connection.seal(b"good ") + connection.seal(b"news") + b"\x17\x03\x03\x00\x20" + b"x" * 32
+            )
+        )
+        with pytest.raises(ssl.SSLError):
+            await writer.wait_closed()
+        with pytest.raises(ssl.SSLError):
+            await reader.read()
+        assert reader._buffer == b"good news"  # type: ignore[attr-defined]
+
+
+async def test_last_words_are_read(tls_version: ssl.TLSVersion) -> None:
+    """Data, close_notify and FIN in one segment."""
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet)
+        await puppet.does(last_words(SOME[: 3 * RECORD]))
+        assert await reader.read() == SOME[: 3 * RECORD]
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_end_while_the_reader_has_paused_waits_for_what_came_before_it(
+    tls_version: ssl.TLSVersion,
+) -> None:
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet, limit=10)
+        await puppet.sends(b"a" * 100)
+        while not reader._paused:  # type: ignore[attr-defined]
+            await turns(1)
+        await puppet.sends(SOME[:50_000])
+        await puppet.does(truncate)
+        await turns(50)
+        assert await reader.read() == b"a" * 100 + SOME[:50_000]
+        assert writer.get_extra_info("pinio.eof") == "ragged"
+        writer.close()
+        await writer.wait_closed()
