@@ -294,6 +294,37 @@ async def test_an_end_during_a_pause_waits_for_the_data_before_it(
     assert transport.get_extra_info("pinio.eof") == how
 
 
+@pytest.mark.parametrize("resumed", [False, True], ids=["paused", "about to resume"])
+async def test_an_end_after_a_pause_inside_a_callback_waits_for_what_is_left(
+    resumed: bool, tls_version: ssl.TLSVersion
+) -> None:
+    """Nothing came since the pause, so that the lower transport reads on and meets the end."""
+
+    class Pausing(Diary):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if data == b"one":
+                transport.pause_reading()
+
+    async with Puppet(tls_version) as puppet:
+        transport, app = await puppet.connect(Pausing)
+        await puppet.does(in_one_segment(b"one", b"two"))
+        await app.received(3)
+        protocol = transport._protocol
+        assert protocol is not None
+        if resumed:
+            transport.resume_reading()
+            assert protocol.eof_received(), "as if the loop had seen it in the same turn"
+        await puppet.does(truncate)
+        if not resumed:
+            await turns(50)
+            assert app.data == b"one" and "eof" not in app.names
+            transport.resume_reading()
+        assert await app.lost() is None
+    assert app.entries == ["made", b"onetwo", "eof", ("lost", "NoneType")]
+    assert transport.get_extra_info("pinio.eof") == "ragged"
+
+
 async def test_pauses_after_the_end_are_harmless() -> None:
     async with Puppet() as puppet:
         transport, app = await puppet.connect()
@@ -328,6 +359,7 @@ async def test_the_kernel_holds_what_the_application_does_not_want() -> None:
 
         sent = await puppet.does(until_it_blocks)
         assert app.entries == ["made"]
+        assert transport._protocol is not None and 0 < len(transport._protocol._held) <= SHARED, "one read"
         transport.resume_reading()
         await app.received(sent)
         transport.abort()
