@@ -40,10 +40,22 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, str) and ("sha256/" in val or "sha512/" in val) else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the soak is: see tests/tls/soak."""
+    parser.addoption(
+        "--soak", type=int, default=1000, metavar="N", help="connections of the soak, on each loop"
+    )
+    parser.addoption("--soak-seed", type=int, default=1, metavar="N", help="what their fates are drawn from")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say it where half of the suite is missing."""
+    """Say it where half of the suite is missing; and the figures that tests have recorded."""
     if "uvloop" not in LOOPS:
         terminalreporter.write_line("uvloop is not installed: nothing was run on it", yellow=True, bold=True)
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figures" and report.when == "call":
+                terminalreporter.write_line(str(value))
 
 
 class Run(Protocol):
