@@ -140,7 +140,7 @@ class HookedConnector(aiohttp.TCPConnector):
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
 
         def connected() -> PinnedProtocol:
-            made.append(pair(self._loop, engine(context, asked), app, self.timeouts))
+            made.append(pair(self._loop, engine(context, asked), app, self.timeouts, context=asked.context))
             return made[0][0]
 
         await dial(connected, ssl=None, server_hostname=None)
@@ -172,7 +172,12 @@ class HookedConnector(aiohttp.TCPConnector):
                 inner = await context_for(self._loop, asked.profile)
                 async with asyncio.timeout(timeout.sock_connect):
                     transport = await over(
-                        underlying_transport, engine(inner, asked), app, self.timeouts, introduce=True
+                        underlying_transport,
+                        engine(inner, asked),
+                        app,
+                        self.timeouts,
+                        introduce=True,
+                        context=asked.context,
                     )
             except BaseException:
                 underlying_transport.abort()

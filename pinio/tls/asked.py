@@ -24,6 +24,8 @@ class Asked(NamedTuple):
     observer: Observer
     resumption: bool | SessionCache
     source: PolicySource | None
+    context: PinnedSSLContext | None = None
+    """Which asks, if one was passed."""
 
 
 def asked(
@@ -70,7 +72,9 @@ def asked_of(
     """What a context says of a connection to `host`, the name that TLS verifies; `observer` stands in for the context's."""
     chosen = context.observer if observer is None else observer_or_default(observer)
     endpoint = context.wanted.endpoint(host, port, also=also, observer=chosen)
-    return Asked(endpoint, context.profile(endpoint), chosen, context.resumption, context.wanted.source)
+    return Asked(
+        endpoint, context.profile(endpoint), chosen, context.resumption, context.wanted.source, context
+    )
 
 
 def _verified_name(host: str | None, server_hostname: str | None) -> str:

@@ -79,7 +79,7 @@ async def create_connection(
     context = await context_for(loop, wanted.profile)
     app = protocol_factory()
     if sock is not None:
-        protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
+        protocol, transport = pair(loop, engine(context, wanted), app, timeouts, context=wanted.context)
         await _carried(protocol, loop.create_connection(partial(_itself, protocol), sock=sock))
         await protocol.opened()
         return transport, app
@@ -87,7 +87,7 @@ async def create_connection(
         raise PolicyError("pass host and port, or sock and server_hostname")
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
     while True:
-        protocol, transport = pair(loop, engine(context, wanted), app, timeouts)
+        protocol, transport = pair(loop, engine(context, wanted), app, timeouts, context=wanted.context)
         await _carried(protocol, dial(loop, partial(_itself, protocol), dialled(host), port, how))
         try:
             await protocol.opened()
@@ -164,7 +164,9 @@ async def start_tls(
     lower = _upgradable(transport)
     context = await context_for(asyncio.get_running_loop(), wanted.profile)
     _refuse_injected(lower, unread(protocol), wanted)
-    return await over(lower, engine(context, wanted), protocol, timeouts, introduce=False)
+    return await over(
+        lower, engine(context, wanted), protocol, timeouts, introduce=False, context=wanted.context
+    )
 
 
 async def upgrade(
@@ -203,7 +205,9 @@ async def upgrade(
     _refuse_injected(lower, injected, wanted)
     new_reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(new_reader, loop=loop)
-    transport = await over(lower, engine(context, wanted), protocol, timeouts, introduce=True)
+    transport = await over(
+        lower, engine(context, wanted), protocol, timeouts, introduce=True, context=wanted.context
+    )
     return new_reader, asyncio.StreamWriter(transport, protocol, new_reader, loop)
 
 

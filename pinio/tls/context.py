@@ -17,6 +17,7 @@ from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError, ServerNameError
 from pinio.reporting import observer_or_default, tell
 from pinio.tls.handshake import Handshake
+from pinio.tls.judgement import Judgement
 from pinio.tls.latch import FOREIGN_SESSION, PinnedSSLSocket, arm
 from pinio.tls.outer import OuterContext
 from pinio.tls.profile import Profile, inner_context
@@ -123,6 +124,16 @@ class PinnedSSLContext(OuterContext):
             tell(self.observer, refusal)
             raise ServerNameError(refusal)
         return name
+
+
+def like(judgement: Judgement, sessions: SessionCache | None) -> PinnedSSLContext:
+    """A context that makes connections as the one that was judged: by the same policy or source, under the same TLS settings."""
+    return PinnedSSLContext(
+        Wanted(judgement.endpoint.policy if judgement.source is None else judgement.source),
+        settings=judgement.profile.settings,
+        observer=judgement.observer,
+        resumption=False if sessions is None else sessions,
+    )
 
 
 def create_ssl_context(

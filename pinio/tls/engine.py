@@ -17,6 +17,7 @@ from pinio.tls.gate import State
 from pinio.tls.handshake import Handshake
 from pinio.tls.judgement import Judgement
 from pinio.tls.latch import arm
+from pinio.tls.sessions import SessionCache
 
 RECORD: Final = 16384
 """Most plaintext bytes in one TLS record (RFC 8446 section 5.1): a read of that size takes a whole one."""
@@ -62,6 +63,11 @@ class Engine:
         except ssl.SSLWantReadError:
             return False
         return True
+
+    @property
+    def sessions(self) -> SessionCache | None:
+        """Where the session is kept; None where none is."""
+        return self._handshake.sessions
 
     def keep_session(self) -> bool:
         """Keep the session for the next connection; False while its ticket has not arrived."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from pinio.errors import PolicyError
 from pinio.tls.asked import Asked
+from pinio.tls.context import PinnedSSLContext
 from pinio.tls.engine import Engine
 from pinio.tls.handshake import Handshake
 from pinio.tls.profile import Profile, inner_context
@@ -43,7 +44,7 @@ async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.
 
 def engine(context: ssl.SSLContext, wanted: Asked) -> Engine:
     """The engine of one connection, offering a session if there is one that may be offered now."""
-    endpoint, profile, observer, resumption, source = wanted
+    endpoint, profile, observer, resumption, source, _ = wanted
     return Engine(context, Handshake.prepare(endpoint, profile, context, observer, resumption, source))
 
 
@@ -54,12 +55,13 @@ def pair(
     timeouts: Timeouts,
     *,
     introduce: bool = True,
+    context: PinnedSSLContext | None = None,
 ) -> tuple[PinnedProtocol, PinnedTransport]:
     """The two halves of a connection: what the loop talks to, and what the application holds.
 
-    `introduce` says whether the application's `connection_made` is to be called.
+    `introduce` says whether the application's `connection_made` is to be called, `context` who asked for the connection.
     """
-    transport = PinnedTransport(engine)
+    transport = PinnedTransport(engine, context)
     protocol = PinnedProtocol(
         loop,
         engine,
@@ -80,11 +82,14 @@ async def over(
     timeouts: Timeouts,
     *,
     introduce: bool,
+    context: PinnedSSLContext | None = None,
 ) -> PinnedTransport:
     """Put pinned TLS between an open transport and its application."""
     if lower.is_closing():
         raise ConnectionResetError("the transport is closing")
-    protocol, transport = pair(asyncio.get_running_loop(), engine, app, timeouts, introduce=introduce)
+    protocol, transport = pair(
+        asyncio.get_running_loop(), engine, app, timeouts, introduce=introduce, context=context
+    )
     lower.pause_reading()
     lower.set_protocol(protocol)
     protocol.connection_made(lower)

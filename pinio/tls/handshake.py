@@ -22,13 +22,13 @@ from pinio.typing import Observer, PolicySource
 class Handshake:
     """The judge of one connection, and the sessions that it may use and leave behind."""
 
-    __slots__ = ("_offer", "_sessions", "judgement")
+    __slots__ = ("_offer", "judgement", "sessions")
 
     def __init__(
         self, judgement: Judgement, sessions: SessionCache | None = None, offer: Offer | None = None
     ) -> None:
         self.judgement = judgement
-        self._sessions = sessions
+        self.sessions = sessions
         self._offer = offer
 
     @classmethod
@@ -85,7 +85,7 @@ class Handshake:
 
         With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
         """
-        if self._sessions is None:
+        if self.sessions is None:
             return True
         once = tls.version() != "TLSv1.2"
         if tls.session_reused and not once:
@@ -96,7 +96,7 @@ class Handshake:
             return False
         if (evidence := self.judgement.vouch()) is not None:
             self._offer = Offer(session, evidence)
-            self._sessions.keep(tls.context, self.judgement.endpoint, self._offer, once=once)
+            self.sessions.keep(tls.context, self.judgement.endpoint, self._offer, once=once)
         return True
 
     def broke(self, tls: TLSObject, error: ssl.SSLError) -> None:
@@ -107,5 +107,5 @@ class Handshake:
             self._drop(tls)
 
     def _drop(self, tls: TLSObject) -> None:
-        if self._offer is not None and self._sessions is not None:
-            self._sessions.drop(tls.context, self.judgement.endpoint, self._offer)
+        if self._offer is not None and self.sessions is not None:
+            self.sessions.drop(tls.context, self.judgement.endpoint, self._offer)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from pinio.core.decision import Permit
+from pinio.tls.context import PinnedSSLContext, like
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import State
 from pinio.tls.judgement import Judgement
@@ -31,10 +32,12 @@ class PinnedTransport(asyncio.Transport):
 
     `get_extra_info` knows, besides what the lower transport does: `"pinio"` (the `Permit`), `"ssl_object"`, `"sslcontext"`,
     `"peercert"`, `"cipher"`, `"compression"` as asyncio does, and `"pinio.eof"` ("clean", "ragged" or None: how the peer ended).
+    The context is the one that was passed as `ssl=`, or one that pins what this connection pinned.
     """
 
     __slots__ = (
         "__weakref__",
+        "_context",
         "_encrypt",
         "_engine",
         "_gate",
@@ -44,8 +47,9 @@ class PinnedTransport(asyncio.Transport):
         "_writes_after_close",
     )
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, context: PinnedSSLContext | None = None) -> None:
         super().__init__()
+        self._context = context
         self._engine = engine
         self._gate = engine.judgement.gate
         self._encrypt = engine.write
@@ -208,7 +212,10 @@ class PinnedTransport(asyncio.Transport):
             case "ssl_object":
                 return tls
             case "sslcontext":
-                return tls.context
+                # Not `tls.context`: that is the private one, which other connections share. Made when asked for.
+                if self._context is None:
+                    self._context = like(self._engine.judgement, self._engine.sessions)
+                return self._context
             # Decoded when asked for: asyncio decodes the certificate on every handshake, which is a tenth of its cost.
             case "peercert":
                 return tls.getpeercert()
