@@ -20,12 +20,31 @@ for part in ("core", "formats", "sources", "tls"):
 """
 
 
+def loaded(program: str) -> set[str]:
+    """The modules that a fresh interpreter has after a program."""
+    asked = [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"]
+    answer = subprocess.run(asked, check=False, capture_output=True, text=True)
+    modules = set(answer.stdout.split())
+    assert "pinio" in modules, answer.stderr
+    return modules
+
+
+def test_an_import_of_the_front_page_loads_that_page() -> None:
+    """The rest is loaded when it is asked for."""
+    assert {name for name in loaded("import pinio") if name.startswith("pinio")} == {"pinio"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Pin", "PinSet", "Policy", "Anchors", "PinError", "find_pin_error", "load_policy"]
+)
+def test_a_program_that_only_reads_policies_loads_no_tls(name: str) -> None:
+    """Neither an event loop, nor certifi's list, nor a door."""
+    modules = loaded(f"import pinio; pinio.{name}")
+    assert not modules & {"asyncio", "certifi", "pinio.tls"}
+
+
 @pytest.mark.parametrize(
     "program", ["import pinio", EVERY_NAME, EVERY_BARE_MODULE], ids=["pinio", "names", "modules"]
 )
 def test_an_import_brings_no_library_of_an_extra(program: str) -> None:
-    asked = [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"]
-    answer = subprocess.run(asked, check=False, capture_output=True, text=True)
-    loaded = set(answer.stdout.split())
-    assert "pinio" in loaded, answer.stderr
-    assert not loaded & EXTRAS
+    assert not loaded(program) & EXTRAS

@@ -98,6 +98,19 @@ def test_a_private_name_of_another_project_is_said_in_one_module(name: str, home
     assert says <= {f"pinio.{home}"}
 
 
+def test_a_module_is_imported_by_its_text_in_few_places() -> None:
+    """An import that is made of a string is one that the tests above cannot see."""
+    says = {
+        module
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "importlib")
+        or (isinstance(node, ast.alias) and node.name.partition(".")[0] == "importlib")
+        or getattr(node, "id", None) in ("__import__", "exec", "eval")
+    }
+    assert {inside(module) for module in says} == set(ARROWS["by_name"]["modules"])
+
+
 def test_the_core_never_asks_what_time_it_is() -> None:
     clocks = {"now", "utcnow", "today", "monotonic"}
     asks = {
