@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass, field
-from pathlib import Path
 from textwrap import fill
 from typing import Final, Literal, get_args
 
@@ -51,10 +51,9 @@ class Anchors:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Anchors:
-        """Read PEM certificates now. Raises `PolicyError` naming the file, also when it cannot be read or is over 8 MiB."""
+        """Read PEM certificates now, from a regular file of at most 8 MiB. Raises `PolicyError` naming the file for any other."""
         try:
-            with Path(path).open("rb") as file:
-                data = file.read(MAX_FILE + 1)
+            data = _read(path)
         except OSError as error:
             raise PolicyError(f"{os.fspath(path)}: the anchors cannot be read: {error.strerror}") from error
         except ValueError as error:  # a path with a NUL in it
@@ -90,6 +89,19 @@ class Anchors:
             if self.certificates
             else f"<Anchors {self.origin}>"
         )
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    """A file, one byte beyond the limit at most; nobody waits for a pipe, and no device is read."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise PolicyError(f"{os.fspath(path)}: the anchors are no regular file")
+        return file.read(MAX_FILE + 1)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe waits for its writer, and a terminal could become this process's own.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def _certificate(block: str) -> Certificate:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,41 @@ def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(PolicyError, match="anchors of more than"):
         Anchors.from_file(endless)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    """With a writer or without one; and a link to a pipe is a pipe."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(PolicyError, match="no regular file") as caught:
+            Anchors.from_file(path)
+        assert str(path) in str(caught.value)
+    descriptor = os.open(pipe, os.O_RDWR)
+    try:
+        os.write(descriptor, ONE.encode())
+        with pytest.raises(PolicyError, match="no regular file"):
+            Anchors.from_file(pipe)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
+def test_a_device_is_no_file(device: str) -> None:
+    if not Path(device).exists():
+        pytest.skip(f"no {device} here")
+    with pytest.raises(PolicyError, match=r"no regular file|cannot be read"):
+        Anchors.from_file(device)
+
+
+def test_a_socket_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("s")
+        with pytest.raises(PolicyError, match="cannot be read"):
+            Anchors.from_file("s")
 
 
 @pytest.mark.parametrize(("origin", "certificates"), [("private", ()), ("certifi", "one"), ("windows", ())])
