@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import aiohttp
@@ -14,6 +15,7 @@ from pinio.aiohttp.pool import LiveConnections, still_holds
 from pinio.core.decision import Refusal
 from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError, PolicyError, UnpinnedHostError
+from pinio.reporting import tell
 from pinio.tls.context import PinnedSSLContext, create_ssl_context
 from pinio.tls.establish import Timeouts
 from pinio.tls.sessions import SessionCache
@@ -66,27 +68,24 @@ class PinnedConnector(HookedConnector):
         self._own_proxy_policy = proxy_policy is not None
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
         super().__init__(**options)
-        self._live = LiveConnections() if retire == "all" else None
-        self._unsubscribe = self._subscribe() if retire == "all" else None
+        self._live = LiveConnections()
+        self._unsubscribe = self._subscribe() if retire == "all" else []
 
-    def _subscribe(self) -> Any:
-        subscribe = getattr(self._context.wanted.source, "subscribe", None)
-        if subscribe is None:
+    def _subscribe(self) -> list[Callable[[], None]]:
+        """Hear of swaps of either policy; what ends that."""
+        contexts = (self._context, self._proxy_context)
+        own, proxies = (getattr(context.wanted.source, "subscribe", None) for context in contexts)
+        if own is None:
             raise PolicyError('retire="all" needs a source that tells of swaps, such as FileSource')
 
         def swapped(*_: object) -> None:
-            self._loop.call_soon_threadsafe(self._retire)
+            self._loop.call_soon_threadsafe(self._live.retire)
 
-        return subscribe(swapped)
-
-    def _retire(self) -> None:
-        if self._live is not None:
-            self._live.retire()
+        return [own(swapped)] + ([proxies(swapped)] if proxies and self._own_proxy_policy else [])
 
     async def close(self, *arguments: Any, **options: Any) -> None:
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
+        while self._unsubscribe:
+            self._unsubscribe.pop()()
         await super().close(*arguments, **options)
 
     # Which policy, and whether it lets the request decide
@@ -99,7 +98,7 @@ class PinnedConnector(HookedConnector):
         return context if endpoint.needs_chain or proxy else None
 
     def opened(self, transport: PinnedTransport) -> None:
-        if self._live is not None:
+        if self._unsubscribe:
             self._live.add(transport)
 
     def _endpoint(self, req: ClientRequest, *, proxy: bool = False) -> Endpoint:
@@ -112,38 +111,50 @@ class PinnedConnector(HookedConnector):
     # The documented door
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
-        try:
-            needs_chain = self._check(req)
-        except PinVerificationError as error:
-            raise client_error(req.connection_key, error) from error
+        self._admit(req)
         while True:
             connection = await super().connect(req, traces, timeout)
             if still_holds(connection.transport):
                 break
             connection.close()  # opened under a policy that has been swapped since
-        if needs_chain and not isinstance(connection.transport, PinnedTransport):
-            connection.close()
-            raise client_error(req.connection_key, self._refusal("NOT_JUDGED", req).error())
+        transport = connection.transport
+        if transport is not None and not (req.is_ssl() and isinstance(transport, PinnedTransport)):
+            try:
+                self._admit(req, judged=False)
+            except aiohttp.ClientError:
+                connection.close()
+                raise
         return connection
 
-    def _check(self, req: ClientRequest) -> bool:
-        """Refuse what can be refused before anything is sent; whether the peer's chain has to be judged."""
+    def _admit(self, req: ClientRequest, *, judged: bool = True) -> None:
+        """Refuse what can be refused before anything is sent, and tell the observer.
+
+        `judged` says whether the connection will be, or was, judged by its key; asked again of one that was not, since the
+        policy may have been swapped while the request waited for its turn.
+        """
+        try:
+            self._check(req, judged=judged)
+        except PinVerificationError as error:
+            tell(self._context.observer, error.refusal)
+            raise client_error(req.connection_key, error) from error
+
+    def _check(self, req: ClientRequest, *, judged: bool) -> None:
+        if req.proxy is not None and req.proxy.scheme == "https":
+            self._check_proxy(req.proxy.raw_host or "", req.proxy.port)
         if not req.is_ssl():
             self._context.wanted.check_plaintext(req.url.raw_host or "", req.url.port)
-            return False
-        endpoint = self._endpoint(req)
-        if req.ssl is not True and endpoint.needs_chain:
-            raise self._refusal("OVERRIDE_REFUSED", req).error()
-        if req.proxy is not None and req.proxy.scheme == "https":
-            self._check_proxy(req)
-        return endpoint.needs_chain
-
-    def _check_proxy(self, req: ClientRequest) -> None:
-        proxy = req.proxy
-        if proxy is None:
             return
+        endpoint = self._endpoint(req)
+        if not endpoint.needs_chain:
+            return
+        if req.ssl is not True:
+            raise endpoint.policy.refusal("OVERRIDE_REFUSED", endpoint).error()
+        if not judged:
+            raise endpoint.policy.refusal("NOT_JUDGED", endpoint).error()
+
+    def _check_proxy(self, host: str, port: int | None) -> None:
         try:
-            self._proxy_context.wanted.endpoint(proxy.raw_host or "", proxy.port)
+            self._proxy_context.wanted.endpoint(host, port)
         except UnpinnedHostError as error:
             if self._own_proxy_policy:
                 raise
@@ -152,12 +163,6 @@ class PinnedConnector(HookedConnector):
             raise Refusal(
                 refusal.reason, refusal.host, refusal.port, revision=refusal.revision, detail=detail
             ).error() from None
-
-    def _refusal(self, reason: str, req: ClientRequest) -> Refusal:
-        endpoint = self._endpoint(req)
-        return Refusal(
-            reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, noted=endpoint.rule
-        )
 
 
 def _context(

@@ -4,7 +4,8 @@
 - `TCPConnector._wrap_create_connection`: dials, and shakes hands through the loop or another engine. We let it dial in plaintext
   and do TLS ourselves, on our own transport.
 - `TCPConnector._start_tls_connection`: TLS through a CONNECT tunnel, plain or itself in TLS.
-- `TCPConnector._create_direct_connection`: tries address after address and keeps the last error. A refusal outweighs those.
+- `TCPConnector._create_direct_connection`: tries address after address, gives up one of each family after a failure, whichever
+  it was that failed, and keeps the last error. So we try what is left after a refusal; and a refusal outweighs other errors.
 - `TCPConnector._create_proxy_connection`: tells which of two legs is being made.
 - `BaseConnector._factory`, `_loop`: make the HTTP protocol, and name the loop.
 
@@ -17,9 +18,11 @@ import asyncio
 import ssl
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, cast
 
+import aiohappyeyeballs
 import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError
 from aiohttp.client_reqrep import ClientRequest, Fingerprint
@@ -64,7 +67,9 @@ class HookedConnector(aiohttp.TCPConnector):
         return super()._get_ssl_context(req) if context is None else context
 
     def _get_fingerprint(self, req: ClientRequest) -> Fingerprint | None:
-        return super()._get_fingerprint(req) if self._context_of(req) is None else None
+        if req.is_ssl() and self._context_of(req) is not None:
+            return None
+        return super()._get_fingerprint(req)
 
     async def _create_proxy_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
         token = _tunnelled.set(req)
@@ -120,21 +125,27 @@ class HookedConnector(aiohttp.TCPConnector):
             return await dial(args[0], ssl=context, server_hostname=name)
         with _Mapping(req, client_error):
             asked = asked_of(context, name, req.url.port, also=req.url.raw_host)
-            try:
-                return await self._dial_pinned(dial, args[0], asked, timeout)
-            except PinVerificationError as error:
-                if not error.refusal.resumed:
-                    raise
-            # What a resumed session could not show, a full handshake may.
-            return await self._dial_pinned(dial, args[0], asked._replace(resumption=False), timeout)
+            while True:
+                left = len(addr_infos)
+                try:
+                    async with asyncio.timeout(timeout.sock_connect):
+                        return await self._dial_pinned(dial, args[0], asked, addr_infos)
+                except PinVerificationError as error:
+                    if error.refusal.resumed:  # what a resumed session could not show, a full handshake may
+                        asked = asked._replace(resumption=False)
+                    elif 0 < len(addr_infos) < left:
+                        _refused(req, error)
+                    else:
+                        raise
 
     async def _dial_pinned(
         self,
         dial: Callable[..., Any],
         factory: Callable[[], asyncio.BaseProtocol],
         asked: Asked,
-        timeout: aiohttp.ClientTimeout,
+        addr_infos: Any,
     ) -> Made:
+        """Connect to one of several addresses; one that is refused is taken from among them."""
         context = await context_for(self._loop, asked.profile)
         app = factory()
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
@@ -143,10 +154,17 @@ class HookedConnector(aiohttp.TCPConnector):
             made.append(pair(self._loop, engine(context, asked), app, self.timeouts, context=asked.context))
             return made[0][0]
 
-        await dial(connected, ssl=None, server_hostname=None)
+        lower, _ = await dial(connected, ssl=None, server_hostname=None)
         protocol, transport = made[0]
-        async with asyncio.timeout(timeout.sock_connect):
+        peer = lower.get_extra_info("peername")
+        try:
             await protocol.opened()
+        except PinVerificationError as error:
+            if not error.refusal.resumed:
+                # A socket that somebody else connected may lead to none of them.
+                with suppress(ValueError, TypeError):
+                    aiohappyeyeballs.remove_addr_infos(addr_infos, peer)  # pyright: ignore[reportUnknownMemberType]
+            raise
         self.opened(transport)
         return transport, app
 
@@ -157,12 +175,14 @@ class HookedConnector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,
         client_error: type[Exception] = ClientConnectorError,
     ) -> Any:
-        context = self._get_ssl_context(req)
-        if not isinstance(context, PinnedSSLContext):
-            return await super()._start_tls_connection(underlying_transport, req, timeout, client_error)
-        app = self._factory()
         with _Mapping(req, client_error):
             try:
+                context = self._get_ssl_context(req)
+                if not isinstance(context, PinnedSSLContext):
+                    return await super()._start_tls_connection(
+                        underlying_transport, req, timeout, client_error
+                    )
+                app = self._factory()
                 asked = asked_of(
                     context,
                     req.server_hostname or req.url.raw_host or "",
@@ -186,10 +206,19 @@ class HookedConnector(aiohttp.TCPConnector):
         return transport, app
 
 
+def _refused(req: ClientRequest, error: PinVerificationError) -> ClientPinError:
+    """The refusal of one address, remembered until every one was tried."""
+    refusal = client_error(req.connection_key, error)
+    if (refusals := _refusals.get()) is not None:
+        refusals.append(refusal)
+    return refusal
+
+
 class _Mapping:
     """Turns what a handshake raises into aiohttp's errors, as aiohttp itself does, and remembers refusals."""
 
     def __init__(self, req: ClientRequest, otherwise: type[Exception]) -> None:
+        self._req = req
         self._key = req.connection_key
         self._otherwise = otherwise
 
@@ -200,10 +229,7 @@ class _Mapping:
         if error is None or isinstance(error, aiohttp.ClientError):
             return
         if isinstance(error, PinVerificationError):
-            refusal = client_error(self._key, error)
-            if (refusals := _refusals.get()) is not None:
-                refusals.append(refusal)
-            raise refusal from error
+            raise _refused(self._req, error) from error
         if isinstance(error, ssl.CertificateError):
             raise aiohttp.ClientConnectorCertificateError(self._key, error) from error
         if isinstance(error, ssl.SSLError):

@@ -14,11 +14,10 @@ def still_holds(transport: asyncio.BaseTransport | None) -> bool:
     """Whether a connection may be used under the policy in force now; one that may not is aborted.
 
     Costs one comparison unless the policy was swapped. Under the connection to an origin may lie one to an HTTPS proxy, which
-    answers to a policy of its own. Transports that are not pinio's carry what the policy says nothing about.
+    answers to a policy of its own. Transports that are not pinio's carry what the policy says nothing about, and one that its
+    peer has closed carries nothing any more.
     """
-    while isinstance(transport, PinnedTransport):
-        if transport.state is not State.OPEN:
-            return False
+    while isinstance(transport, PinnedTransport) and transport.state is State.OPEN:
         try:
             transport.recheck()
         except PinVerificationError:
@@ -41,5 +40,5 @@ class LiveConnections:
     def retire(self) -> None:
         """Abort those that no longer hold."""
         for transport in list(self._transports):
-            if transport.state is State.OPEN and not still_holds(transport):
+            if not still_holds(transport):
                 transport.abort()

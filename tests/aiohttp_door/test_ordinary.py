@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,11 +12,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+import pinio
 from pinio.aiohttp import PinnedConnector
-from pinio.testing import RawServer, silent
-from tests.tls.cast import GENUINE, ROOT, pinned
+from pinio.testing import RawServer, Server, hear, http, silent
+from pinio.testing.connection import Connection
+from tests.aiohttp_door.world import Addresses
+from tests.tls.cast import GENUINE, ROOT, end_of, pinned
 
 Connect = Callable[..., aiohttp.TCPConnector]
+_PARAMETERS = inspect.signature(aiohttp.TCPConnector).parameters
 
 
 @pytest.fixture(params=["TCPConnector", "PinnedConnector"])
@@ -104,9 +109,10 @@ async def test_keep_alive_and_force_close(
     assert len(set(site.peers)) == connections
 
 
-async def test_limits(site: Site, connect: Connect) -> None:
+@pytest.mark.parametrize("option", ["limit", "limit_per_host"])
+async def test_limits(site: Site, connect: Connect, option: str) -> None:
     """No more connections at once than allowed."""
-    async with aiohttp.ClientSession(site.url, connector=connect(limit=2)) as client:
+    async with aiohttp.ClientSession(site.url, connector=connect(**{option: 2})) as client:
         answers = await asyncio.gather(*(client.get("/hello") for _ in range(8)))
         assert [await answer.text() for answer in answers] == ["hello"] * 8
     assert len(set(site.peers)) <= 2
@@ -141,6 +147,36 @@ async def test_a_handshake_that_stalls_times_out(connect: Connect) -> None:
             )
 
 
+@pytest.mark.parametrize("stage", ["answer", "handshake"])
+async def test_the_total_time_is_limited(site: Site, connect: Connect, stage: str) -> None:
+    """Wherever a request is stuck; and its place is free again."""
+    async with RawServer(silent) as stuck, aiohttp.ClientSession(connector=connect(limit=1)) as client:
+        url = f"{site.url}/wait" if stage == "answer" else f"https://localhost:{stuck.port}/"
+        with pytest.raises(TimeoutError):
+            await client.get(url, timeout=aiohttp.ClientTimeout(total=0.05))
+        async with client.get(f"{site.url}/hello") as response:
+            assert response.status == 200
+
+
+async def test_cancellation_in_the_handshake_closes_the_socket(site: Site, connect: Connect) -> None:
+    """The server sees the end, and the place in the pool is free."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Connection) -> None:
+        loop.call_soon_threadsafe(heard.set)
+
+    server = RawServer(hear, tell, silent)
+    async with server as stuck, aiohttp.ClientSession(connector=connect(limit=1)) as client:
+        waiting = asyncio.create_task(client.get(f"https://localhost:{stuck.port}/"))
+        await heard.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with client.get(f"{site.url}/hello") as response:
+            assert response.status == 200
+        await end_of(stuck)
+
+
 async def test_cancellation_frees_the_connection(site: Site, connect: Connect) -> None:
     """A cancelled request gives its place back."""
     async with aiohttp.ClientSession(site.url, connector=connect(limit=1)) as client:
@@ -163,7 +199,21 @@ async def test_nobody_there_is_an_ordinary_error(connect: Connect) -> None:
     assert isinstance(caught.value.os_error, ConnectionRefusedError)
 
 
-async def test_traces_and_the_dns_cache(site: Site, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"force_close": True}, {"use_dns_cache": False, "force_close": True}]
+)
+async def test_the_dns_cache(options: dict[str, Any], connect: Connect) -> None:
+    """A name is resolved once, for as many connections as are made, unless it is not to be kept."""
+    async with Server(GENUINE, handler=http()) as server:
+        addresses = Addresses(server)
+        async with aiohttp.ClientSession(connector=connect(resolver=addresses, **options)) as client:
+            for _ in range(3):
+                async with client.get("https://localhost/") as response:
+                    assert response.status == 200
+    assert addresses.asked == (3 if options.get("use_dns_cache") is False else 1)
+
+
+async def test_traces(site: Site, connect: Connect) -> None:
     """The same signals in the same order."""
     heard: list[str] = []
     trace = aiohttp.TraceConfig()
@@ -190,12 +240,79 @@ async def test_traces_and_the_dns_cache(site: Site, connect: Connect) -> None:
     ]
 
 
-async def test_closing_the_session_ends_its_connections(site: Site, connect: Connect) -> None:
-    """Gracefully: what is in the pool is closed, and no warning is left."""
-    connector = connect()
-    async with (
-        aiohttp.ClientSession(site.url, connector=connector) as client,
-        client.get("/hello") as response,
-    ):
-        await response.read()
-    assert connector.closed
+@pytest.mark.filterwarnings("ignore:The ssl_shutdown_timeout parameter:DeprecationWarning")
+async def test_closing_the_session_ends_its_connections(
+    connect: Connect, tls_version: ssl.TLSVersion
+) -> None:
+    """What is in the pool is closed, in the order of TLS where there is time for it, and the server sees the end."""
+    options = {"ssl_shutdown_timeout": 5} if "ssl_shutdown_timeout" in _PARAMETERS else {}
+    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        connector = connect(**options)
+        async with (
+            aiohttp.ClientSession(connector=connector) as client,
+            client.get(f"https://localhost:{server.port}/") as response,
+        ):
+            await response.read()
+        assert connector.closed
+        await end_of(server)
+        assert [record.error for record in server.connections] == [None]
+
+
+class Late:
+    """A connector that hands out a connection when its server has gone already."""
+
+    gone = False
+
+    async def _create_connection(self, *arguments: Any) -> Any:
+        protocol = await super()._create_connection(*arguments)  # type: ignore[misc]
+        there = (lambda: protocol.transport is not None) if self.gone else protocol.is_connected
+        while there():  # noqa: ASYNC110  # there is no event for half of it
+            await asyncio.sleep(0)
+        return protocol
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["closing", "gone"])
+@pytest.mark.parametrize("kind", ["TCPConnector", "PinnedConnector"])
+async def test_a_server_that_leaves_after_the_handshake(
+    kind: str, gone: bool, tls_version: ssl.TLSVersion
+) -> None:
+    """It is an ordinary error, for one connection: no refusal, and no second attempt of ours."""
+    base, arguments = (
+        (aiohttp.TCPConnector, {"ssl": ROOT.client_context()})
+        if kind == "TCPConnector"
+        else (PinnedConnector, {"policy": pinned()})
+    )
+    connector = type("Connector", (Late, base), {"gone": gone})(**arguments)
+    async with Server(GENUINE, handler=leave, tls_version=tls_version) as server:
+        async with aiohttp.ClientSession(connector=connector) as client:
+            with pytest.raises(aiohttp.ClientError) as caught:
+                await client.post(f"https://localhost:{server.port}/", data=b"x")
+        await end_of(server)
+        assert not isinstance(caught.value, pinio.PinError) and len(server.connections) == 1
+
+
+def leave(connection: Connection) -> None:
+    """Say nothing, and close."""
+
+
+async def test_a_server_that_closes_an_idle_connection(site: Site, connect: Connect) -> None:
+    """The next request makes another one."""
+
+    def once(connection: Connection) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with Server(GENUINE, handler=once) as server, aiohttp.ClientSession(connector=connect()) as client:
+        for _ in range(3):
+            async with client.get(f"https://localhost:{server.port}/") as response:
+                assert await response.text() == "ok"
+            await end_of(server)
+    assert len(server.connections) == 3
+
+
+@pytest.mark.parametrize("scheme", ["unix", "http+unix", "npipe"])
+async def test_other_kinds_of_url_are_none_of_this_connector(scheme: str, connect: Connect) -> None:
+    """A unix socket has a connector of its own in aiohttp, which knows no TLS."""
+    async with aiohttp.ClientSession(connector=connect()) as client:
+        with pytest.raises(aiohttp.NonHttpUrlClientError):
+            await client.get(f"{scheme}://localhost/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+import threading
 from typing import Any
 
 import aiohttp
@@ -12,27 +12,10 @@ import pytest
 
 import pinio
 from pinio.aiohttp import PinnedConnector
-from pinio.core.policy import Policy
 from pinio.testing import ConnectProxy, Server, http
 from pinio.testing.connection import Connection
+from tests.aiohttp_door.world import PROXY, Addresses, Swapped
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, Told, end_of, pinned
-
-
-class Source:
-    """A policy that can be swapped, and says so."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.current = policy
-        self._callbacks: list[Callable[..., None]] = []
-
-    def swap(self, policy: Policy) -> None:
-        self.current = policy
-        for callback in self._callbacks:
-            callback(policy)
-
-    def subscribe(self, callback: Callable[..., None]) -> Callable[[], None]:
-        self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
 
 
 async def get(client: aiohttp.ClientSession, server: Server, **options: Any) -> bytes:
@@ -42,7 +25,7 @@ async def get(client: aiohttp.ClientSession, server: Server, **options: Any) -> 
 
 async def test_an_idle_connection_that_still_holds_stays(tls_version: ssl.TLSVersion) -> None:
     """The new policy pins the same key in another way: the pooled connection is used again."""
-    source = Source(pinned())
+    source = Swapped(pinned())
     other = str(pinio.Pin.of_certificate(GENUINE.der, selector="cert"))
     async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
         async with aiohttp.ClientSession(connector=PinnedConnector(source)) as client:
@@ -55,7 +38,7 @@ async def test_an_idle_connection_that_still_holds_stays(tls_version: ssl.TLSVer
 
 async def test_an_idle_connection_that_no_longer_holds_is_not_used(tls_version: ssl.TLSVersion) -> None:
     """The key was taken out of the policy: the pooled connection is closed, a new one is refused."""
-    source, told = Source(pinned()), Told()
+    source, told = Swapped(pinned()), Told()
     async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
         async with aiohttp.ClientSession(connector=PinnedConnector(source, observer=told)) as client:
             await get(client, server)
@@ -70,7 +53,7 @@ async def test_an_idle_connection_that_no_longer_holds_is_not_used(tls_version: 
 async def test_a_key_rotation_goes_through_without_a_failed_request(tls_version: ssl.TLSVersion) -> None:
     """The server changes its key after the policy has; every request on the way succeeds."""
     new = ISSUER.issue("localhost", "127.0.0.1")
-    source = Source(pinned())
+    source = Swapped(pinned())
     async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
         async with aiohttp.ClientSession(connector=PinnedConnector(source)) as client:
             await get(client, server)
@@ -85,9 +68,8 @@ async def test_a_key_rotation_goes_through_without_a_failed_request(tls_version:
 
 async def test_a_tunnel_is_retired_when_its_proxy_no_longer_holds() -> None:
     """Under a connection in an HTTPS proxy's tunnel lies one to the proxy, with a policy of its own."""
-    proxy_leaf = ISSUER.issue("localhost")
-    proxies = Source(pinned(proxy_leaf.pin))
-    async with Server(GENUINE, handler=http()) as server, ConnectProxy(proxy_leaf) as proxy:
+    proxies = Swapped(pinned(PROXY.pin))
+    async with Server(GENUINE, handler=http()) as server, ConnectProxy(PROXY) as proxy:
         async with aiohttp.ClientSession(connector=PinnedConnector(pinned(), proxy_policy=proxies)) as client:
             where = {"proxy": f"https://localhost:{proxy.port}"}
             await get(client, server, **where)
@@ -107,7 +89,7 @@ def unfinished(connection: Connection) -> None:
 
 async def test_connections_in_use_are_closed_on_request(tls_version: ssl.TLSVersion) -> None:
     """With `retire="all"` a swap ends an answer on its way, if the new policy would not allow its connection."""
-    source = Source(pinned())
+    source = Swapped(pinned())
     async with Server(GENUINE, handler=unfinished, tls_version=tls_version) as server:
         async with (
             aiohttp.ClientSession(connector=PinnedConnector(source, retire="all")) as client,
@@ -121,7 +103,88 @@ async def test_connections_in_use_are_closed_on_request(tls_version: ssl.TLSVers
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
         await end_of(server)
-    assert not source._callbacks
+    assert not source.callbacks
+
+
+async def test_a_tunnel_in_use_is_closed_when_its_proxy_no_longer_holds(tls_version: ssl.TLSVersion) -> None:
+    """The proxies' policy is a source of its own, and is listened to as well."""
+    source, proxies = Swapped(pinned()), Swapped(pinned(PROXY.pin))
+    async with (
+        Server(GENUINE, handler=unfinished, tls_version=tls_version) as server,
+        ConnectProxy(PROXY) as proxy,
+    ):
+        connector = PinnedConnector(source, proxy_policy=proxies, retire="all")
+        async with (
+            aiohttp.ClientSession(connector=connector) as client,
+            client.get(
+                f"https://localhost:{server.port}/", proxy=f"https://localhost:{proxy.port}"
+            ) as response,
+        ):
+            assert await response.content.readexactly(3) == b"abc"
+            proxies.swap(pinned(ABSENT))
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        await end_of(server)
+    assert not source.callbacks and not proxies.callbacks
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(scheme: str) -> None:
+    """It was let off when it was made; when there is a connection for it, the host has pins."""
+    source = Swapped(pinned(host="elsewhere.test", policy={"unpinned": "allow"}))
+    own: dict[str, Any] = {"ssl": ROOT.client_context()} if scheme == "https" else {}
+    queued, trace = asyncio.Event(), aiohttp.TraceConfig()
+
+    async def note(*_: object) -> None:
+        queued.set()
+
+    trace.on_connection_queued_start.append(note)
+    finish = threading.Event()
+
+    def slowly(connection: Connection) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        finish.wait(10)
+        connection.sendall(b"k")
+        http()(connection)
+
+    server = Server(GENUINE, handler=slowly) if own else Server(plain=True, handler=slowly)
+    connector = PinnedConnector(source, limit=1)
+    async with server, aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as client:
+        url = f"{scheme}://localhost:{server.port}/"
+        async with client.get(url, **own) as first:
+            second = asyncio.create_task(client.get(url, headers={"Authorization": "T0PSECRET"}, **own))
+            await queued.wait()
+            source.swap(pinned())
+            finish.set()
+            await first.read()
+        with pytest.raises(pinio.PinVerificationError) as caught:
+            await second
+        assert isinstance(caught.value, aiohttp.ClientError)
+        assert caught.value.refusal.reason == ("OVERRIDE_REFUSED" if own else "PLAINTEXT_REFUSED")
+    assert b"T0PSECRET" not in server.application_bytes
+
+
+@pytest.mark.parametrize(("after", "reason"), [("refuse", "UNPINNED_HOST"), ("pinned", "PIN_MISMATCH")])
+async def test_a_swap_while_the_tunnel_is_made_decides_about_its_end(after: str, reason: str) -> None:
+    """The request may bring its own TLS when it is made, and no longer when the tunnel stands: nothing goes through it."""
+    source = Swapped(pinned(host="elsewhere.test", policy={"unpinned": "allow"}))
+
+    class Swapping(Addresses):
+        async def resolve(self, *arguments: Any, **options: Any) -> list[Any]:
+            source.swap(pinned(host="elsewhere.test") if after == "refuse" else pinned(ABSENT))
+            return await super().resolve(*arguments, **options)
+
+    async with Server(GENUINE, handler=http()) as server, ConnectProxy() as proxy:
+        connector = PinnedConnector(source, resolver=Swapping(proxy))
+        async with aiohttp.ClientSession(connector=connector) as client:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
+                await get(client, server, proxy="http://proxy.test", ssl=ROOT.client_context())
+            await end_of(server)
+            await end_of(proxy)
+        assert isinstance(caught.value, pinio.PinVerificationError) and caught.value.refusal.reason == reason
+        assert [request.method for request in proxy.requests] == ["CONNECT"]
+        assert server.application_bytes == b"" and server.handshakes_finished == 0
 
 
 async def test_retiring_all_needs_a_source_that_tells() -> None:

@@ -1,0 +1,56 @@
+"""What the tests of this door share: a proxy's certificate, a resolver that is told, a policy that can be swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from pinio.core.policy import Policy
+from pinio.testing import Server
+from tests.tls.cast import ISSUER
+
+PROXY = ISSUER.issue("localhost", "127.0.0.1")
+
+
+class Addresses(aiohttp.abc.AbstractResolver):
+    """Says that every name lives at these addresses, in this order."""
+
+    def __init__(self, *servers: Server | tuple[str, int]) -> None:
+        self._addresses = [server if isinstance(server, tuple) else server.address for server in servers]
+        self.asked = 0
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
+        self.asked += 1
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": 10 if ":" in address else 2,
+                "proto": 6,
+                "flags": 0,
+            }
+            for address, port in self._addresses
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+class Swapped:
+    """A policy that can be swapped, and says so."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.current = policy
+        self.callbacks: list[Callable[..., None]] = []
+
+    def swap(self, policy: Policy) -> None:
+        self.current = policy
+        for callback in self.callbacks:
+            callback(policy)
+
+    def subscribe(self, callback: Callable[..., None]) -> Callable[[], None]:
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
