@@ -101,9 +101,8 @@ class Handshake:
 
     def broke(self, tls: TLSObject, error: ssl.SSLError) -> None:
         """TLS failed on an open connection: forget its session, as RFC 5246 section 7.2.2 asks. An end is no failure."""
-        if (
-            type(error) is ssl.SSLError
-        ):  # its subclasses say that bytes are missing, or that there are no more
+        # Subclasses say that bytes are missing, or that there are no more.
+        if type(error) is ssl.SSLError:
             self._drop(tls)
 
     def _drop(self, tls: TLSObject) -> None:
