@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     )
     from pinio.sources.file import FileSource, load_policy
     from pinio.tls.attest import attest
-    from pinio.tls.connect import create_connection, open_connection, start_tls, upgrade
+    from pinio.tls.connect import create_connection, open_connection
     from pinio.tls.context import PinnedSSLContext, create_ssl_context
     from pinio.tls.probe import probe
     from pinio.tls.sessions import SessionCache
+    from pinio.tls.starttls import start_tls, upgrade
 
 __all__ = [
     "Anchors",
@@ -80,10 +81,11 @@ _HOMES = {
     ),
     "sources.file": ("FileSource", "load_policy"),
     "tls.attest": ("attest",),
-    "tls.connect": ("create_connection", "open_connection", "start_tls", "upgrade"),
+    "tls.connect": ("create_connection", "open_connection"),
     "tls.context": ("PinnedSSLContext", "create_ssl_context"),
     "tls.probe": ("probe",),
     "tls.sessions": ("SessionCache",),
+    "tls.starttls": ("start_tls", "upgrade"),
 }
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
 

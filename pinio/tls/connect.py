@@ -1,4 +1,4 @@
-"""The raw doors: asyncio's own functions, with pins.
+"""The raw doors that dial: asyncio's own functions, with pins. Those that begin TLS on an open connection are `starttls`.
 
 The signatures are asyncio's; what differs is that one of `policy`, `pins` and `ssl` says what is expected of the peer. The
 name is canonicalised and the policy read once, before a socket exists; after a refusal no other address is tried, because a
@@ -11,27 +11,47 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PinVerificationError, PolicyError
-from pinio.tls.asked import Asked, asked
+from pinio.tls.asked import asked
 from pinio.tls.dial import Dialling, check_port, dial, dialled
-from pinio.tls.establish import Timeouts, context_for, engine, over, pair
-from pinio.tls.judgement import Judgement
+from pinio.tls.establish import Timeouts, context_for, engine, pair
 from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.sessions import SessionCache
-from pinio.tls.streams import buffered, retire, unread
+from pinio.tls.streams import LIMIT, Streams
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
 
-LIMIT: Final = 64 * 1024
-"""Bytes that a `StreamReader` buffers before it pauses the transport; asyncio's default."""
+if TYPE_CHECKING:
+    from pinio.tls.arguments import DialByContext, DialByPins, DialByPolicy
 
 _App = TypeVar("_App", bound=asyncio.BaseProtocol)
 
 
+@overload
+async def create_connection(
+    protocol_factory: Callable[[], _App],
+    host: str | None = None,
+    port: int | None = None,
+    **arguments: Unpack[DialByPolicy],
+) -> tuple[PinnedTransport, _App]: ...
+@overload
+async def create_connection(
+    protocol_factory: Callable[[], _App],
+    host: str | None = None,
+    port: int | None = None,
+    **arguments: Unpack[DialByPins],
+) -> tuple[PinnedTransport, _App]: ...
+@overload
+async def create_connection(
+    protocol_factory: Callable[[], _App],
+    host: str | None = None,
+    port: int | None = None,
+    **arguments: Unpack[DialByContext],
+) -> tuple[PinnedTransport, _App]: ...
 async def create_connection(
     protocol_factory: Callable[[], _App],
     host: str | None = None,
@@ -115,13 +135,37 @@ async def _carried(protocol: PinnedProtocol, dialling: Awaitable[object]) -> Non
         raise
 
 
+@overload
+async def open_connection(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    limit: int = LIMIT,
+    **arguments: Unpack[DialByPolicy],
+) -> Streams: ...
+@overload
+async def open_connection(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    limit: int = LIMIT,
+    **arguments: Unpack[DialByPins],
+) -> Streams: ...
+@overload
+async def open_connection(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    limit: int = LIMIT,
+    **arguments: Unpack[DialByContext],
+) -> Streams: ...
 async def open_connection(
     host: str | None = None,
     port: int | None = None,
     *,
     limit: int = LIMIT,
     **arguments: Any,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+) -> Streams:
     """Like `asyncio.open_connection`, over pinned TLS; takes the arguments of `create_connection`.
 
     `limit` is the number of bytes that the reader buffers before it pauses the transport.
@@ -131,114 +175,3 @@ async def open_connection(
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await create_connection(lambda: protocol, host, port, **arguments)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-async def start_tls(
-    transport: asyncio.BaseTransport,
-    protocol: asyncio.BaseProtocol,
-    *,
-    policy: PolicyLike | None = None,
-    pins: PinsLike | None = None,
-    trust: Trust | None = None,
-    anchors: Anchors | None = None,
-    ssl: object = None,
-    observer: Observer | None = None,
-    resumption: bool | SessionCache = True,
-    server_hostname: str,
-    port: int | None = None,
-    ssl_handshake_timeout: float | None = None,
-    ssl_shutdown_timeout: float | None = None,
-) -> PinnedTransport:
-    """Like `loop.start_tls`, pinned; over a plain transport, over the loop's own TLS, or over another pinned one.
-
-    `server_hostname` is the name that the certificate must have and that is looked up in the policy; `port` stands in reports.
-    `protocol` must be used with the returned transport from now on, and the old transport no more.
-
-    Raises what `create_connection` raises, and `InjectedPlaintextError` if `protocol` is a stream that holds unread bytes.
-    """
-    wanted = asked(
-        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
-        observer=observer, resumption=resumption,
-    )  # fmt: skip
-    timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
-    lower = _upgradable(transport)
-    context = await context_for(asyncio.get_running_loop(), wanted.profile)
-    _refuse_injected(lower, unread(protocol), wanted)
-    return await over(
-        lower, engine(context, wanted), protocol, timeouts, introduce=False, context=wanted.context
-    )
-
-
-async def upgrade(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    *,
-    limit: int = LIMIT,
-    policy: PolicyLike | None = None,
-    pins: PinsLike | None = None,
-    trust: Trust | None = None,
-    anchors: Anchors | None = None,
-    ssl: object = None,
-    observer: Observer | None = None,
-    resumption: bool | SessionCache = True,
-    server_hostname: str,
-    port: int | None = None,
-    ssl_handshake_timeout: float | None = None,
-    ssl_shutdown_timeout: float | None = None,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Upgrade a pair of streams to pinned TLS, as STARTTLS protocols do; returns the new pair, and the old one raises on use.
-
-    Call it when the server's go-ahead was read. Bytes that arrived after it in plaintext are an injection
-    (`InjectedPlaintextError`, and the connection is closed). Raises what `start_tls` raises.
-    """
-    wanted = asked(
-        None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
-        observer=observer, resumption=resumption,
-    )  # fmt: skip
-    timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
-    lower = _upgradable(writer.transport)
-    await writer.drain()
-    loop = asyncio.get_running_loop()
-    context = await context_for(loop, wanted.profile)
-    injected = buffered(reader)
-    retire(reader, writer)
-    _refuse_injected(lower, injected, wanted)
-    new_reader = asyncio.StreamReader(limit=limit, loop=loop)
-    protocol = asyncio.StreamReaderProtocol(new_reader, loop=loop)
-    transport = await over(
-        lower, engine(context, wanted), protocol, timeouts, introduce=True, context=wanted.context
-    )
-    return new_reader, asyncio.StreamWriter(transport, protocol, new_reader, loop)
-
-
-def _refuse_injected(lower: asyncio.Transport, injected: bool, wanted: Asked) -> None:
-    """Bytes that came in plaintext must not be read as if TLS had protected them."""
-    if injected:
-        lower.abort()
-        raise Judgement(wanted.endpoint, wanted.profile, wanted.observer).refuse("INJECTED_PLAINTEXT")
-
-
-_NEEDED: Final = (
-    "abort",
-    "get_write_buffer_size",
-    "pause_reading",
-    "resume_reading",
-    "set_protocol",
-    "set_write_buffer_limits",
-    "write",
-)
-
-
-def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    """A transport that TLS can be put on, by what it can do: uvloop's are no `asyncio.Transport`."""
-    if not all(_implements(transport, name) for name in _NEEDED):
-        raise PolicyError(f"a {type(transport).__name__} cannot carry TLS")
-    if transport.is_closing():
-        raise ConnectionResetError("the transport is closing")
-    return cast(asyncio.Transport, transport)
-
-
-def _implements(transport: object, name: str) -> bool:
-    """Whether it has the method, and of its own: what it inherits from `asyncio.Transport` raises NotImplementedError."""
-    method = getattr(transport, name, None)
-    return callable(method) and getattr(method, "__func__", None) is not getattr(asyncio.Transport, name)

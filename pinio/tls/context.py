@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from pinio.core.anchors import Anchors
 from pinio.core.decision import Refusal
@@ -22,9 +22,12 @@ from pinio.tls.latch import FOREIGN_SESSION, PinnedSSLSocket, arm
 from pinio.tls.outer import OuterContext
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.sessions import SessionCache
-from pinio.tls.settings import AnyPath, Password, Settings
+from pinio.tls.settings import ClientCert, Settings
 from pinio.tls.wanted import Wanted
 from pinio.typing import Observer, PolicyLike
+
+if TYPE_CHECKING:
+    from pinio.tls.arguments import ContextOptions
 
 
 class PinnedSSLContext(OuterContext):
@@ -136,13 +139,31 @@ def like(judgement: Judgement, sessions: SessionCache | None) -> PinnedSSLContex
     )
 
 
+@overload
+def create_ssl_context(
+    policy: PolicyLike,
+    *,
+    pins: None = None,
+    trust: None = None,
+    anchors: None = None,
+    **options: Unpack[ContextOptions],
+) -> PinnedSSLContext: ...
+@overload
+def create_ssl_context(
+    policy: None = None,
+    *,
+    pins: PinsLike,
+    trust: Trust | None = None,
+    anchors: Anchors | None = None,
+    **options: Unpack[ContextOptions],
+) -> PinnedSSLContext: ...
 def create_ssl_context(
     policy: PolicyLike | None = None,
     *,
     pins: PinsLike | None = None,
     trust: Trust | None = None,
     anchors: Anchors | None = None,
-    client_cert: AnyPath | tuple[AnyPath, AnyPath] | tuple[AnyPath, AnyPath, Password] | None = None,
+    client_cert: ClientCert | None = None,
     alpn: Iterable[str] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,

@@ -15,6 +15,8 @@ from pinio.errors import PolicyError
 
 Password: TypeAlias = str | bytes | bytearray | Callable[[], str | bytes | bytearray] | None
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+ClientCert: TypeAlias = AnyPath | tuple[AnyPath, AnyPath] | tuple[AnyPath, AnyPath, Password]
+"""A PEM file with certificate and key, or one of each, or these and the key's password."""
 
 if TYPE_CHECKING:
     StockContext = ssl.SSLContext

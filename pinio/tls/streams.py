@@ -8,7 +8,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeAlias, cast
+
+LIMIT: Final = 64 * 1024
+"""Bytes that a `StreamReader` buffers before it pauses the transport; asyncio's default."""
+
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def unread(protocol: asyncio.BaseProtocol) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from datetime import UTC, datetime
+from pathlib import Path
+from socket import socket
 from typing import assert_type
 
 import aiohttp
@@ -58,7 +60,7 @@ async def streams(policy: PolicyLike, pins: PinsLike, anchors: pinio.Anchors, ob
         await pinio.upgrade(reader, writer, policy=policy, server_hostname="example.com"),
         tuple[asyncio.StreamReader, asyncio.StreamWriter],
     )
-    await pinio.upgrade(reader, writer, policy=policy)  # type: ignore[call-arg]
+    await pinio.upgrade(reader, writer, policy=policy)  # type: ignore[call-overload]
 
 
 class Application(asyncio.Protocol):
@@ -72,7 +74,56 @@ async def transports(policy: pinio.Policy, source: pinio.FileSource) -> None:
         transport, application, policy=source, server_hostname="mail.example.com"
     )
     upper.write(b"")
-    await pinio.create_connection(Application, "example.com", 443, policy="pins.toml")  # type: ignore[arg-type]
+    await pinio.create_connection(Application, "example.com", 443, policy="pins.toml")  # type: ignore[call-overload]
+
+
+async def one_of_three(
+    policy: PolicyLike, context: pinio.PinnedSSLContext, anchors: pinio.Anchors, transport: asyncio.Transport
+) -> None:
+    """Exactly one of `policy`, `pins` and `ssl`, on every door; None is none of them, and ssl=True means nothing."""
+    reader, writer = await pinio.open_connection("example.com", 443, ssl=context)
+    await pinio.open_connection("example.com", 443, policy=policy, ssl=True, pins=None, trust=None)
+    await pinio.open_connection(
+        "example.com", 443, pins=PIN, policy=None, ssl=None, happy_eyeballs_delay=0.25
+    )
+    await pinio.create_connection(Application, "example.com", 443, ssl=context, policy=None)
+    await pinio.create_connection(Application, sock=socket(), server_hostname="example.com", pins=[PIN])
+    await pinio.start_tls(transport, Application(), ssl=context, server_hostname="example.com", port=443)
+    await pinio.start_tls(transport, Application(), pins=PIN, anchors=anchors, server_hostname="example.com")
+    await pinio.upgrade(reader, writer, ssl=context, server_hostname="example.com", limit=1024)
+    pinio.create_ssl_context(
+        pins=PIN, trust="leaf-pin", client_cert=("cert.pem", Path("key.pem"), "password")
+    )
+
+    # None of them.
+    await pinio.open_connection("example.com", 443)  # type: ignore[call-overload]
+    await pinio.open_connection("example.com", 443, ssl=True)  # type: ignore[call-overload]
+    await pinio.create_connection(Application, "example.com", 443)  # type: ignore[call-overload]
+    await pinio.start_tls(transport, Application(), server_hostname="example.com")  # type: ignore[call-overload]
+    await pinio.upgrade(reader, writer, server_hostname="example.com")  # type: ignore[call-overload]
+    pinio.create_ssl_context()  # type: ignore[call-overload]
+    # Several.
+    await pinio.open_connection("example.com", 443, policy=policy, pins=PIN)  # type: ignore[call-overload]
+    await pinio.open_connection("example.com", 443, policy=policy, ssl=context)  # type: ignore[call-overload]
+    await pinio.create_connection(Application, "example.com", 443, pins=PIN, ssl=context)  # type: ignore[call-overload]
+    await pinio.start_tls(transport, Application(), policy=policy, pins=PIN, server_hostname="a")  # type: ignore[call-overload]
+    await pinio.upgrade(reader, writer, policy=policy, ssl=context, server_hostname="a")  # type: ignore[call-overload]
+    pinio.create_ssl_context(policy, pins=PIN)  # type: ignore[call-overload]
+    # What goes with pins alone.
+    await pinio.open_connection("example.com", 443, policy=policy, trust="leaf-pin")  # type: ignore[call-overload]
+    await pinio.open_connection("example.com", 443, ssl=context, anchors=anchors)  # type: ignore[call-overload]
+    pinio.create_ssl_context(policy, anchors=anchors)  # type: ignore[call-overload]
+    # A context that pins nothing, and none at all.
+    stock = ssl.create_default_context()
+    await pinio.open_connection("example.com", 443, ssl=stock)  # type: ignore[call-overload]
+    await pinio.open_connection("example.com", 443, policy=policy, ssl=False)  # type: ignore[call-overload]
+    await pinio.create_connection(Application, "example.com", 443, policy=policy, ssl=stock)  # type: ignore[call-overload]
+    await pinio.start_tls(transport, Application(), ssl=stock, server_hostname="example.com")  # type: ignore[call-overload]
+    await pinio.upgrade(reader, writer, ssl=stock, server_hostname="example.com")  # type: ignore[call-overload]
+    # Arguments that there are not.
+    await pinio.open_connection("example.com", 443, policy=policy, verify=False)  # type: ignore[call-overload]
+    await pinio.open_connection("example.com", 443, policy=policy, ssl_handshake_timeout="1")  # type: ignore[call-overload]
+    await pinio.upgrade(reader, writer, policy=policy, server_hostname=None)  # type: ignore[call-overload]
 
 
 def contexts(policy: PolicyLike) -> None:

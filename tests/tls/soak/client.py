@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import pinio
 from pinio.tls.transport import PinnedTransport
@@ -84,7 +84,7 @@ class Client:
 
     async def _connect(self, fate: Fate, app: App) -> PinnedTransport:
         port = self.ports[fate.server]
-        options = {
+        options: dict[str, Any] = {
             "policy": POLICIES[fate.pins],
             "server_hostname": "localhost",
             "resumption": self.sessions if fate.resumption else False,
@@ -93,12 +93,12 @@ class Client:
             "ssl_shutdown_timeout": TIMEOUT if fate.wish == "deaf" else 60.0,
         }
         if fate.server != "STARTTLS":
-            return (await pinio.create_connection(lambda: app, "127.0.0.1", port, **options))[0]  # type: ignore[arg-type]
+            return (await pinio.create_connection(lambda: app, "127.0.0.1", port, **options))[0]
         plain, _ = await asyncio.get_running_loop().create_connection(lambda: app, "127.0.0.1", port)
         try:
             plain.write(b"STARTTLS\r\n")
             await app.arrived.wait()
-            return await pinio.start_tls(plain, app, **options)  # type: ignore[arg-type]
+            return await pinio.start_tls(plain, app, **options)
         except BaseException:
             plain.abort()
             raise
