@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from types import ModuleType
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from pinio.cli.group import pinio as command
 from pinio.cli.ui import Exit
 from pinio.errors import BY_REASON
 from pinio.tls.gate import TRANSITIONS
+from tests.architecture.api import PUBLIC, public_modules
 from tests.docs.pages import PAGES, ROOT, blocks, table, text
 from tests.interop.matrix import ROWS
 from tests.interop.table import ENTERED
@@ -45,11 +47,18 @@ def test_the_gate_is_the_one_in_the_page() -> None:
 
 
 def test_every_public_name_has_its_place() -> None:
-    topics = ["API", "Saying what is expected", "Connecting", "Looking", "Errors"]
+    topics = ["API", "Saying what is expected", "Connecting", "Looking", "Errors", "Modules", *PUBLIC]
     names = [heading for heading in headings(API) if heading not in topics]
     assert sorted(names) == sorted(pinio.__all__), (
         "new names: give each a heading and a line in docs/reference/api.md"
     )
+
+
+@pytest.mark.parametrize("module", public_modules()[1:], ids=lambda module: module.__name__)
+def test_every_name_of_a_public_module_is_in_its_table(module: ModuleType) -> None:
+    rows = table(API, f"### {module.__name__}")
+    assert all(what for _, what in rows)
+    assert sorted(name for names, _ in rows for name in names.split(", ")) == sorted(module.__all__)
 
 
 def test_every_verb_and_option_is_described() -> None:
