@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,21 +14,8 @@ from pinio.errors import (
 )
 from pinio.testing import Server
 from tests.tls.cast import GENUINE, MISPINNED, ROOT, end_of, pinned
+from tests.tls.process import run_python
 from tests.tls.through import SECRET, context_for
-
-
-def run_python(script: str) -> str:
-    """Run a script in a fresh process."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from pinio.core.policy import Policy
 from pinio.testing.listener import Listener
@@ -44,8 +44,15 @@ def unsealed(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
+class Addressed(Protocol):
+    """A server, wherever it runs."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+
 @contextlib.contextmanager
-def tcp(server: Listener) -> Iterator[socket.socket]:
+def tcp(server: Addressed) -> Iterator[socket.socket]:
     """A blocking connection, closed at the end whoever took it over."""
     with contextlib.closing(socket.create_connection(server.address, timeout=10)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # sent is sent
@@ -54,14 +61,14 @@ def tcp(server: Listener) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def blocking(
-    context: ssl.SSLContext, server: Listener, name: str | None = "localhost"
+    context: ssl.SSLContext, server: Addressed, name: str | None = "localhost"
 ) -> Iterator[ssl.SSLSocket]:
     """A blocking connection whose handshake is done."""
     with tcp(server) as sock, context.wrap_socket(sock, server_hostname=name) as tls:
         yield tls
 
 
-def ask(context: ssl.SSLContext, server: Listener, name: str | None = "localhost") -> bytes:
+def ask(context: ssl.SSLContext, server: Addressed, name: str | None = "localhost") -> bytes:
     """Say the secret to an echo, over a blocking socket."""
     with blocking(context, server, name) as tls:
         tls.sendall(SECRET)
