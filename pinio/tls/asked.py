@@ -47,7 +47,7 @@ def asked(
     """
     name = _verified_name(host, server_hostname)
     also = host if server_hostname is not None else None
-    if not isinstance(resumption, (bool, SessionCache)):  # noqa: UP038
+    if not isinstance(resumption, (bool, SessionCache)):
         _fail("resumption= is True, False or a SessionCache")
     if isinstance(ssl, PinnedSSLContext):
         if any(argument is not None for argument in (policy, pins, trust, anchors)):
