@@ -13,7 +13,7 @@ import ssl
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from pinio.tls.engine import RECORD, Engine
-from pinio.tls.gate import State
+from pinio.tls.gate import OPEN
 from pinio.tls.streams import copies
 
 OVERRUN: Final = 1024 * 1024
@@ -66,7 +66,7 @@ class Delivery:
         Raises what the application's callback raises, and `ssl.SSLError` for a broken record.
         """
         gate = self._gate
-        while not self.paused and gate.state is State.OPEN:
+        while not self.paused and gate.state is OPEN:
             outcome = self._step(self)
             if outcome != "more":
                 return outcome == "ended"

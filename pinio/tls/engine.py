@@ -13,7 +13,7 @@ import ssl
 from typing import Final
 
 from pinio.tls import peer
-from pinio.tls.gate import State
+from pinio.tls.gate import CLOSED, REFUSED
 from pinio.tls.handshake import Handshake
 from pinio.tls.judgement import Judgement
 from pinio.tls.latch import arm
@@ -80,4 +80,4 @@ class Engine:
     def take(self) -> bytes:
         """Ciphertext to send; nothing once the peer was refused."""
         state = self.judgement.gate.state
-        return b"" if state is State.REFUSED or state is State.CLOSED else self.outgoing.read()
+        return b"" if state is REFUSED or state is CLOSED else self.outgoing.read()

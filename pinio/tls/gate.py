@@ -41,16 +41,20 @@ class Event(StrEnum):
     FAIL = "fail"
 
 
+# Before Python 3.12 a member of an enum costs ten times what a global does, and these are asked for with every record.
+IDLE, HANDSHAKING, VERIFYING, PERMITTED, OPEN, CLOSING, REFUSED, CLOSED = State
+START, CHAIN_KNOWN, PERMIT, HANDSHAKE_DONE, SHUTDOWN, CLOSED_BY_PEER, FAIL = Event
+
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
-    State.IDLE: {Event.START: State.HANDSHAKING, Event.FAIL: State.CLOSED},
+    IDLE: {START: HANDSHAKING, FAIL: CLOSED},
     # Bytes to send and a verified chain (TLS 1.2), or the handshake returned; whichever is first.
-    State.HANDSHAKING: {Event.CHAIN_KNOWN: State.VERIFYING, Event.FAIL: State.REFUSED},
-    State.VERIFYING: {Event.PERMIT: State.PERMITTED, Event.FAIL: State.REFUSED},
-    State.PERMITTED: {Event.HANDSHAKE_DONE: State.OPEN, Event.FAIL: State.CLOSED},
-    State.OPEN: {Event.SHUTDOWN: State.CLOSING, Event.FAIL: State.CLOSED},
-    State.CLOSING: {Event.CLOSED_BY_PEER: State.CLOSED, Event.FAIL: State.CLOSED},
-    State.REFUSED: {},
-    State.CLOSED: {},
+    HANDSHAKING: {CHAIN_KNOWN: VERIFYING, FAIL: REFUSED},
+    VERIFYING: {PERMIT: PERMITTED, FAIL: REFUSED},
+    PERMITTED: {HANDSHAKE_DONE: OPEN, FAIL: CLOSED},
+    OPEN: {SHUTDOWN: CLOSING, FAIL: CLOSED},
+    CLOSING: {CLOSED_BY_PEER: CLOSED, FAIL: CLOSED},
+    REFUSED: {},
+    CLOSED: {},
 }
 
 
@@ -64,14 +68,14 @@ class Gate:
     __slots__ = ("_pending", "permit", "state")
 
     def __init__(self) -> None:
-        self.state = State.IDLE
+        self.state = IDLE
         self.permit: Permit | None = None
         """The Permit of a connection that has been open; None before."""
         self._pending: Permit | None = None
 
     def advance(self, event: Event) -> None:
         """Take a transition other than those that need a Permit. Raises `GateError` if the table has none."""
-        if event is Event.PERMIT or event is Event.HANDSHAKE_DONE:
+        if event is PERMIT or event is HANDSHAKE_DONE:
             raise GateError(f"{event} takes a Permit")
         self._take(event)
 
@@ -79,7 +83,7 @@ class Gate:
         """VERIFYING → PERMITTED. Raises `TypeError` for anything but a Permit."""
         if type(permit) is not Permit:
             raise TypeError(f"the gate opens for a Permit, not for {type(permit).__name__}")
-        self._take(Event.PERMIT)
+        self._take(PERMIT)
         self._pending = permit
 
     def open(self) -> Permit:
@@ -87,20 +91,20 @@ class Gate:
         permit = self._pending
         if permit is None:
             raise GateError("the gate has no Permit to open with")
-        self._take(Event.HANDSHAKE_DONE)
+        self._take(HANDSHAKE_DONE)
         self.permit = permit
         return permit
 
     def renew(self, permit: Permit) -> None:
         """OPEN stays OPEN under another Permit, because the policy was swapped. Raises `GateError` in any other state."""
-        if type(permit) is not Permit or self.state is not State.OPEN:
+        if type(permit) is not Permit or self.state is not OPEN:
             raise GateError(f"{type(permit).__name__} cannot renew a connection that is {self.state}")
         self.permit = permit
 
     def fail(self) -> None:
         """Whatever the state, no application byte from here on. Idempotent."""
         if TRANSITIONS[self.state]:
-            self._take(Event.FAIL)
+            self._take(FAIL)
 
     def _take(self, event: Event) -> None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError
-from pinio.tls.gate import Event, State
+from pinio.tls.gate import IDLE, START
 from pinio.tls.judgement import Judgement
 from pinio.tls.peer import TLSObject
 from pinio.tls.profile import Profile
@@ -59,9 +59,9 @@ class Handshake:
         judge refuses (what is in `outgoing` is then thrown away: the client's final flight), `ssl.SSLError` where TLS fails.
         """
         judgement = self.judgement
-        begins = judgement.gate.state is State.IDLE
+        begins = judgement.gate.state is IDLE
         if begins:
-            judgement.gate.advance(Event.START)
+            judgement.gate.advance(START)
         try:
             try:
                 do_handshake()

@@ -19,7 +19,7 @@ from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
 from pinio.reporting import tell
 from pinio.tls import peer
-from pinio.tls.gate import Event, Gate, State
+from pinio.tls.gate import CHAIN_KNOWN, HANDSHAKING, Gate
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import now
 from pinio.typing import Observer, PolicySource
@@ -76,7 +76,7 @@ class Judgement:
 
     def flight_ready(self, tls: peer.TLSObject) -> None:
         """Judge early, if the chain is known already. Raises `PinVerificationError` to refuse."""
-        if self.gate.state is State.HANDSHAKING and self.endpoint.needs_chain:
+        if self.gate.state is HANDSHAKING and self.endpoint.needs_chain:
             self._guard(self._judge_early, tls)
 
     def handshake_done(self, tls: peer.TLSObject) -> Permit:
@@ -130,7 +130,7 @@ class Judgement:
         if tls.session_reused:
             self._judge_resumed(tls, moment)
         else:
-            if self.gate.state is State.HANDSHAKING:
+            if self.gate.state is HANDSHAKING:
                 self._decide(tls, self._verified(tls) if self.endpoint.needs_chain else None, moment)
             if self._chain is not None:
                 self._compare_witnesses(self._chain.leaf.der, tls)
@@ -182,7 +182,7 @@ class Judgement:
         moment: Moment,
         evidence_age: float | None = None,
     ) -> None:
-        self.gate.advance(Event.CHAIN_KNOWN)
+        self.gate.advance(CHAIN_KNOWN)
         self.check_profile(tls)
         decision = judge(self.endpoint, chain, moment.wall, evidence_age)
         if isinstance(decision, Refusal):

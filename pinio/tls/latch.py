@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from pinio.core.decision import Refusal
 from pinio.errors import NotJudgedError, PinVerificationError, PolicyError
-from pinio.tls.gate import Event, State
+from pinio.tls.gate import CLOSED, CLOSING, IDLE, OPEN, REFUSED, SHUTDOWN, State
 from pinio.tls.peer import TLSObject, has_core
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Latch:
     @property
     def state(self) -> State:
         """Where the connection is; application bytes flow in `State.OPEN` only."""
-        return State.IDLE if self._handshake is None else self._handshake.judgement.gate.state
+        return IDLE if self._handshake is None else self._handshake.judgement.gate.state
 
     def _arm(self, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
         self._handshake = handshake
@@ -60,7 +60,7 @@ class _Latch:
 
     def _check_read(self) -> None:
         handshake = self._handshake
-        if handshake is None or handshake.judgement.gate.state is not State.OPEN:
+        if handshake is None or handshake.judgement.gate.state is not OPEN:
             self._refuse()
 
     def _check_write(self) -> None:
@@ -104,9 +104,9 @@ class _Latch:
         if handshake is None:
             self._refuse()
         state = handshake.judgement.gate.state
-        if state is State.OPEN:
+        if state is OPEN:
             return
-        if state in (State.REFUSED, State.CLOSED, State.CLOSING):
+        if state in (REFUSED, CLOSED, CLOSING):
             self._refuse()
         handshake.step(cast(TLSObject, self), do_handshake, self._outgoing)
         if (
@@ -117,10 +117,10 @@ class _Latch:
     def _unwrapping(self) -> None:
         """A shutdown may take several calls; application bytes are over with the first."""
         handshake = self._handshake
-        if handshake is None or handshake.judgement.gate.state not in (State.OPEN, State.CLOSING):
+        if handshake is None or handshake.judgement.gate.state not in (OPEN, CLOSING):
             self._refuse()
-        if handshake.judgement.gate.state is State.OPEN:
-            handshake.judgement.gate.advance(Event.SHUTDOWN)
+        if handshake.judgement.gate.state is OPEN:
+            handshake.judgement.gate.advance(SHUTDOWN)
 
 
 class PinnedSSLObject(_Latch, ssl.SSLObject):
@@ -131,7 +131,7 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         # While it shuts down, a loop reads what the peer still sends, to find its close_notify (uvloop does).
-        if self.state is not State.CLOSING:
+        if self.state is not CLOSING:
             self._check_read()
         try:
             data = super().read(len, buffer)

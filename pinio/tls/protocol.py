@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from pinio.tls.buffers import plain_buffer, receive_buffer
 from pinio.tls.delivery import Delivery, Ending
 from pinio.tls.engine import SLICE, Engine
-from pinio.tls.gate import Event, State
+from pinio.tls.gate import CLOSED, CLOSED_BY_PEER, CLOSING, HANDSHAKING, OPEN, PERMITTED, REFUSED, SHUTDOWN
 
 if TYPE_CHECKING:
     from pinio.tls.transport import PinnedTransport
@@ -125,7 +125,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if not self._app_told:
             self._app_told = True
             try:
-                self._delivery.app.connection_made(transport)
+                transport.introduce(self._delivery.app)
                 if self._writing_paused:
                     cast(asyncio.Protocol, self._delivery.app).pause_writing()
             except Exception as error:  # noqa: BLE001 - the application's
@@ -181,7 +181,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         received = self._buffer[:nbytes]
         if nbytes <= SLICE and not self._delivery.paused and not self._held:  # nearly always
             self._engine.incoming.write(received)
-            if self._gate.state is State.OPEN:
+            if self._gate.state is OPEN:
                 self._receive()
             else:
                 self._advance()
@@ -202,11 +202,11 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _advance(self) -> None:
         """Act on what the engine holds."""
         state = self._gate.state
-        if state is State.OPEN:
+        if state is OPEN:
             self._receive()
-        elif state is State.HANDSHAKING or state is State.PERMITTED:
+        elif state is HANDSHAKING or state is PERMITTED:
             self._shake()
-        elif state is State.CLOSING:
+        elif state is CLOSING:
             self._await_goodbye()
         else:
             self._engine.incoming.read()  # nobody is left to care
@@ -234,7 +234,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     @property
     def reading(self) -> bool:
         """Whether the application takes bytes now."""
-        return not self._delivery.paused and self._gate.state is State.OPEN
+        return not self._delivery.paused and self._gate.state is OPEN
 
     def pause_reading(self) -> None:
         """Deliver nothing until `resume_reading`."""
@@ -279,13 +279,13 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         """The peer closed its half of TCP. True keeps the lower transport open, for data that waits for `resume_reading`."""
         self._lower_ended = True
         state = self._gate.state
-        if state is State.OPEN:
+        if state is OPEN:
             if self._delivery.paused or self._resuming:
                 return True
             self._peer_ended("ragged")
-        elif state is State.CLOSING:
+        elif state is CLOSING:
             self._finish("ragged")
-        elif state is not State.CLOSED and state is not State.REFUSED:
+        elif state is not CLOSED and state is not REFUSED:
             self._fail(ConnectionResetError("the peer closed the connection during the TLS handshake"))
         # Over TLS of our own this may come after the end.
         return False
@@ -315,9 +315,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _close(self, ended: Ending | None) -> None:
         """Close; `ended` says that the peer has ended already, and how."""
-        if self._gate.state is not State.OPEN or self._lower is None:
+        if self._gate.state is not OPEN or self._lower is None:
             return
-        self._gate.advance(Event.SHUTDOWN)
+        self._gate.advance(SHUTDOWN)
         held, self._held = self._held, _NOTHING
         self._delivery.paused = False
         try:
@@ -341,7 +341,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _closing(self) -> bool:
         """Whether there is something left to wait for: the peer's close_notify, or that the last bytes are sent."""
         lower = self._lower
-        return lower is not None and (self._gate.state is State.CLOSING or lower.get_write_buffer_size() > 0)
+        return lower is not None and (self._gate.state is CLOSING or lower.get_write_buffer_size() > 0)
 
     def _await_goodbye(self) -> None:
         """Read on for the peer's close_notify."""
@@ -355,12 +355,12 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _finish(self, how: Ending) -> None:
         """TLS is over; the lower transport sends what it holds, and closes."""
-        if self._gate.state is not State.CLOSING or self._lower is None:
+        if self._gate.state is not CLOSING or self._lower is None:
             return
         if how != "overrun":
             self._tell_eof(how)
-        if self._gate.state is State.CLOSING:
-            self._gate.advance(Event.CLOSED_BY_PEER)
+        if self._gate.state is CLOSING:
+            self._gate.advance(CLOSED_BY_PEER)
             self._lower.close()
 
     def _shutdown_timed_out(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from pinio.core.decision import Permit
 from pinio.tls.context import PinnedSSLContext, like
 from pinio.tls.engine import SLICE, Engine
-from pinio.tls.gate import State
+from pinio.tls.gate import OPEN, State
 from pinio.tls.judgement import Judgement
 from pinio.tls.protocol import PinnedProtocol
 
@@ -42,6 +42,7 @@ class PinnedTransport(asyncio.Transport):
         "_engine",
         "_gate",
         "_lower",
+        "_only_whether",
         "_protocol",
         "_take",
         "_writes_after_close",
@@ -57,6 +58,7 @@ class PinnedTransport(asyncio.Transport):
         self._protocol: PinnedProtocol | None = None
         self._lower: asyncio.Transport | None = None
         self._writes_after_close = 0
+        self._only_whether = False
 
     def attach(self, protocol: PinnedProtocol) -> None:
         """Tie to the protocol that reads for this transport."""
@@ -65,6 +67,15 @@ class PinnedTransport(asyncio.Transport):
     def opened(self, lower: asyncio.Transport | None) -> None:
         """The gate is open: bytes may go to `lower`."""
         self._lower = lower
+
+    def introduce(self, app: asyncio.BaseProtocol) -> None:
+        """Tell an application's protocol of the connection."""
+        # asyncio's streams ask for the context here, to learn whether there is TLS; that is not worth making one each time.
+        self._only_whether = type(app) is asyncio.StreamReaderProtocol
+        try:
+            app.connection_made(self)
+        finally:
+            self._only_whether = False
 
     def lost(self) -> None:
         """The lower transport is gone."""
@@ -108,7 +119,7 @@ class PinnedTransport(asyncio.Transport):
         if not data:
             return
         lower = self._lower
-        if lower is None or self._gate.state is not State.OPEN:
+        if lower is None or self._gate.state is not OPEN:
             self._write_after_close()
             return
         much = _flat(data) if len(data) > SLICE or isinstance(data, memoryview) else None
@@ -127,7 +138,7 @@ class PinnedTransport(asyncio.Transport):
         Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2 (CVE-2024-12254).
         """
         for at in range(0, len(data), SLICE):
-            if self._gate.state is not State.OPEN:
+            if self._gate.state is not OPEN:
                 return  # pause_writing() was called in between, and closed
             lower.write(self._sealed(data[at : at + SLICE]))
 
@@ -186,7 +197,7 @@ class PinnedTransport(asyncio.Transport):
     # Ending
 
     def is_closing(self) -> bool:
-        return self._gate.state is not State.OPEN
+        return self._gate.state is not OPEN
 
     def close(self) -> None:
         if self._protocol is not None:
@@ -197,7 +208,7 @@ class PinnedTransport(asyncio.Transport):
             self._protocol.abort()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if self._gate.state is State.OPEN:
+        if self._gate.state is OPEN:
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
 
     # Looking
@@ -213,6 +224,8 @@ class PinnedTransport(asyncio.Transport):
                 return tls
             case "sslcontext":
                 # Not `tls.context`: that is the private one, which other connections share. Made when asked for.
+                if self._only_whether:
+                    return True
                 if self._context is None:
                     self._context = like(self._engine.judgement, self._engine.sessions)
                 return self._context

@@ -11,6 +11,9 @@ import pytest
 
 import pinio
 from pinio.testing import Server
+from pinio.tls import transport
+from pinio.tls.context import PinnedSSLContext, like
+from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import SECRET, Swappable, ask_asyncio, context_for
@@ -100,3 +103,22 @@ async def test_what_is_set_on_it_reaches_nobody_else() -> None:
         assert await ask_asyncio(other, server) == SECRET
         await end_of(server)
     assert [record.alpn for record in server.connections] == [None, None, "h2", None]
+
+
+async def test_streams_do_not_pay_for_a_context_that_nobody_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """asyncio's stream protocol asks for it in `connection_made`, and makes nothing of it."""
+    made: list[PinnedSSLContext] = []
+
+    def made_like(judgement: Judgement, sessions: SessionCache | None) -> PinnedSSLContext:
+        made.append(like(judgement, sessions))
+        return made[-1]
+
+    monkeypatch.setattr(transport, "like", made_like)
+    async with Server(GENUINE) as server:
+        _, writer = await pinio.open_connection("localhost", server.port, policy=pinned(), resumption=False)
+        assert not made
+        assert writer._protocol._over_ssl  # type: ignore[attr-defined]  # what it wanted to know
+        assert [writer.get_extra_info("sslcontext")] == made
+        writer.transport.abort()
