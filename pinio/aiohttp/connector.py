@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 
-from pinio.aiohttp.errors import client_error
+from pinio.aiohttp.errors import check_host, client_error
 from pinio.aiohttp.hooks import HookedConnector
 from pinio.aiohttp.pool import LiveConnections, still_holds
 from pinio.core.decision import Refusal
@@ -137,6 +137,9 @@ class PinnedConnector(HookedConnector):
         except PinVerificationError as error:
             tell(self._context.observer, error.refusal)
             raise client_error(req.connection_key, error) from error
+        except PolicyError:
+            check_host(req.url.raw_host or "")
+            raise
 
     def _check(self, req: ClientRequest, *, judged: bool) -> None:
         if req.proxy is not None and req.proxy.scheme == "https":

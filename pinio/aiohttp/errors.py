@@ -1,13 +1,14 @@
-"""One error that is both: aiohttp's for a bad certificate, and pinio's for a bad key."""
+"""Errors that are both: aiohttp's for a bad certificate or URL, and pinio's for a bad key or host."""
 
 from __future__ import annotations
 
 from typing import Final, cast
 
-from aiohttp import ClientConnectorCertificateError
+from aiohttp import ClientConnectorCertificateError, InvalidURL
 from aiohttp.client_reqrep import ConnectionKey
 
-from pinio.errors import BY_REASON, PinVerificationError
+from pinio.core.host import canonical_host
+from pinio.errors import BY_REASON, PinVerificationError, PolicyError
 
 
 class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
@@ -60,3 +61,15 @@ def client_error(connection_key: ConnectionKey, error: PinVerificationError) -> 
     wrapped = kind(connection_key, error)
     wrapped.__cause__ = error
     return wrapped
+
+
+class ClientHostError(InvalidURL, PolicyError):
+    """The host of a URL is none that pinio can use: aiohttp's error for it, and pinio's."""
+
+
+def check_host(host: str) -> None:
+    """Raise `ClientHostError` for what is no host name. It may be a redirect's, so that no program wrote it."""
+    try:
+        canonical_host(host)
+    except PolicyError as error:
+        raise ClientHostError(host, str(error)) from error

@@ -13,7 +13,7 @@ import pinio
 from pinio.aiohttp import ClientPinError, PinnedConnector
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
-from pinio.testing import ConnectProxy, Interceptor, Server, http
+from pinio.testing import CA, ConnectProxy, Interceptor, Server, http
 from tests.aiohttp_door.world import PROXY, Addresses
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of
 
@@ -177,6 +177,19 @@ async def test_an_http_proxy_needs_no_entry(own: bool) -> None:
             f"https://127.0.0.1:{server.port}/", proxy=through, ssl=ROOT.client_context() if own else True
         ) as response:
             assert response.status == 200
+
+
+async def test_a_request_decides_nothing_about_an_https_proxy() -> None:
+    """Its `ssl=` is for an origin without pins; the proxy's certificate is verified all the same, also without pins."""
+    anybody = CA("anybody's").issue("localhost")
+    allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    async with Server(GENUINE, handler=http()) as server, ConnectProxy(anybody) as proxy:
+        through = f"https://localhost:{proxy.port}"
+        async with session(allowing, proxy_policy=None) as client:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await client.get(f"https://127.0.0.1:{server.port}/", proxy=through, ssl=False)
+        await end_of(proxy)
+        assert proxy.application_bytes == b"" and not server.connections
 
 
 # Several addresses
