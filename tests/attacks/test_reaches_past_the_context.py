@@ -182,13 +182,15 @@ def test_P5_a_patch_that_returns_what_it_likes_is_refused(
 ) -> None:
     """An object that verifies, and that nobody latched."""
     verifying = ROOT.client_context()
-    bio, sock = StockContext.wrap_bio, StockContext.wrap_socket
-    monkeypatch.setattr(
-        StockContext, "wrap_bio", lambda self, *rest, **options: bio(verifying, *rest, **options)
-    )
-    monkeypatch.setattr(
-        StockContext, "wrap_socket", lambda self, *rest, **options: sock(verifying, *rest, **options)
-    )
+
+    def patched(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrap(self: ssl.SSLContext, *rest: Any, **options: Any) -> Any:
+            return original(self if options.get("server_side") else verifying, *rest, **options)
+
+        return wrap
+
+    for name in ("wrap_bio", "wrap_socket"):
+        monkeypatch.setattr(StockContext, name, patched(getattr(StockContext, name)))
     context = context_for(pinned())
     with nothing_arrives(tls_version) as between, pytest.raises(JudgementError):
         ask(context, between)
