@@ -19,8 +19,8 @@ from pinio.errors import BY_REASON, PinVerificationError
 from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_out
 from pinio.testing import Server, http
 from pinio.tls.sessions import SessionCache
-from tests.tls.cast import ABSENT, GENUINE, MISPINNED, Told, pinned
-from tests.tls.through import ask, ask_asyncio
+from tests.tls.cast import ABSENT, GENUINE, MISPINNED, App, Told, pinned
+from tests.tls.through import ask
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -276,8 +276,51 @@ async def raw(policy: Policy, server: Server, observer: Any) -> None:
     await writer.wait_closed()
 
 
+async def raw_transport(policy: Policy, server: Server, observer: Any) -> None:
+    transport, protocol = await pinio.create_connection(
+        App, "localhost", server.port, policy=policy, observer=observer, resumption=False
+    )
+    transport.abort()
+    await protocol.lost
+
+
+async def raw_start_tls(policy: Policy, server: Server, observer: Any) -> None:
+    plain, protocol = await asyncio.get_running_loop().create_connection(
+        lambda: App(opening=b""), *server.address
+    )
+    try:
+        transport = await pinio.start_tls(
+            plain, protocol, policy=policy, server_hostname="localhost", observer=observer, resumption=False
+        )
+        transport.abort()
+    finally:
+        plain.abort()
+        await asyncio.wait([protocol.lost])
+
+
+async def raw_upgrade(policy: Policy, server: Server, observer: Any) -> None:
+    reader, writer = await asyncio.open_connection(*server.address)
+    plain = writer.transport
+    try:
+        _, writer = await pinio.upgrade(
+            reader, writer, policy=policy, server_hostname="localhost", observer=observer, resumption=False
+        )
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    finally:
+        plain.abort()
+
+
 async def over_bio(policy: Policy, server: Server, observer: Any) -> None:
-    await ask_asyncio(pinio.create_ssl_context(policy, observer=observer, resumption=False), server)
+    _, writer = await asyncio.open_connection(*server.address)
+    context = pinio.create_ssl_context(policy, observer=observer, resumption=False)
+    try:
+        await writer.start_tls(context, server_hostname="localhost")
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def over_socket(policy: Policy, server: Server, observer: Any) -> None:
@@ -295,7 +338,9 @@ async def by_aiohttp(policy: Policy, server: Server, observer: Any) -> None:
         await response.read()
 
 
-each_door = pytest.mark.parametrize("door", [raw, over_bio, over_socket, by_aiohttp])
+each_door = pytest.mark.parametrize(
+    "door", [raw, raw_transport, raw_start_tls, raw_upgrade, over_bio, over_socket, by_aiohttp]
+)
 
 
 def serving(door: Any) -> Server:
@@ -315,6 +360,25 @@ async def test_P7_every_door_tells_its_observer(door: Any) -> None:
         (decision,) = told
         assert type(decision) is kind
         assert (decision.report is None) == (policy.hosts == pinned().hosts)
+
+
+@each_door
+async def test_every_observer_understands_every_door(door: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Also of a host that is refused before there is a connection."""
+    counters, queue = Counters(), Queue()
+    observer = fan_out(LogObserver(), counters, queue)
+    report_only = pinned(ABSENT, mode="report-only")
+    with serving(door) as server:
+        for policy in (pinned(), MISPINNED, report_only, pinned(host="elsewhere.test")):
+            with contextlib.suppress(OSError):
+                await door(policy, server, observer)
+    assert (counters.permits("match"), counters.permits("mismatch"), counters.permits()) == (1, 1, 2)
+    assert counters.refusals("PIN_MISMATCH") == counters.refusals("UNPINNED_HOST") == 1
+    decisions = queue.drain()
+    assert [type(decision) for decision in decisions] == [Permit, Refusal, Permit, Refusal]
+    assert {decision.host for decision in decisions} == {"localhost"}
+    words = [record.getMessage().split(":")[0] for record in caplog.records if record.name == "pinio"]
+    assert [word.split()[0] for word in words] == ["refused", "let", "refused"]
 
 
 @each_door

@@ -120,7 +120,7 @@ def servers() -> dict[tuple[str, int], Listener]:
         (CHAT, 443): Server(leaf(CHAT), handler=peers.websocket),
         (DATABASE, 5432): Server(leaf(DATABASE), handler=peers.postgres, starttls=peers.postgres_in_clear),
         (CACHE, 6380): Server(leaf(CACHE), handler=peers.redis),
-        (BROKER, 4222): Server(leaf(BROKER), handler=peers.nats, starttls=peers.nats_in_clear),
+        (BROKER, 4222): Server(leaf(BROKER), handler=peers.nats_after_tls),
         (LOG, 9093): Server(leaf(LOG), handler=peers.kafka),
         (SOCKS, 1080): peers.SocksProxy(lambda: api.address),
     }

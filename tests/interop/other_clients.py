@@ -11,7 +11,7 @@ from typing import Any
 from pinio.testing import echo
 from tests.interop.http_clients import aiohttp_connector
 from tests.interop.matrix import Site, row
-from tests.interop.peers import kafka, nats, postgres, redis, smtp, smtp_with_greeting
+from tests.interop.peers import kafka, nats, nats_after_tls, postgres, redis, smtp, smtp_with_greeting
 
 SECRET = b"the password is swordfish"
 
@@ -226,8 +226,17 @@ async def ping_asyncio(connection_class: Any, site: Site) -> None:
     await pool.disconnect()
 
 
+@row("nats-py, `tls_handshake_first`", "BIO", "nats", kind="asyncio", handler=nats_after_tls)
+async def nats_tls_first(context: ssl.SSLContext, site: Site) -> None:
+    await _nats(context, site, tls_handshake_first=True)
+
+
 @row("nats-py", "BIO", "nats", kind="asyncio", ways=("STARTTLS",), handler=nats)
 async def nats_py(context: ssl.SSLContext, site: Site) -> None:
+    await _nats(context, site)
+
+
+async def _nats(context: ssl.SSLContext, site: Site, **options: Any) -> None:
     import nats
 
     async def keep_quiet(error: Exception) -> None:
@@ -237,9 +246,12 @@ async def nats_py(context: ssl.SSLContext, site: Site) -> None:
         f"tls://localhost:{site.port}",
         tls=context,
         tls_hostname="localhost",
+        user="user",
+        password="secret",
         allow_reconnect=False,
         max_reconnect_attempts=0,
         error_cb=keep_quiet,
+        **options,
     )
     await client.close()
 

@@ -95,8 +95,9 @@ def postgres_in_clear(connection: Connection) -> None:
 
 def postgres(connection: Connection) -> None:
     """Let everybody in, and know no query."""
-    (size,) = struct.unpack("!I", read_exactly(connection, 4))
-    read_exactly(connection, size - 4)  # StartupMessage
+    if not (head := read_exactly(connection, 4)):
+        return
+    read_exactly(connection, struct.unpack("!I", head)[0] - 4)  # StartupMessage
     connection.sendall(
         _message(b"R", struct.pack("!I", 0))  # AuthenticationOk
         + _message(b"S", b"server_version\x0016.0\x00")
@@ -132,7 +133,12 @@ def redis(connection: Connection) -> None:
 
 
 def nats_in_clear(connection: Connection) -> None:
-    connection.sendall(_nats_info())
+    connection.sendall(_nats_info(tls_required=True))
+
+
+def nats_after_tls(connection: Connection) -> None:
+    connection.sendall(_nats_info(tls_required=True))
+    nats(connection)
 
 
 def nats(connection: Connection) -> None:
@@ -141,8 +147,8 @@ def nats(connection: Connection) -> None:
             connection.sendall(b"PONG\r\n")
 
 
-def _nats_info() -> bytes:
-    info = {"server_id": "T", "version": "2.10.0", "max_payload": 1_048_576, "tls_required": True, "proto": 1}
+def _nats_info(*, tls_required: bool) -> bytes:
+    info = {"server_id": "T", "version": "2.10.4", "max_payload": 1_048_576, "tls_required": tls_required}
     return b"INFO " + json.dumps(info).encode() + b"\r\n"
 
 
@@ -184,6 +190,34 @@ class SocksProxy(Listener):
         onward = connection.dial(self._target())
         connection.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
         relay(Direction(connection, onward), Direction(onward, connection))
+
+
+# A man in the middle who would rather have no TLS at all, and listens to what is said without it
+
+
+def smtp_without_tls(connection: Connection) -> None:
+    connection.sendall(b"220 mail.test ready\r\n")
+    smtp(connection)  # nor does it offer STARTTLS
+
+
+def smtp_that_declines(connection: Connection) -> None:
+    connection.sendall(b"220 mail.test ready\r\n")
+    read_line(connection)  # EHLO
+    connection.sendall(b"250-mail.test\r\n250 STARTTLS\r\n")
+    read_line(connection)  # STARTTLS
+    connection.sendall(b"454 TLS not available\r\n")
+    smtp(connection)
+
+
+def postgres_that_declines(connection: Connection) -> None:
+    read_exactly(connection, 8)  # SSLRequest
+    connection.sendall(b"N")
+    postgres(connection)
+
+
+def nats_without_tls(connection: Connection) -> None:
+    connection.sendall(_nats_info(tls_required=False))
+    nats(connection)
 
 
 IN_CLEAR: dict[Handler, Handler] = {smtp: smtp_in_clear, postgres: postgres_in_clear, nats: nats_in_clear}
