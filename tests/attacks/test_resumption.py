@@ -123,6 +123,18 @@ async def test_resumption_can_be_switched_off(switch: str, tls_version: ssl.TLSV
     assert resumed(server) == [False, False] and len(cache) == 0
 
 
+async def test_a_call_may_say_otherwise_than_its_context(tls_version: ssl.TLSVersion) -> None:
+    """A cache of its own, or none; a call that says nothing uses the context's."""
+    theirs, ours = SessionCache(), SessionCache()
+    context = pinio.create_ssl_context(pinned(), resumption=theirs)
+    async with Server(GENUINE, tls_version=tls_version) as server:
+        for cache in (True, True, False, ours, ours):
+            await visit(server, None, cache, policy=None, ssl=context)
+        await end_of(server)
+    assert resumed(server) == [False, True, False, False, True]
+    assert (len(theirs), len(ours)) == (1, 1)
+
+
 async def test_sessions_of_unpinned_hosts_are_not_kept(tls_version: ssl.TLSVersion) -> None:
     """Nobody judged the host when the ticket came; when it is pinned, a full handshake decides."""
     cache = SessionCache()

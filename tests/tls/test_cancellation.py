@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -14,6 +16,7 @@ import pytest
 
 import pinio
 from pinio.testing import CutRelay, Server, starttls
+from pinio.tls.dial import dial
 from tests.tls.cast import GENUINE, MISPINNED, App, Told, end_of, pinned
 from tests.tls.residue import nothing_left_behind
 
@@ -71,6 +74,49 @@ async def test_create_connection(tls_version: ssl.TLSVersion) -> None:
                     await app.lost
         assert opened is not None, "the last of them was not cancelled"
         await end_of(server)
+
+
+async def test_nothing_holds_a_cancelled_connection(tls_version: ssl.TLSVersion) -> None:
+    """Neither a timer nor the loop: all of it is freed long before the handshake timeout."""
+    with Server(GENUINE, tls_version=tls_version) as server:
+        made: list[weakref.ref[App]] = []
+
+        def factory() -> App:
+            app = App()
+            made.append(weakref.ref(app))
+            return app
+
+        for turns in TURNS[:-1]:
+            opened = await cancelled_after(
+                turns, pinio.create_connection(factory, "localhost", server.port, policy=pinned())
+            )
+            if opened is not None:
+                opened[0].abort()
+                await opened[1].lost
+        await end_of(server)
+        opened = None
+        for _ in range(3):  # what was closed is told in the loop's next turns
+            await asyncio.sleep(0)
+        gc.collect()
+        assert made
+        assert [app for app in made if app() is not None] == []
+
+
+async def test_a_connection_that_came_too_late_is_closed(
+    tls_version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop had connected, and the cancellation came before it could say so."""
+
+    async def late(*arguments: Any) -> None:
+        await dial(*arguments)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("pinio.tls.connect.dial", late)
+    with Server(GENUINE, tls_version=tls_version) as server:
+        with pytest.raises(asyncio.CancelledError):
+            await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+        await end_of(server)
+        assert server.connections
 
 
 async def test_a_refused_connection(tls_version: ssl.TLSVersion) -> None:
