@@ -60,7 +60,7 @@ async def test_another_error_of_the_policy_is_not_the_urls() -> None:
     """A source that has nothing to say raises what it raises everywhere."""
 
     class Stale:
-        said = pinned()
+        said: Policy | None = pinned()
 
         @property
         def current(self) -> Policy:
