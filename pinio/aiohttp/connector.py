@@ -67,7 +67,7 @@ class PinnedConnector(HookedConnector):
         )
         self._own_proxy_policy = proxy_policy is not None
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
-        super().__init__(**options)
+        super().__init__(ssl=self._context, **options)  # for an aiohttp that would not ask `context_of`
         self._live = LiveConnections()
         self._unsubscribe = self._subscribe() if retire == "all" else []
 
