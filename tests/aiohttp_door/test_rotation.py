@@ -128,11 +128,11 @@ async def test_a_tunnel_in_use_is_closed_when_its_proxy_no_longer_holds(tls_vers
     assert not source.callbacks and not proxies.callbacks
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(scheme: str) -> None:
+@pytest.mark.parametrize("way", ["http", "https", "https proxy"])
+async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way: str) -> None:
     """It was let off when it was made; when there is a connection for it, the host has pins."""
     source = Swapped(pinned(host="elsewhere.test", policy={"unpinned": "allow"}))
-    own: dict[str, Any] = {"ssl": ROOT.client_context()} if scheme == "https" else {}
+    own: dict[str, Any] = {"ssl": ROOT.client_context()} if way == "https" else {}
     queued, trace = asyncio.Event(), aiohttp.TraceConfig()
 
     async def note(*_: object) -> None:
@@ -148,10 +148,12 @@ async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(sche
         connection.sendall(b"k")
         http()(connection)
 
-    server = Server(GENUINE, handler=slowly) if own else Server(plain=True, handler=slowly)
-    connector = PinnedConnector(source, limit=1)
+    server = Server(plain=True, handler=slowly) if way == "http" else Server(PROXY, handler=slowly)
+    connector = PinnedConnector(source, limit=1, proxy_policy=pinned(PROXY.pin))
     async with server, aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as client:
-        url = f"{scheme}://localhost:{server.port}/"
+        url = f"{'https' if own else 'http'}://localhost:{server.port}/"
+        if way == "https proxy":
+            own["proxy"] = f"https://localhost:{server.port}"
         async with client.get(url, **own) as first:
             second = asyncio.create_task(client.get(url, headers={"Authorization": "T0PSECRET"}, **own))
             await queued.wait()
@@ -161,7 +163,7 @@ async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(sche
         with pytest.raises(pinio.PinVerificationError) as caught:
             await second
         assert isinstance(caught.value, aiohttp.ClientError)
-        assert caught.value.refusal.reason == ("OVERRIDE_REFUSED" if own else "PLAINTEXT_REFUSED")
+        assert caught.value.refusal.reason == ("OVERRIDE_REFUSED" if way == "https" else "PLAINTEXT_REFUSED")
     assert b"T0PSECRET" not in server.application_bytes
 
 

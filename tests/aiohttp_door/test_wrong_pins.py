@@ -316,6 +316,12 @@ for method in ("get", "ws_connect"):
                 await scene.ask(at(stranger), method=method, **override, **through)
 
 
+@path("a request brings its own TLS, and a name without pins for it", reason="OVERRIDE_REFUSED", reached=0)
+async def _(scene: Scene) -> None:
+    allowing = policy(unpinned="allow", unpinned_anchors=ROOT.anchors)
+    await scene.ask(at(await scene.stranger()), allowing, ssl=False, server_hostname=THERE)
+
+
 @path("a request brings its own TLS past the deny list", reason="OVERRIDE_REFUSED", reached=0)
 async def _(scene: Scene) -> None:
     denying = policy(unpinned="allow", deny=[GENUINE.pin])
