@@ -375,6 +375,11 @@ class Counting(Diary):
 
     def data_received(self, data: bytes) -> None:
         self.count += len(data)
+        self._changed.set()
+
+    async def counted(self, size: int) -> None:
+        """Wait for so many bytes in all."""
+        await self.until(lambda: self.count >= size)
 
 
 class CountingBuffered(Counting, BufferedDiary):

@@ -314,6 +314,27 @@ async def test_a_close_during_a_pause(stage: Stage) -> None:
     await stage.same(story)
 
 
+WHAT_CAME_BEFORE = Departure(
+    "What had arrived before a reset is delivered when the application wants it, and then the reset is told. The others drop it.",
+    lambda record: replace(record, told=[*record.told[:-1], bytearray(b"read in time"), record.told[-1]]),
+)
+
+
+@pytest.mark.parametrize("data", [b"", b"read in time"], ids=["nothing", "data"])
+async def test_a_reset_during_a_pause(stage: Stage, data: bytes) -> None:
+    async def story(act: Act) -> None:
+        await act.connect()
+        act.transport.pause_reading()
+        await act.puppet.sends(data)
+        await turns()
+        await act.puppet.does(reset)
+        await turns()
+        act.transport.resume_reading()
+        await act.app.lost()
+
+    await stage.same(story, *([WHAT_CAME_BEFORE] if data else []))
+
+
 async def test_an_abort_during_a_pause(stage: Stage) -> None:
     async def story(act: Act) -> None:
         await act.connect()

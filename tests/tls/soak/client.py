@@ -1,11 +1,14 @@
-"""One connection of a soak, from its beginning to its end, as its fate has it."""
+"""The server of a soak, in a process of its own; and one connection to it, from its beginning to its end, as its fate has it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import pinio
@@ -22,6 +25,28 @@ POLICIES: Final = {
     "nobody": pinned(ABSENT),
     "untrusted": pinned(GENUINE.pin, anchors=pinio.testing.CA().anchors),
 }
+
+
+ROOT: Final = Path(__file__).parents[3]
+
+
+@asynccontextmanager
+async def peer(tmp_path: Path) -> AsyncIterator[tuple[dict[str, int], list[int]]]:
+    """The server's ports; and, once it has ended, the numbers of the clients whose bytes it heard."""
+    identity = tmp_path / "identity.pem"
+    identity.write_text(GENUINE.private_key_pem + GENUINE.chain_pem)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.tls.soak.peer", str(identity),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT, limit=1 << 24,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdin is not None
+    heard: list[int] = []
+    try:
+        yield json.loads(await process.stdout.readline()), heard
+    finally:
+        process.stdin.close()
+        heard += json.loads(await process.stdout.readline())
+        await process.wait()
 
 
 class App(asyncio.Protocol):

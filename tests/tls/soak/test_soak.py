@@ -10,20 +10,17 @@ and its figures stand at the end of what pytest prints.
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import pinio
-from tests.tls.cast import GENUINE
 from tests.tls.soak.census import Census, resident
-from tests.tls.soak.client import Client
+from tests.tls.soak.client import Client, peer
 from tests.tls.soak.schedule import Fate, fate
 
 AT_ONCE = 100
@@ -32,26 +29,6 @@ GROWTH = 8 << 20
 """Bytes by which the process may grow after the first waves; a tenth of what it takes to keep each connection of a thousand."""
 LEAK = 7 << 10 if sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1) else 0
 """Bytes that these Pythons lose each time that a session is asked for (python/cpython#116810)."""
-ROOT = Path(__file__).parents[3]
-
-
-@asynccontextmanager
-async def peer(tmp_path: Path) -> AsyncIterator[tuple[dict[str, int], list[int]]]:
-    """The server's ports; and, once it has ended, the numbers of the clients whose bytes it heard."""
-    identity = tmp_path / "identity.pem"
-    identity.write_text(GENUINE.private_key_pem + GENUINE.chain_pem)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.tls.soak.peer", str(identity),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT, limit=1 << 24,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdin is not None
-    heard: list[int] = []
-    try:
-        yield json.loads(await process.stdout.readline()), heard
-    finally:
-        process.stdin.close()
-        heard += json.loads(await process.stdout.readline())
-        await process.wait()
 
 
 async def wave(client: Client, fates: list[Fate]) -> list[str]:
