@@ -198,7 +198,7 @@ _HINTS: Final = {
     "PINS_EXPIRED": 'renew the pins and their date in the policy; on_expiry="report" would let connections through',
     "UNPINNED_HOST": 'add pins for it, exempt it by name, or build the policy with unpinned="allow"',
     "DENIED_KEY": "the deny list wins over every pin and mode; if the key is good again, take it off that list",
-    "NO_VERIFIED_CHAIN": "the server must authenticate with a certificate",
+    "NO_VERIFIED_CHAIN": "the server must authenticate with a certificate, in a full handshake under this policy",
     "PLAINTEXT_REFUSED": "use https:// or wss://",
     "OVERRIDE_REFUSED": "leave ssl= out of the request; what is expected of this host stands in the policy",
     "INJECTED_PLAINTEXT": "read everything the server said before the upgrade; what is left over is an attack or a broken server",
