@@ -159,6 +159,16 @@ def urllib3_pool(context: ssl.SSLContext, site: Site) -> None:
 @row("requests, by an adapter", "socket", "requests", kind="sync", ways=ALL)
 def requests_adapter(context: ssl.SSLContext, site: Site) -> None:
     import requests
+
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("https://", adapter(context))
+        proxies = {"https": site.proxy_url} if site.proxy_url else {}
+        assert session.get(site.url, proxies=proxies).content == b"ok"
+
+
+def adapter(context: ssl.SSLContext) -> Any:
+    """What the how-to shows."""
     from requests.adapters import HTTPAdapter
 
     class PinnedAdapter(HTTPAdapter):
@@ -168,11 +178,7 @@ def requests_adapter(context: ssl.SSLContext, site: Site) -> None:
         def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
             return super().proxy_manager_for(proxy, ssl_context=context, proxy_ssl_context=context, **options)
 
-    with requests.Session() as session:
-        session.trust_env = False
-        session.mount("https://", PinnedAdapter())
-        proxies = {"https": site.proxy_url} if site.proxy_url else {}
-        assert session.get(site.url, proxies=proxies).content == b"ok"
+    return PinnedAdapter()
 
 
 # The standard library

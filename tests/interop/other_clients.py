@@ -11,7 +11,16 @@ from typing import Any
 from pinio.testing import echo
 from tests.interop.http_clients import aiohttp_connector
 from tests.interop.matrix import Site, row
-from tests.interop.peers import kafka, nats, nats_after_tls, postgres, redis, smtp, smtp_with_greeting
+from tests.interop.peers import (
+    kafka,
+    nats,
+    nats_after_tls,
+    postgres,
+    postgres_after_tls,
+    redis,
+    smtp,
+    smtp_with_greeting,
+)
 
 SECRET = b"the password is swordfish"
 
@@ -161,10 +170,25 @@ async def aiosmtplib_tls(context: ssl.SSLContext, site: Site) -> None:
 
 @row("asyncpg", "BIO", "asyncpg", kind="asyncio", ways=("STARTTLS",), handler=postgres)
 async def asyncpg_connect(context: ssl.SSLContext, site: Site) -> None:
+    await _asyncpg(context, site)
+
+
+@row("asyncpg, `direct_tls`", "BIO", "asyncpg", kind="asyncio", handler=postgres_after_tls)
+async def asyncpg_direct(context: ssl.SSLContext, site: Site) -> None:
+    await _asyncpg(context, site, direct_tls=True)
+
+
+async def _asyncpg(context: ssl.SSLContext, site: Site, **options: Any) -> None:
     import asyncpg
 
     connection = await asyncpg.connect(
-        host=site.host, port=site.port, user="user", password="secret", database="test", ssl=context
+        host=site.host,
+        port=site.port,
+        user="user",
+        password="secret",
+        database="test",
+        ssl=context,
+        **options,
     )
     connection.terminate()
 

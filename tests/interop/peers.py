@@ -109,6 +109,11 @@ def postgres(connection: Connection) -> None:
         pass
 
 
+def postgres_after_tls(connection: Connection) -> None:
+    """The same without asking for TLS first, as PostgreSQL 17 can."""
+    postgres(connection)
+
+
 def _message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!I", len(body) + 4) + body
 
