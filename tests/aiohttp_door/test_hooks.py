@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import ssl
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,7 +13,7 @@ from aiohttp import connector
 import pinio
 from pinio.aiohttp import PinnedConnector
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from tests.tls.cast import GENUINE, ROOT, end_of, pinned
+from tests.tls.cast import GENUINE, ROOT, Told, end_of, pinned
 
 SIGNATURES = [
     ("_get_ssl_context", ["self", "req"]),
@@ -77,6 +79,26 @@ async def test_a_renamed_hook_costs_function_and_never_safety(
         await end_of(interceptor)
         assert isinstance(pinio.find_pin_error(caught.value), pinio.PinMismatchError) or not told
         assert interceptor.application_bytes == b"" and interceptor.handshakes_finished == 0
+
+
+async def test_a_connection_that_was_made_elsewhere_is_not_used(tls_version: ssl.TLSVersion) -> None:
+    """The second net, below every hook: TLS that pinio did not make, even to the right server, carries no request."""
+
+    class Elsewhere(PinnedConnector):
+        async def _create_connection(self, *arguments: Any) -> Any:
+            return await other._create_connection(*arguments)
+
+    told = Told()
+    async with (
+        Server(GENUINE, handler=http(), tls_version=tls_version) as server,
+        aiohttp.TCPConnector(ssl=ROOT.client_context()) as other,
+    ):
+        async with aiohttp.ClientSession(connector=Elsewhere(pinned(), observer=told)) as client:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
+                await client.get(f"https://localhost:{server.port}/")
+            await end_of(server)
+        assert isinstance(caught.value, pinio.errors.NotJudgedError) and told == [caught.value.refusal]
+        assert server.handshakes_finished == 1 and server.application_bytes == b""
 
 
 def test_every_hook_is_watched() -> None:
