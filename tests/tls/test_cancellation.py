@@ -134,17 +134,20 @@ async def test_a_refused_connection(tls_version: ssl.TLSVersion) -> None:
 
 
 async def test_a_socket_of_the_callers(tls_version: ssl.TLSVersion) -> None:
-    """From the call on it is the connection's to close."""
+    """From the call on it is the connection's to close; and the socket object must not close its number once more later."""
     with Server(GENUINE, tls_version=tls_version) as server:
         for turns in TURNS:
             sock = socket.socket()
             sock.setblocking(False)
             await asyncio.get_running_loop().sock_connect(sock, server.address)
             attempt = pinio.open_connection(sock=sock, policy=pinned(), server_hostname="localhost")
-            await closed(await cancelled_after(turns, attempt))
+            streams = await cancelled_after(turns, attempt)
+            await closed(streams)
             if turns == 0:  # the call has not begun
                 sock.close()
-            await asyncio.sleep(0)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert sock.fileno() == -1 or streams is not None
         await end_of(server)
 
 
