@@ -22,6 +22,7 @@ from pinio.errors import PolicyError
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.peer import verifies
 from pinio.tls.sealed import seal
+from pinio.tls.sessions import forget
 from pinio.tls.settings import Settings, assign, scratch
 
 _SYSTEM_FILES: Final = (
@@ -102,7 +103,7 @@ class _InnerContexts:
             if context is None:
                 context = seal(_build(profile))
                 if len(self._contexts) >= MAX_CONTEXTS:
-                    del self._contexts[next(iter(self._contexts))]
+                    forget(self._contexts.pop(next(iter(self._contexts))))
                 self._contexts[profile] = context
             return context
 

@@ -113,18 +113,29 @@ class SessionCache:
             if left:
                 self._kept[key] = left
 
+    def _forget(self, context: ssl.SSLContext) -> None:
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if key.context is not context}
+
 
 # Weakly: what is registered for a fork is never let go, and a cache of a program's own should end with its last user.
 _caches: Final[weakref.WeakSet[SessionCache]] = weakref.WeakSet()
 
 
-def _forget_all() -> None:
+def forget(context: ssl.SSLContext | None = None) -> None:
+    """Forget, in every cache, the sessions of a context that makes no more connections; without one, all of them.
+
+    A session holds its context, and with it the anchors: kept for nobody, a thousand of them would take a gigabyte.
+    """
     for cache in list(_caches):
-        cache.clear()
+        if context is None:
+            cache.clear()
+        else:
+            cache._forget(context)  # noqa: SLF001  # of this module
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=forget)
 
 
 def _fresh(kept: _Kept, moment: Moment) -> bool:

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+import gc
 import os
 import ssl
 import warnings
+import weakref
 
 import pytest
 
 from pinio.core.anchors import Anchors
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
-from pinio.testing import Leaf
+from pinio.testing import Leaf, Server
 from pinio.tls import profile as profiles
 from pinio.tls.profile import MAX_CONTEXTS, Profile, inner_context
+from pinio.tls.sessions import SessionCache
 from pinio.tls.settings import OPTIONS, Settings
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, pinned
 from tests.tls.certificates import Issued, anchors_of
 from tests.tls.memory import MemoryPeer, drive, engine_for
 from tests.tls.messages import ALPN, COMPRESS_CERTIFICATE, PRE_SHARED_KEY, TLS_1_2, TLS_1_3, ClientHello
+from tests.tls.through import ask, context_for, inner
 
 PROFILES = {
     "public": Profile(),
@@ -221,6 +225,26 @@ def test_contexts_are_bounded() -> None:
     for number in range(MAX_CONTEXTS + 5):
         inner_context(Profile("leaf-pin", settings=Settings(alpn=(f"test/{number}",))))
     assert len(inner_context._contexts) == MAX_CONTEXTS
+
+
+def test_nothing_holds_a_context_that_gave_way(
+    monkeypatch: pytest.MonkeyPatch, tls_version: ssl.TLSVersion
+) -> None:
+    """Its sessions go with it: each would keep it, a megabyte of anchors included, for as long as the cache lives."""
+    monkeypatch.setattr(profiles, "MAX_CONTEXTS", 2)
+    monkeypatch.setattr(profiles.inner_context, "_contexts", {})
+    cache = SessionCache()
+    held: list[weakref.ref[ssl.SSLContext]] = []
+    with Server(GENUINE, tls_version=tls_version) as server:
+        for number in range(4):
+            context = context_for(pinned(), alpn=[f"test/{number}"], resumption=cache)
+            ask(context, server)
+            held.append(weakref.ref(inner(context)))
+            assert len(cache) == min(number + 1, 2)
+        ask(context, server)
+        assert server.connections[-1].resumed, "the others are as they were"
+    gc.collect()
+    assert [reference() is None for reference in held] == [True, True, False, False]
 
 
 @pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="this platform does not fork")
