@@ -236,12 +236,12 @@ def test_nothing_holds_a_context_that_gave_way(
     cache = SessionCache()
     held: list[weakref.ref[ssl.SSLContext]] = []
     with Server(GENUINE, tls_version=tls_version) as server:
-        for number in range(4):
-            context = context_for(pinned(), alpn=[f"test/{number}"], resumption=cache)
+        contexts = [context_for(pinned(), alpn=[f"test/{number}"], resumption=cache) for number in range(4)]
+        for number, context in enumerate(contexts):
             ask(context, server)
             held.append(weakref.ref(inner(context)))
             assert len(cache) == min(number + 1, 2)
-        ask(context, server)
+        ask(contexts[-1], server)
         assert server.connections[-1].resumed, "the others are as they were"
     gc.collect()
     assert [reference() is None for reference in held] == [True, True, False, False]
