@@ -59,6 +59,7 @@ class PinnedConnector(HookedConnector):
             )
         if retire not in ("idle", "all"):
             raise PolicyError(f'retire is "idle" or "all", not {retire!r}')
+        self._given = ssl
         self._context = _context(policy, ssl, observer, resumption)
         self._proxy_context = (
             self._context

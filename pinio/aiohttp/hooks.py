@@ -47,6 +47,8 @@ class HookedConnector(aiohttp.TCPConnector):
     """A `TCPConnector` that makes TLS on pinio's transport wherever `context_of` names a context."""
 
     timeouts: Timeouts
+    _given: PinnedSSLContext | None
+    """The context that the program passed, which its connections answer; one of the connector's own is shown to nobody."""
 
     @abstractmethod
     def context_of(self, req: ClientRequest, *, proxy: bool) -> PinnedSSLContext | None:
@@ -55,6 +57,9 @@ class HookedConnector(aiohttp.TCPConnector):
     @abstractmethod
     def opened(self, transport: PinnedTransport) -> None:
         """Called with every connection that was made here."""
+
+    def _shown(self, asked: Asked) -> PinnedSSLContext | None:
+        return asked.context if asked.context is self._given else None
 
     def _context_of(self, req: ClientRequest) -> PinnedSSLContext | None:
         origin = _tunnelled.get()
@@ -151,7 +156,9 @@ class HookedConnector(aiohttp.TCPConnector):
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
 
         def connected() -> PinnedProtocol:
-            made.append(pair(self._loop, engine(context, asked), app, self.timeouts, context=asked.context))
+            made.append(
+                pair(self._loop, engine(context, asked), app, self.timeouts, context=self._shown(asked))
+            )
             return made[0][0]
 
         lower, _ = await dial(connected, ssl=None, server_hostname=None)
@@ -197,7 +204,7 @@ class HookedConnector(aiohttp.TCPConnector):
                         app,
                         self.timeouts,
                         introduce=True,
-                        context=asked.context,
+                        context=self._shown(asked),
                     )
             except BaseException:
                 underlying_transport.abort()

@@ -316,3 +316,26 @@ async def test_other_kinds_of_url_are_none_of_this_connector(scheme: str, connec
     async with aiohttp.ClientSession(connector=connect()) as client:
         with pytest.raises(aiohttp.NonHttpUrlClientError):
             await client.get(f"{scheme}://localhost/")
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["policy", "ssl"])
+async def test_what_is_set_on_the_context_of_a_response_reaches_no_other_connection(given: bool) -> None:
+    """It is the program's own, or one of this connection's; it pins whoever dials again with it."""
+    context = pinio.create_ssl_context(pinned())
+    connector = PinnedConnector(ssl=context) if given else PinnedConnector(pinned())
+    answered: list[Any] = []
+    async with Server(GENUINE, handler=http(b"x" * 1_000_000), alpn=["h2", "http/1.1"]) as server:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            for _ in range(2):
+                async with session.get(
+                    f"https://localhost:{server.port}/", headers={"Connection": "close"}
+                ) as response:
+                    assert response.connection is not None and response.connection.transport is not None
+                    answered.append(response.connection.transport.get_extra_info("sslcontext"))
+                    if not given:
+                        answered[-1].set_alpn_protocols(["h2"])
+        await end_of(server)
+    assert all(isinstance(one, pinio.PinnedSSLContext) for one in answered)
+    assert [one is context for one in answered] == [given, given]
+    assert (answered[0] is answered[1]) == given
+    assert {record.alpn for record in server.connections} <= {None, "http/1.1"}
