@@ -8,7 +8,6 @@ import copy
 import logging
 import pickle
 import ssl
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -402,35 +401,3 @@ def test_a_key_log_is_written_where_it_was_asked_for_and_never_by_the_environmen
     assert not (tmp_path / "environment").exists()
     with pytest.raises(OSError):
         logging_context.keylog_filename = str(tmp_path / "no such directory" / "file")
-
-
-# Threads
-
-
-def test_eight_threads_that_change_one_context_lose_no_change() -> None:
-    context = context_for(pinned())
-    options = [ssl.OP_NO_TICKET, ssl.OP_NO_TLSv1_3]
-    flags = [ssl.VERIFY_X509_STRICT, ssl.VERIFY_CRL_CHECK_LEAF, ssl.VERIFY_CRL_CHECK_CHAIN]
-    start = threading.Barrier(8)
-
-    def change(number: int) -> None:
-        start.wait(10)
-        for _ in range(200):
-            if number < 2:
-                context.options = options[number]
-            elif number < 5:
-                context.verify_flags = flags[number - 2]
-            elif number < 7:
-                context.set_alpn_protocols([f"protocol {number}"])
-            else:
-                context.minimum_version = ssl.TLSVersion.TLSv1_3
-
-    threads = [threading.Thread(target=change, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert all(context.options & option for option in options)
-    assert all(context.verify_flags & flag for flag in flags)
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
-    assert context.settings.alpn in {("protocol 5",), ("protocol 6",)}

@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,12 +18,14 @@ import pinio
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.testing import Server
+from pinio.tls import outer
 from pinio.tls import profile as profiles
 from pinio.tls.profile import inner_context
+from pinio.tls.settings import Settings
 from tests.tls.cast import GENUINE, MISPINNED, ROOT, pinned
 from tests.tls.crowd import PINS, Crowd, Swapped, heard_by, meddle, policies, servers, together
 from tests.tls.process import run_python
-from tests.tls.through import SECRET, ask, context_for
+from tests.tls.through import SECRET, context_for, inner
 
 SEED, THREADS, CALLS = 4, 8, 40
 
@@ -59,20 +62,45 @@ def test_P1_P4_threads_that_share_a_context_reach_no_wrong_verdict(tls_version: 
 
 def test_threads_that_come_first_find_one_inner_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes milliseconds to build, and sessions belong to it."""
-    built: list[object] = []
+    built: list[ssl.SSLContext] = []
     build = profiles._build
 
-    def counting(profile: profiles.Profile) -> ssl.SSLContext:
-        built.append(profile)
-        return build(profile)
+    def at_leisure(profile: profiles.Profile) -> ssl.SSLContext:
+        built.extend(build(profile) for _ in range(100))
+        return built[-1]
 
     context = context_for(pinned())
     inner_context.clear()
-    monkeypatch.setattr(profiles, "_build", counting)
-    with Server(GENUINE) as server:
-        together(THREADS, lambda _: ask(context, server))
-        assert server.application_bytes == SECRET * THREADS
-    assert len(built) == 1
+    monkeypatch.setattr(profiles, "_build", at_leisure)
+    found: list[ssl.SSLContext] = []
+    together(THREADS, lambda _: found.append(inner(context)))
+    assert len(built) == 100
+    assert found == [built[-1]] * THREADS
+
+
+def test_threads_that_change_one_context_lose_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: list[tuple[str, Any]] = [
+        ("options", ssl.OP_NO_TICKET),
+        ("options", ssl.OP_NO_TLSv1_3),
+        ("verify_flags", ssl.VERIFY_X509_STRICT),
+        ("verify_flags", ssl.VERIFY_CRL_CHECK_LEAF),
+        ("verify_flags", ssl.VERIFY_CRL_CHECK_CHAIN),
+        ("minimum_version", ssl.TLSVersion.TLSv1_3),
+        ("post_handshake_auth", True),
+        ("verify_mode", ssl.CERT_NONE),
+    ]
+
+    def at_leisure(settings: Settings, **changed: Any) -> Settings:
+        for _ in range(200_000):
+            pass
+        return replace(settings, **changed)
+
+    monkeypatch.setattr(outer, "replace", at_leisure)
+    context = context_for(pinned())
+    together(THREADS, lambda number: setattr(context, *changes[number]))
+    assert context.ignored >= {"verify_mode"} and context.verify_mode is ssl.CERT_REQUIRED
+    for name, value in changes[:-1]:
+        assert getattr(context, name) & value, name
 
 
 # Forks
