@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
+import inspect
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -102,7 +102,7 @@ each_case = pytest.mark.parametrize(("client", "module"), CASES.values(), ids=CA
 def row(client: Client, module: str) -> Row:
     pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
     way: Way = "direct"
-    kind: Any = "asyncio" if asyncio.iscoroutinefunction(client) else "sync"
+    kind: Any = "asyncio" if inspect.iscoroutinefunction(client) else "sync"
     return Row(module, way, "BIO", client, (module,), kind)
 
 
