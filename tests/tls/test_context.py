@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +23,10 @@ from pinio.errors import (
     ServerNameError,
     UnpinnedHostError,
 )
-from pinio.testing import Interceptor, Server, self_signed
-from pinio.tls.context import create_ssl_context
+from pinio.testing import Interceptor, Server, echo, http, self_signed
+from pinio.tls.context import PinnedSSLContext, create_ssl_context
 from pinio.tls.settings import scratch
-from tests.tls.cast import GENUINE, ISSUER, MISPINNED, ROOT, SPARE, Told, end_of, pinned
+from tests.tls.cast import GENUINE, IDENTITY, ISSUER, MISPINNED, ROOT, SPARE, App, Told, end_of, pinned
 from tests.tls.through import SECRET, Swappable, ask, ask_asyncio, blocking, context_for, inner, tcp, unsealed
 
 # Whom a context connects to
@@ -250,20 +251,79 @@ def test_the_observer_hears_one_decision(policy: Policy, tls_version: ssl.TLSVer
     assert (decision.host, decision.port) == ("localhost", None)
 
 
-def test_every_door_takes_a_context(run: Any) -> None:
-    context = context_for(pinned(), alpn=["h2"])
+# The other doors
 
-    async def main(server: Server) -> bytes:
-        reader, writer = await pinio.open_connection("localhost", server.port, ssl=context)
-        writer.write(SECRET)
-        answer = await reader.readexactly(len(SECRET))
-        writer.close()
+
+async def by_open_connection(context: PinnedSSLContext, server: Server) -> None:
+    await _end(*await pinio.open_connection("localhost", server.port, ssl=context))
+
+
+async def by_create_connection(context: PinnedSSLContext, server: Server) -> None:
+    transport, app = await pinio.create_connection(App, "localhost", server.port, ssl=context)
+    assert await app.has_received(len(app.opening)) == app.opening
+    transport.abort()
+    await app.lost
+
+
+async def by_start_tls(context: PinnedSSLContext, server: Server) -> None:
+    loop = asyncio.get_running_loop()
+    plain, app = await loop.create_connection(lambda: App(opening=b""), *server.address)
+    try:
+        transport = await pinio.start_tls(plain, app, ssl=context, server_hostname="localhost")
+        transport.write(SECRET)
+        assert await app.has_received(len(SECRET)) == SECRET
+        transport.abort()
+    finally:
+        plain.abort()
+        await asyncio.wait([app.lost])
+
+
+async def by_upgrade(context: PinnedSSLContext, server: Server) -> None:
+    pair = await asyncio.open_connection(*server.address)
+    await _end(*await pinio.upgrade(*pair, ssl=context, server_hostname="localhost"))
+
+
+async def by_connector(context: PinnedSSLContext, server: Server) -> None:
+    aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    from pinio.aiohttp import PinnedConnector
+
+    async with (
+        aiohttp.ClientSession(connector=PinnedConnector(ssl=context)) as session,
+        session.get(f"https://localhost:{server.port}/") as response,
+    ):
+        assert response.status == 200
+
+
+async def _end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(SECRET)
+    assert await reader.readexactly(len(SECRET)) == SECRET
+    writer.close()
+    with contextlib.suppress(OSError):
         await writer.wait_closed()
-        return answer
 
-    with Server(GENUINE, alpn=["h2"]) as server:
-        assert run(main(server)) == SECRET
-        assert server.connections[0].alpn == "h2"
-    told = context.observer
-    assert isinstance(told, Told)
-    assert told.kinds == ["Permit"]
+
+@pytest.mark.parametrize(
+    "door", [by_open_connection, by_create_connection, by_start_tls, by_upgrade, by_connector]
+)
+async def test_every_door_takes_a_context_with_all_that_is_set_on_it(
+    door: Callable[[PinnedSSLContext, Server], Awaitable[None]],
+    tls_version: ssl.TLSVersion,
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    options = {"alpn": ["http/1.1"], "client_cert": IDENTITY.write(tmp_path), "observer": told}
+    handler = http() if door is by_connector else echo
+    with Server(
+        GENUINE, handler=handler, alpn=["http/1.1"], client_ca=ROOT, tls_version=tls_version
+    ) as server:
+        await door(context_for(pinned(), **options), server)
+        await end_of(server)
+        assert server.connections[0].alpn == "http/1.1"
+        assert server.client_certificates == [IDENTITY.der]
+    with Interceptor(ROOT, "localhost", client_ca=ROOT, tls_version=tls_version) as between:
+        with pytest.raises(OSError) as error:
+            await door(context_for(pinned(), **options), between)
+        assert isinstance(pinio.find_pin_error(error.value), PinMismatchError)
+        await end_of(between)
+        assert (between.captured, between.client_certificates) == (b"", [])
+    assert told.kinds == ["Permit", "Refusal"]
