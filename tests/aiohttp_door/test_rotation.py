@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from inspect import signature
 from typing import Any
 
 import aiohttp
@@ -213,6 +214,18 @@ async def test_a_connector_that_makes_no_sense_is_not_made(arguments: dict[str, 
     """What would protect less than was meant, because of a word, is an error where the word stands."""
     with pytest.raises(pinio.PolicyError, match=says):
         PinnedConnector(**arguments)
+
+
+@pytest.mark.skipif(
+    "ssl_shutdown_timeout" not in signature(aiohttp.TCPConnector).parameters, reason="not in this aiohttp"
+)
+@pytest.mark.filterwarnings("ignore:The ssl_shutdown_timeout parameter:DeprecationWarning")
+@pytest.mark.parametrize(("given", "taken"), [(5, 5), (0, 30), (None, 30)])
+async def test_the_time_for_a_goodbye_is_aiohttps_argument(given: float | None, taken: float) -> None:
+    """aiohttp aborts by itself where there is to be none."""
+    connector = PinnedConnector(pinned(), ssl_shutdown_timeout=given)
+    async with connector:
+        assert connector.timeouts.shutdown == taken
 
 
 async def test_report_only_lets_through_and_tells(tls_version: ssl.TLSVersion) -> None:
