@@ -129,6 +129,8 @@ class HookedConnector(aiohttp.TCPConnector):
         if not isinstance(context, PinnedSSLContext):
             return await dial(args[0], ssl=context, server_hostname=name)
         with _Mapping(req, client_error):
+            if self._carries_other_tls(req):
+                return await dial(args[0], ssl=context, server_hostname=name)
             asked = asked_of(context, name, req.url.port, also=req.url.raw_host)
             while True:
                 left = len(addr_infos)
@@ -142,6 +144,16 @@ class HookedConnector(aiohttp.TCPConnector):
                         _refused(req, error)
                     else:
                         raise
+
+    def _carries_other_tls(self, req: ClientRequest) -> bool:
+        """Whether this is an HTTPS proxy that leads to an origin whose request brings its own TLS.
+
+        No loop puts its TLS over our transport. So the loop makes the proxy's as well, with our context, which pins it.
+        """
+        origin = _tunnelled.get()
+        if origin is None or req is origin or not origin.is_ssl():
+            return False
+        return self.context_of(origin, proxy=False) is None
 
     async def _dial_pinned(
         self,
@@ -233,6 +245,8 @@ class _Mapping:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            error = error.certificate_error
         if error is None or isinstance(error, aiohttp.ClientError):
             return
         if isinstance(error, PinVerificationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from contextlib import AsyncExitStack
 from typing import Any
@@ -24,6 +25,7 @@ def expecting(origin: str = GENUINE.pin, **policy: Any) -> Policy:
 
 
 PROXIES = Policy({"localhost": PinSet([PROXY.pin, SPARE], anchors=ROOT.anchors)})
+PRINT = aiohttp.Fingerprint(hashlib.sha256(GENUINE.der).digest())
 PATHS = ["direct", "connect", "tls in tls"]
 
 
@@ -140,7 +142,7 @@ async def test_hosts_without_pins_behave_as_in_aiohttp() -> None:
     stranger = ISSUER.issue("127.0.0.1")
     async with Server(stranger, handler=http()) as server, session(policy) as client:
         url = f"https://127.0.0.1:{server.port}/"
-        print_of = aiohttp.Fingerprint(__import__("hashlib").sha256(stranger.der).digest())
+        print_of = aiohttp.Fingerprint(hashlib.sha256(stranger.der).digest())
         for own in (True, False, ROOT.client_context(), print_of):
             async with client.get(url, ssl=own) as response:
                 assert response.status == 200
@@ -190,6 +192,30 @@ async def test_a_request_decides_nothing_about_an_https_proxy() -> None:
                 await client.get(f"https://127.0.0.1:{server.port}/", proxy=through, ssl=False)
         await end_of(proxy)
         assert proxy.application_bytes == b"" and not server.connections
+
+
+@pytest.mark.parametrize(
+    "own", [False, ROOT.client_context(), PRINT], ids=["False", "context", "Fingerprint"]
+)
+async def test_a_request_brings_its_own_tls_through_an_https_proxy(
+    own: Any, tls_version: ssl.TLSVersion
+) -> None:
+    """To an origin without pins, as in aiohttp; the proxy is judged by its pins."""
+    allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    async with (
+        Server(GENUINE, handler=http(), tls_version=tls_version) as server,
+        ConnectProxy(PROXY, tls_version=tls_version) as proxy,
+        Interceptor(ROOT, "localhost", tls_version=tls_version) as interceptor,
+    ):
+        url, told = f"https://127.0.0.1:{server.port}/", Told()
+        async with session(allowing, observer=told) as client:
+            async with client.get(url, proxy=f"https://localhost:{proxy.port}", ssl=own) as response:
+                assert response.status == 200
+            with pytest.raises(pinio.PinMismatchError) as caught:
+                await client.get(url, proxy=f"https://localhost:{interceptor.port}", ssl=own)
+        await end_of(interceptor)
+        assert isinstance(caught.value, ClientPinError) and told.kinds == ["Permit", "Refusal"]
+        assert interceptor.application_bytes == b"" and interceptor.handshakes_finished == 0
 
 
 # Several addresses

@@ -129,11 +129,20 @@ async def test_a_tunnel_in_use_is_closed_when_its_proxy_no_longer_holds(tls_vers
     assert not source.callbacks and not proxies.callbacks
 
 
-@pytest.mark.parametrize("way", ["http", "https", "https proxy"])
-async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ("http", "PLAINTEXT_REFUSED"),
+        ("https proxy", "PLAINTEXT_REFUSED"),
+        ("https", "OVERRIDE_REFUSED"),
+        ("https, another connection", "UNPINNED_HOST"),
+    ],
+)
+async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way: str, reason: str) -> None:
     """It was let off when it was made; when there is a connection for it, the host has pins."""
     source = Swapped(pinned(host="elsewhere.test", policy={"unpinned": "allow"}))
-    own: dict[str, Any] = {"ssl": ROOT.client_context()} if way == "https" else {}
+    own: dict[str, Any] = {"ssl": ROOT.client_context()} if way.startswith("https") else {}
+    after = pinned(host="elsewhere.test" if reason == "UNPINNED_HOST" else "localhost")
     queued, trace = asyncio.Event(), aiohttp.TraceConfig()
 
     async def note(*_: object) -> None:
@@ -150,21 +159,23 @@ async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way:
         http()(connection)
 
     server = Server(plain=True, handler=slowly) if way == "http" else Server(PROXY, handler=slowly)
-    connector = PinnedConnector(source, limit=1, proxy_policy=pinned(PROXY.pin))
+    connector = PinnedConnector(
+        source, limit=1, force_close=reason == "UNPINNED_HOST", proxy_policy=pinned(PROXY.pin)
+    )
     async with server, aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as client:
         url = f"{'https' if own else 'http'}://localhost:{server.port}/"
         if way == "https proxy":
-            own["proxy"] = f"https://localhost:{server.port}"
+            url, own = f"http://localhost:{server.port}/", {"proxy": f"https://localhost:{server.port}"}
         async with client.get(url, **own) as first:
             second = asyncio.create_task(client.get(url, headers={"Authorization": "T0PSECRET"}, **own))
             await queued.wait()
-            source.swap(pinned())
+            source.swap(after)
             finish.set()
             await first.read()
         with pytest.raises(pinio.PinVerificationError) as caught:
             await second
         assert isinstance(caught.value, aiohttp.ClientError)
-        assert caught.value.refusal.reason == ("OVERRIDE_REFUSED" if way == "https" else "PLAINTEXT_REFUSED")
+        assert caught.value.refusal.reason == reason
     assert b"T0PSECRET" not in server.application_bytes
 
 

@@ -11,6 +11,7 @@ looked at from their side.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -182,6 +183,16 @@ async def _(scene: Scene) -> None:
     await scene.ask(
         at(plain, "http", THERE), {"policy": exempt, "proxy_policy": None}, proxy=proxied(stranger)
     )
+
+
+@path("a server with the key of the proxy of the same name, after a request through that proxy")
+async def _(scene: Scene) -> None:
+    connector = PinnedConnector(policy(), proxy_policy=policy(PROXY.pin), observer=scene.told)
+    through = proxied(await scene.proxy(tls=True))
+    await scene.ask(at(await scene.genuine()), connector=connector, secret=False, proxy=through)
+    server = Server(PROXY, handler=http(), tls_version=scene.version)
+    scene.strangers.append(await scene.stack.enter_async_context(server))
+    await scene.ask(at(server), connector=connector)
 
 
 @path("the proxy has the key of the origin of the same name")
@@ -372,6 +383,19 @@ async def _(scene: Scene) -> None:
 async def _(scene: Scene) -> None:
     addresses = Addresses(("127.0.0.2", 1), await scene.stranger())
     await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses})
+
+
+@path("the next address cannot be reached in time")
+async def _(scene: Scene) -> None:
+    addresses = Addresses(await scene.stranger(), ("127.0.0.2", 1))
+
+    def once(address: Any) -> socket.socket:
+        if address[4][0] == "127.0.0.2":
+            raise TimeoutError
+        return socket.socket()
+
+    options = {"policy": policy(), "resolver": addresses, "socket_factory": once}
+    await scene.ask("https://localhost/", options)
 
 
 @path("without happy eyeballs")
