@@ -11,20 +11,26 @@ import pytest
 
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
+from pinio.tls.engine import Engine
 from pinio.tls.establish import Timeouts, pair
-from pinio.tls.protocol import PinnedProtocol
-from tests.tls.cast import GENUINE, MISPINNED, App, pinned
-from tests.tls.memory import MemoryPeer, engine_for
+from pinio.tls.handshake import Handshake
+from pinio.tls.judgement import Judgement
+from pinio.tls.profile import Profile, inner_context
+from tests.tls.cast import GENUINE, MISPINNED, App, Told, pinned
+from tests.tls.memory import MemoryPeer
+from tests.tls.through import Swappable
 
 
 class Lower:
     """A plain transport that is connected to nobody."""
 
-    def __init__(self, policy: Policy, app: asyncio.BaseProtocol) -> None:
+    def __init__(self, policy: Policy | Swappable, app: asyncio.BaseProtocol) -> None:
         self.transport = Mock(spec=asyncio.Transport)
         self.transport.is_closing.return_value = False
-        self.protocol: PinnedProtocol
-        self.protocol, _ = pair(asyncio.get_running_loop(), engine_for(policy), app, Timeouts())
+        endpoint = policy.current.endpoint("localhost", 443)
+        judgement = Judgement(endpoint, Profile.of(endpoint), Told(), source=policy)
+        engine = Engine(inner_context(judgement.profile), Handshake(judgement))
+        self.protocol, self.upper = pair(asyncio.get_running_loop(), engine, app, Timeouts())
         self.protocol.connection_made(self.transport)
 
     def sent(self) -> bytes:
@@ -33,6 +39,12 @@ class Lower:
         data = b"".join(cast(bytes, call.args[0]) for call in calls)
         calls.clear()
         return data
+
+    async def shake_hands(self, server: MemoryPeer) -> None:
+        while not server.finished:
+            self.receive(server.answer(self.sent()))
+            await asyncio.sleep(0)  # with TLS 1.3 the last flight leaves in the next turn
+        await self.protocol.opened()
 
     def receive(self, data: bytes) -> None:
         while data:
@@ -94,12 +106,41 @@ async def test_the_positive_control(server: MemoryPeer) -> None:
     """The same wires with a pin that matches."""
     app = App()
     lower = Lower(pinned(), app)
-    while not server.finished:
-        lower.receive(server.answer(lower.sent()))
-        await asyncio.sleep(0)  # with TLS 1.3 the last flight leaves in the next turn
-    await lower.protocol.opened()
+    await lower.shake_hands(server)
     assert server.receive(lower.sent()) == app.opening
     lower.transport.abort.assert_not_called()
     lower.protocol.abort()
     lower.protocol.connection_lost(None)
     assert app.calls == ["connection_made", "connection_lost"]
+
+
+async def test_P5_after_a_swap_that_refuses_nothing_is_written(server: MemoryPeer) -> None:
+    """The connection is there still; not a byte of what is written to it leaves."""
+    source = Swappable(pinned())
+    lower = Lower(source, App(b""))
+    await lower.shake_hands(server)
+    lower.upper.write(b"before")
+    assert server.receive(lower.sent()) == b"before"
+    source.current = MISPINNED
+    with pytest.raises(PinMismatchError):
+        lower.upper.recheck()
+    for words in (b"the password", b"is swordfish" * 10_000):
+        lower.upper.write(words)
+    lower.upper.writelines([b"and", b"more"])
+    assert lower.sent() == b""
+    lower.protocol.connection_lost(None)
+
+
+async def test_what_is_written_after_closing_is_ignored(server: MemoryPeer) -> None:
+    """As asyncio does; the goodbye is waited for all the same."""
+    app = App(b"")
+    lower = Lower(pinned(), app)
+    await lower.shake_hands(server)
+    lower.sent()
+    lower.upper.close()
+    assert lower.sent(), "a close_notify"
+    lower.upper.write(b"too late")
+    assert lower.sent() == b""
+    lower.transport.abort.assert_not_called()
+    lower.protocol.connection_lost(None)
+    assert await app.lost is None
