@@ -14,7 +14,7 @@ from aiohttp import web
 
 import pinio
 from pinio.aiohttp import PinnedConnector
-from pinio.testing import RawServer, Server, hear, http, silent
+from pinio.testing import ConnectProxy, RawServer, Server, hear, http, silent
 from pinio.testing.connection import Connection
 from tests.aiohttp_door.world import Addresses
 from tests.tls.cast import GENUINE, ROOT, end_of, pinned
@@ -138,12 +138,19 @@ async def test_a_slow_answer_times_out(site: Site, connect: Connect) -> None:
             assert response.status == 200
 
 
-async def test_a_handshake_that_stalls_times_out(connect: Connect) -> None:
+@pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
+async def test_a_handshake_that_stalls_times_out(connect: Connect, tunnel: bool) -> None:
     """A server that accepts and says nothing: `sock_connect` covers the handshake."""
-    async with RawServer(silent) as server, aiohttp.ClientSession(connector=connect()) as client:
+    async with (
+        RawServer(silent) as server,
+        ConnectProxy() as proxy,
+        aiohttp.ClientSession(connector=connect()) as client,
+    ):
         with pytest.raises(aiohttp.ConnectionTimeoutError):
             await client.get(
-                f"https://localhost:{server.port}/", timeout=aiohttp.ClientTimeout(sock_connect=0.05)
+                f"https://localhost:{server.port}/",
+                timeout=aiohttp.ClientTimeout(sock_connect=0.05),
+                proxy=f"http://localhost:{proxy.port}" if tunnel else None,
             )
 
 

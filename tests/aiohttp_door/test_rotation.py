@@ -88,13 +88,18 @@ def unfinished(connection: Connection) -> None:
     connection.recv(1)
 
 
-async def test_connections_in_use_are_closed_on_request(tls_version: ssl.TLSVersion) -> None:
+@pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
+async def test_connections_in_use_are_closed_on_request(tunnel: bool, tls_version: ssl.TLSVersion) -> None:
     """With `retire="all"` a swap ends an answer on its way, if the new policy would not allow its connection."""
     source = Swapped(pinned())
-    async with Server(GENUINE, handler=unfinished, tls_version=tls_version) as server:
+    async with (
+        Server(GENUINE, handler=unfinished, tls_version=tls_version) as server,
+        ConnectProxy() as proxy,
+    ):
+        through = f"http://localhost:{proxy.port}" if tunnel else None
         async with (
             aiohttp.ClientSession(connector=PinnedConnector(source, retire="all")) as client,
-            client.get(f"https://localhost:{server.port}/") as response,
+            client.get(f"https://localhost:{server.port}/", proxy=through) as response,
         ):
             assert await response.content.readexactly(3) == b"abc"
             source.swap(pinned(GENUINE.pin, ABSENT))

@@ -270,6 +270,18 @@ async def _(scene: Scene) -> None:
     await scene.ask(at(stranger), policy(other=stranger.leaf.pin), server_hostname=THERE)
 
 
+@path("server_hostname names the stranger, in a tunnel")
+async def _(scene: Scene) -> None:
+    url, through = at(await scene.stranger(), host="127.0.0.1"), proxied(await scene.proxy())
+    await scene.ask(url, policy(other=GENUINE.pin), server_hostname=THERE, proxy=through)
+
+
+@path("server_hostname is one that anybody has the key of, in a tunnel")
+async def _(scene: Scene) -> None:
+    stranger, through = await scene.stranger(), proxied(await scene.proxy())
+    await scene.ask(at(stranger), policy(other=stranger.leaf.pin), server_hostname=THERE, proxy=through)
+
+
 @path("server_hostname is not listed", reason="UNPINNED_HOST", reached=0)
 async def _(scene: Scene) -> None:
     await scene.ask(at(await scene.stranger(), host="127.0.0.1"), server_hostname=THERE)
