@@ -14,7 +14,7 @@ from aiohttp import web
 
 import pinio
 from pinio.aiohttp import PinnedConnector
-from pinio.testing import ConnectProxy, RawServer, Server, hear, http, silent
+from pinio.testing import ConnectProxy, RawServer, Server, hear, http, reset, silent
 from pinio.testing.connection import Connection
 from tests.aiohttp_door.world import Addresses
 from tests.tls.cast import GENUINE, ROOT, end_of, pinned
@@ -136,6 +136,27 @@ async def test_a_slow_answer_times_out(site: Site, connect: Connect) -> None:
             await client.get("/wait", timeout=aiohttp.ClientTimeout(sock_read=0.05))
         async with client.get("/hello") as response:
             assert response.status == 200
+
+
+@pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [(b"this is no TLS\r\n", aiohttp.ClientConnectorSSLError), (reset, aiohttp.ClientConnectorError)],
+    ids=["nonsense", "reset"],
+)
+async def test_a_handshake_that_fails(connect: Connect, tunnel: bool, ending: Any, kind: Any) -> None:
+    """aiohttp's own errors, told apart as aiohttp does."""
+    async with (
+        RawServer(hear, ending) as server,
+        ConnectProxy() as proxy,
+        aiohttp.ClientSession(connector=connect()) as client,
+    ):
+        with pytest.raises(kind) as caught:
+            await client.get(
+                f"https://localhost:{server.port}/",
+                proxy=f"http://localhost:{proxy.port}" if tunnel else None,
+            )
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
