@@ -15,7 +15,7 @@ from pinio.tls.gate import IDLE, START
 from pinio.tls.judgement import Judgement
 from pinio.tls.peer import TLSObject
 from pinio.tls.profile import Profile
-from pinio.tls.sessions import Offer, SessionCache, now, resuming
+from pinio.tls.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
 from pinio.typing import Observer, PolicySource
 
 
@@ -85,18 +85,22 @@ class Handshake:
 
         With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
         """
-        if self.sessions is None:
+        cache, endpoint = self.sessions, self.judgement.endpoint
+        if cache is None:
             return True
-        once = tls.version() != "TLSv1.2"
+        by_ticket = tls.version() != "TLSv1.2"
+        once = by_ticket and tickets_are_used_once()
+        moment = self.judgement.clock()
         if tls.session_reused and not once:
             return True  # the one that was offered is kept still, and as good
-        if (session := tls.session) is None:  # a copy: with OpenSSL 3.0 a tenth of a handshake's cost
+        if not cache.hopes(tls.context, endpoint, moment) or (session := tls.session) is None:
             return True
-        if not session.has_ticket and (once or not session.id):
+        if not session.has_ticket and (by_ticket or not session.id):
+            cache.asked_in_vain(tls.context, endpoint, moment)
             return False
         if (evidence := self.judgement.vouch()) is not None:
             self._offer = Offer(session, evidence)
-            self.sessions.keep(tls.context, self.judgement.endpoint, self._offer, once=once)
+            cache.keep(tls.context, endpoint, self._offer, once=once)
         return True
 
     def broke(self, tls: TLSObject, error: ssl.SSLError) -> None:

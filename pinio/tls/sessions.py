@@ -6,12 +6,16 @@ offered only if that evidence satisfies the policy in force now (`pinio.core.evi
 
 TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server on each connection; a TLS 1.2 session may be used
 again until it is too old. Age counts from the last full handshake, whatever the number of renewals.
+
+Reading a session is not free, and in some Pythons very dear (`reading_leaks`). So a server that gives none is asked no more for a
+while.
 """
 
 from __future__ import annotations
 
 import os
 import ssl
+import sys
 import threading
 import time
 import weakref
@@ -26,6 +30,15 @@ MAX_HOSTS: Final = 1024
 """Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently used goes first."""
 MAX_TICKETS: Final = 4
 """Sessions kept for one host; newest first."""
+
+
+PATIENCE: Final = 10
+"""Times that a server is asked in vain for a session before that is given up for an hour."""
+
+reading_leaks: bool = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
+"""Whether reading `.session` loses memory for good, 6.7 kB each time, and copies the session, which with OpenSSL 3.0 costs a
+tenth of a handshake (python/cpython#116810). There a TLS 1.3 ticket is used as often as a TLS 1.2 session, so that a session is
+read once for each full handshake and not for each connection."""
 
 
 def now() -> Moment:
@@ -44,7 +57,14 @@ class Offer(NamedTuple):
 class _Kept:
     offer: Offer
     once: bool
-    """A TLS 1.3 ticket, which is used once."""
+    """Whether it is used once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Barren:
+    asked: int
+    """How often in vain, in a row."""
+    last: Moment
 
 
 class _Key(NamedTuple):
@@ -72,6 +92,7 @@ class SessionCache:
         """Forget every session."""
         self._lock = threading.Lock()
         self._kept: dict[_Key, list[_Kept]] = {}
+        self._barren: dict[_Key, _Barren] = {}
 
     def __len__(self) -> int:
         """The number of hosts with a session."""
@@ -100,10 +121,28 @@ class SessionCache:
         """Keep a session whose connection was permitted."""
         key = _Key(context, endpoint.host, endpoint.port)
         with self._lock:
+            self._barren.pop(key, None)
             kept = self._kept.pop(key, [])
             if len(self._kept) >= self._hosts:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = [_Kept(offer, once), *kept[: MAX_TICKETS - 1]]
+
+    def hopes(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
+        """Whether a server may give a session; False of one that gave none, each of the last `PATIENCE` times."""
+        barren = self._barren.get(_Key(context, endpoint.host, endpoint.port))
+        if barren is None or barren.asked < PATIENCE:
+            return True
+        elapsed = moment.since(barren.last)
+        return elapsed is None or elapsed >= MAX_AGE
+
+    def asked_in_vain(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> None:
+        """Note that a connection had no session to keep, as yet."""
+        key = _Key(context, endpoint.host, endpoint.port)
+        with self._lock:
+            before = self._barren.pop(key, None)
+            if len(self._barren) >= self._hosts:
+                del self._barren[next(iter(self._barren))]
+            self._barren[key] = _Barren(1 if before is None else before.asked + 1, moment)
 
     def drop(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer) -> None:
         """Forget a session with which a handshake failed."""
@@ -116,6 +155,7 @@ class SessionCache:
     def _forget(self, context: ssl.SSLContext) -> None:
         with self._lock:
             self._kept = {key: kept for key, kept in self._kept.items() if key.context is not context}
+            self._barren = {key: barren for key, barren in self._barren.items() if key.context is not context}
 
 
 # Weakly: what is registered for a fork is never let go, and a cache of a program's own should end with its last user.
@@ -136,6 +176,11 @@ def forget(context: ssl.SSLContext | None = None) -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=forget)
+
+
+def tickets_are_used_once() -> bool:
+    """Whether a TLS 1.3 ticket serves one connection, as RFC 8446 appendix C.4 asks; not where `reading_leaks`."""
+    return not reading_leaks
 
 
 def _fresh(kept: _Kept, moment: Moment) -> bool:

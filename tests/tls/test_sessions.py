@@ -12,7 +12,7 @@ from pinio.core.evidence import MAX_AGE, Evidence, Moment
 from pinio.core.policy import Endpoint, Policy
 from pinio.tls import sessions
 from pinio.tls.profile import Profile, inner_context
-from pinio.tls.sessions import MAX_TICKETS, Offer, SessionCache, resuming
+from pinio.tls.sessions import MAX_TICKETS, PATIENCE, Offer, SessionCache, resuming
 from tests.tls.cast import GENUINE, ISSUER, ROOT, pinned
 
 PROFILE = Profile("pkix", ROOT.anchors)
@@ -143,3 +143,44 @@ def test_dropping_takes_one_session_and_no_other() -> None:
     keep(cache, first)
     cache.drop(CONTEXT, endpoint(), first)
     assert len(cache) == 0
+
+
+def test_a_server_that_was_asked_in_vain_too_often_is_asked_no_more() -> None:
+    cache = SessionCache()
+    for _ in range(PATIENCE):
+        assert cache.hopes(CONTEXT, endpoint(), START)
+        cache.asked_in_vain(CONTEXT, endpoint(), START)
+    assert not cache.hopes(CONTEXT, endpoint(), after(MAX_AGE - 1))
+    assert cache.hopes(CONTEXT, endpoint(port=8443), START), "another server"
+    assert cache.hopes(CONTEXT, endpoint(), after(MAX_AGE))
+    assert cache.hopes(CONTEXT, endpoint(), after(-1)), "nobody knows how long ago that was"
+    cache.asked_in_vain(CONTEXT, endpoint(), after(MAX_AGE))
+    assert not cache.hopes(CONTEXT, endpoint(), after(MAX_AGE)), "once more in vain"
+
+
+def test_a_session_that_came_after_all_gives_hope_again() -> None:
+    cache = SessionCache()
+    for _ in range(PATIENCE):
+        cache.asked_in_vain(CONTEXT, endpoint(), START)
+    keep(cache, session())
+    assert cache.hopes(CONTEXT, endpoint(), START)
+    cache.asked_in_vain(CONTEXT, endpoint(), START)
+    assert cache.hopes(CONTEXT, endpoint(), START), "counted anew"
+
+
+def test_what_is_noted_of_servers_is_bounded_and_forgotten_with_the_rest() -> None:
+    cache = SessionCache(hosts=3)
+    for name in "abcd":
+        cache.asked_in_vain(CONTEXT, endpoint(name), START)
+    assert len(cache._barren) == 3
+    sessions.forget(CONTEXT)
+    assert not cache._barren
+    cache.asked_in_vain(CONTEXT, endpoint(), START)
+    cache.clear()
+    assert not cache._barren
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_a_ticket_is_used_once_unless_reading_it_leaks(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "reading_leaks", leaks)
+    assert sessions.tickets_are_used_once() is not leaks
