@@ -92,13 +92,14 @@ class Delivery:
         it can be given the memory into which the next piece will be decrypted.
         """
         read, incoming, plain, filled = self._engine.read, self._engine.incoming, self._plain, self._filled
+        room = len(plain) - RECORD  # as long as no more is filled than that, the next record fits
         outcome: Outcome = "empty"
         try:
             while count := read(RECORD, plain[filled:]):
                 filled += count
                 if not incoming.pending:
                     break
-                if filled > len(plain) - RECORD:
+                if filled > room:
                     outcome = "more"
                     break
             else:
@@ -108,7 +109,7 @@ class Delivery:
         except ssl.SSLError:
             self._give(filled)  # what came before it is still good
             raise
-        if self.more and outcome == "empty":
+        if self.more and outcome == "empty" and filled <= room:
             self._filled = filled
         else:
             self._give(filled)

@@ -21,8 +21,8 @@ from pinio.tls.sessions import SessionCache
 
 RECORD: Final = 16384
 """Most plaintext bytes in one TLS record (RFC 8446 section 5.1): a read of that size takes a whole one."""
-SLICE: Final = 32768
-"""Most bytes that a BIO is given at once."""
+SLICE: Final = 5 + RECORD + 256
+"""Most bytes of ciphertext that a BIO is given at once: the longest record (RFC 8446 section 5.2)."""
 
 
 class Engine:

@@ -10,15 +10,12 @@ from typing import Any, Final, cast
 
 from pinio.core.decision import Permit
 from pinio.tls.context import PinnedSSLContext, like
-from pinio.tls.engine import SLICE, Engine
+from pinio.tls.engine import RECORD, Engine
 from pinio.tls.gate import OPEN, State
 from pinio.tls.judgement import Judgement
 from pinio.tls.protocol import PinnedProtocol
 
 logger = logging.getLogger("pinio")
-
-BLOCK: Final = 256 * 1024
-"""Bytes that are encrypted before they are handed to the lower transport."""
 
 _OCTETS: Final = (bytes, bytearray, memoryview)
 _WARN_AFTER: Final = 5  # writes to a closed transport, like asyncio's own
@@ -122,7 +119,7 @@ class PinnedTransport(asyncio.Transport):
         if lower is None or self._gate.state is not OPEN:
             self._write_after_close()
             return
-        much = _flat(data) if len(data) > SLICE or isinstance(data, memoryview) else None
+        much = _flat(data) if len(data) > RECORD or isinstance(data, memoryview) else None
         try:
             if much is None:
                 self._encrypt(data)
@@ -133,14 +130,14 @@ class PinnedTransport(asyncio.Transport):
             self._failed(error)
 
     def _write_much(self, lower: asyncio.Transport, data: memoryview) -> None:
-        """Encrypt in slices, so that the BIO stays small, and hand down in blocks, each of them one system call.
+        """Encrypt and hand down record by record: the BIO stays small, and joining them would cost more than it saves.
 
         Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2 (CVE-2024-12254).
         """
-        for at in range(0, len(data), SLICE):
+        for at in range(0, len(data), RECORD):
             if self._gate.state is not OPEN:
                 return  # pause_writing() was called in between, and closed
-            lower.write(self._sealed(data[at : at + SLICE]))
+            lower.write(self._sealed(data[at : at + RECORD]))
 
     def _sealed(self, data: memoryview) -> bytes:
         self._encrypt(data)

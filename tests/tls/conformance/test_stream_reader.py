@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import pinio
+from pinio.tls.buffers import SHARED
+from pinio.tls.engine import SLICE
 from pinio.tls.protocol import PinnedProtocol
+from pinio.tls.transport import PinnedTransport
 from tests.tls.conformance.puppet import Puppet, close, in_one_segment, last_words, truncate, turns
 
 RECORD = 16384
@@ -140,3 +143,26 @@ async def test_an_end_while_the_reader_has_paused_waits_for_what_came_before_it(
         assert writer.get_extra_info("pinio.eof") == "ragged"
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_record_that_fills_the_memory_of_the_loop_is_no_end(tls_version: ssl.TLSVersion) -> None:
+    """One read began a record, the next brings more than the memory takes, which is full where a slice of it ends."""
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet, limit=4 * SHARED)
+        protocol = cast(PinnedTransport, writer.transport)._protocol
+        assert protocol is not None
+        message = (SOME * 2)[: SHARED + RECORD]
+        records = await puppet.does(
+            lambda connection: [
+                connection.seal(message[at : at + RECORD]) for at in range(0, len(message), RECORD)
+            ]
+        )
+        full = sum(map(len, records[: SHARED // RECORD]))
+        begun = full - full // SLICE * SLICE
+        sealed = b"".join(records)
+        for part in (sealed[:begun], sealed[begun : begun + SHARED], sealed[begun + SHARED :]):
+            protocol.get_buffer(-1)[: len(part)] = part
+            protocol.buffer_updated(len(part))
+        assert not reader.at_eof()
+        assert await reader.readexactly(len(message)) == message
+        writer.transport.abort()

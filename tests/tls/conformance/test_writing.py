@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from pinio.tls.engine import SLICE
-from pinio.tls.transport import BLOCK, PinnedTransport
+from pinio.tls.engine import RECORD
+from pinio.tls.transport import PinnedTransport
 from tests.tls.conformance.diary import Diary
 from tests.tls.conformance.puppet import MUCH, Puppet, close, to_the_end, truncate
 
 
 @pytest.mark.parametrize(
     "size",
-    [0, 1, 16384, 16385, SLICE, SLICE + 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7],
+    [0, 1, RECORD - 1, RECORD, RECORD + 1, 2 * RECORD, 48 * RECORD + 7],
     ids=lambda size: f"{size} bytes",
 )
 async def test_what_is_written_arrives_whole(size: int, tls_version: ssl.TLSVersion) -> None:
@@ -42,7 +42,7 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-@pytest.mark.parametrize("size", [1024, 2 * SLICE])
+@pytest.mark.parametrize("size", [1024, 4 * RECORD])
 @pytest.mark.parametrize("kind", BUFFERS)
 async def test_any_buffer_can_be_written(kind: str, size: int) -> None:
     data = MUCH[:size]
@@ -53,7 +53,7 @@ async def test_any_buffer_can_be_written(kind: str, size: int) -> None:
         transport.abort()
 
 
-@pytest.mark.parametrize("size", [1024, 2 * SLICE])
+@pytest.mark.parametrize("size", [1024, 4 * RECORD])
 async def test_a_buffer_may_be_changed_as_soon_as_it_was_written(size: int) -> None:
     data = bytearray(MUCH[:size])
     async with Puppet() as puppet:
@@ -137,7 +137,7 @@ async def test_the_size_of_the_write_buffer_is_what_waits_to_be_sent(tls_version
         transport, _ = await puppet.connect()
         assert transport.get_write_buffer_size() == 0
         while not transport.get_write_buffer_size():
-            transport.write(MUCH[:BLOCK])
+            transport.write(MUCH[: 16 * RECORD])
             await asyncio.sleep(0)
         before = transport.get_write_buffer_size()
         transport.write(MUCH[:100_000])
@@ -208,7 +208,7 @@ async def test_a_connection_may_end_inside_pause_writing(end: str) -> None:
 async def too_late(transport: PinnedTransport) -> None:
     for _ in range(10):
         transport.write(b"too late")
-        transport.write(MUCH[:BLOCK])
+        transport.write(MUCH[: 16 * RECORD])
         transport.writelines([b"too", b"late"])
 
 
