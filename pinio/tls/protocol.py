@@ -192,11 +192,17 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _feed(self, data: memoryview) -> memoryview:
         """Take in ciphertext, slice by slice, until the application pauses; returns what is left."""
         feed, delivery = self._engine.incoming.write, self._delivery
-        while data and not delivery.paused:
-            feed(data[:SLICE])
-            data = data[SLICE:]
-            delivery.more = bool(data)
-            self._advance()
+        try:
+            while data and not delivery.paused:
+                feed(data[:SLICE])
+                data = data[SLICE:]
+                delivery.more = bool(data)
+                self._advance()
+        except BaseException:
+            # An interrupt. What is decrypted and not delivered yet stands in memory that other connections will use.
+            self.abort()
+            raise
+        delivery.more = False
         return data
 
     def _advance(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -164,5 +165,52 @@ async def test_a_record_that_fills_the_memory_of_the_loop_is_no_end(tls_version:
             protocol.get_buffer(-1)[: len(part)] = part
             protocol.buffer_updated(len(part))
         assert not reader.at_eof()
+        assert await reader.readexactly(len(message)) == message
+        writer.transport.abort()
+
+
+async def test_an_interrupt_in_the_middle_of_a_read_ends_the_connection() -> None:
+    """What was decrypted by then stands in the memory that all connections of the loop use."""
+    async with Puppet() as puppet:
+        reader, writer = await streams(puppet)
+        transport = cast(PinnedTransport, writer.transport)
+        protocol = transport._protocol
+        assert protocol is not None
+        sealed = await puppet.does(lambda connection: b"".join(connection.seal(SOME[:RECORD]) for _ in "123"))
+        read, calls = protocol._engine.read, 0
+
+        def interrupted(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise KeyboardInterrupt
+            return read(*arguments)
+
+        protocol._engine.read = interrupted
+        protocol.get_buffer(-1)[: len(sealed)] = sealed
+        with pytest.raises(KeyboardInterrupt):
+            protocol.buffer_updated(len(sealed))
+        assert transport.is_closing()
+        with suppress(OSError):
+            await writer.wait_closed()
+        assert reader._buffer == b""  # type: ignore[attr-defined]
+
+
+async def test_what_a_pause_cut_off_is_delivered_in_order(tls_version: ssl.TLSVersion) -> None:
+    """The memory is full in the middle of a read, and the reader pauses at once."""
+    async with Puppet(tls_version) as puppet:
+        reader, writer = await streams(puppet, limit=1)
+        protocol = cast(PinnedTransport, writer.transport)._protocol
+        assert protocol is not None
+        message = bytes(range(251)) * 1200  # more than the memory of the loop
+        sealed = await puppet.does(
+            lambda connection: b"".join(
+                connection.seal(message[at : at + RECORD]) for at in range(0, len(message), RECORD)
+            )
+        )
+        for part in (sealed[:12_000], sealed[12_000 : 12_000 + SHARED], sealed[12_000 + SHARED :]):
+            protocol.get_buffer(-1)[: len(part)] = part
+            protocol.buffer_updated(len(part))
+            assert not protocol._delivery.more and not protocol._delivery._filled
         assert await reader.readexactly(len(message)) == message
         writer.transport.abort()
