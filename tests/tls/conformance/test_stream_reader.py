@@ -208,7 +208,7 @@ async def test_what_a_pause_cut_off_is_delivered_in_order(tls_version: ssl.TLSVe
                 connection.seal(message[at : at + RECORD]) for at in range(0, len(message), RECORD)
             )
         )
-        for part in (sealed[:12_000], sealed[12_000 : 12_000 + SHARED], sealed[12_000 + SHARED :]):
+        for part in (sealed[:16_000], sealed[16_000 : 16_000 + SHARED], sealed[16_000 + SHARED :]):
             protocol.get_buffer(-1)[: len(part)] = part
             protocol.buffer_updated(len(part))
             assert not protocol._delivery.more and not protocol._delivery._filled
