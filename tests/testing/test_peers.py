@@ -18,7 +18,7 @@ from pinio.testing import (
     silent,
     tls_alert,
 )
-from tests.testing.clients import connected, exactly
+from tests.testing.clients import Withholding, connected, exactly
 
 CA_ROOT = CA()
 LEAF = CA_ROOT.intermediate().issue("localhost")
@@ -111,9 +111,14 @@ def test_a_cut_can_be_a_reset_or_a_silence(tls_version: ssl.TLSVersion) -> None:
         with CutRelay(genuine, after_bytes=100, ending="reset") as cut, pytest.raises(ConnectionResetError):
             handshake(cut.address, tls_version)
         with CutRelay(genuine, after_bytes=100, ending="stall") as cut:
-            with socket.create_connection(cut.address, timeout=0.05) as raw, pytest.raises(TimeoutError):
-                CA_ROOT.client_context().wrap_socket(raw, server_hostname="localhost")
-            cut.wait_quiet()
+            with Withholding(cut, CA_ROOT.client_context(tls_version=tls_version)) as client:
+                client.step()
+                client.send()
+                assert len(exactly(client.socket, 100)) == 100
+                cut.wait_quiet()
+                client.socket.settimeout(0.05)
+                with pytest.raises(TimeoutError):
+                    client.socket.recv(1)
             assert len(cut.connections[0].replies) == 100
 
 
