@@ -362,12 +362,16 @@ async def test_a_peer_that_does_not_read_on(tls_version: ssl.TLSVersion) -> None
 
 async def test_the_timeout_does_not_outlive_the_connection(tls_version: ssl.TLSVersion) -> None:
     async with Puppet(tls_version) as puppet:
-        transport, app = await puppet.connect(ssl_shutdown_timeout=0.05)
+        transport, app = await puppet.connect()
+        protocol = transport._protocol
+        assert protocol is not None
         transport.close()
+        timer = protocol._timer
+        assert timer is not None and not timer.cancelled()
         await puppet.does(to_the_end)
         await puppet.does(close)
         assert await app.lost() is None
-        await asyncio.sleep(0.1)
+        assert timer.cancelled() and protocol._timer is None
     assert app.entries == ["made", "eof", GONE]
 
 
