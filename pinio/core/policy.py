@@ -195,12 +195,14 @@ class Policy(Value):
         Raises `UnpinnedHostError` if the policy has nothing for the host and refuses such, and `PolicyError` if the two
         names want different ways of verification.
         """
+        # A subclass of str says itself what it equals, and is neither remembered nor looked for.
+        if type(host) is not str or (also is not None and type(also) is not str):
+            return self._endpoint(host, port, also)
         # A program connects to the same few hosts again and again, and the answer never changes.
         question = host, port, also
-        if type(host) is str and (also is None or type(also) is str):
-            known = self._asked.get(question)
-            if known is not None:
-                return known
+        known = self._asked.get(question)
+        if known is not None:
+            return known
         answer = self._endpoint(host, port, also)
         if len(self._asked) >= MAX_ASKED:
             self._asked.clear()

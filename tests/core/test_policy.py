@@ -10,7 +10,7 @@ import pytest
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinSet
-from pinio.core.policy import Policy, Rule
+from pinio.core.policy import MAX_ASKED, Policy, Rule
 from pinio.errors import (
     PinError,
     PinFormatError,
@@ -487,3 +487,33 @@ def test_a_million_patterns_are_a_policy() -> None:
     assert applied(tested, "b.a.example8.org") == "**.example8.org"
     assert applied(tested, "x.example8.org") == "x.example8.org"
     assert applied(tested, "h424242.example62.com") is None
+
+
+def test_what_is_remembered_of_one_host_answers_for_no_other() -> None:
+    """A subclass of `str` says itself what it equals; it must not become the key under which others are looked up."""
+
+    class Liar(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("pinned.test")
+
+    tested = policy("pinned.test", "other.test")
+    lies = Liar("other.test")
+    for question in ((lies, 443, None), ("other.test", 443, lies), (lies, None, None)):
+        tested.endpoint(question[0], question[1], also=question[2])
+    assert tested.endpoint("pinned.test", 443).host == "pinned.test"
+    assert tested.endpoint("pinned.test").rule.pattern == "pinned.test"
+    assert tested.endpoint("pinned.test") is tested.endpoint("pinned.test"), (
+        "what is asked plainly is remembered"
+    )
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    tested = policy("**.pinned.test")
+    for number in range(3 * MAX_ASKED):
+        tested.endpoint(f"h{number}.pinned.test")
+    assert 0 < len(tested._asked) <= MAX_ASKED
