@@ -7,7 +7,7 @@ loop can share one. That spares each of them what asyncio's TLS keeps for itself
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 SHARED: Final = 256 * 1024
@@ -18,16 +18,14 @@ PRIVATE: Final = 32 * 1024
 _AT_ONCE: Final = frozenset({"asyncio.selector_events", "uvloop.loop"})
 """Where the transports are defined that fill the buffer and call `buffer_updated` in one step."""
 
-_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
-_plain: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+_Buffers: TypeAlias = WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview]
+_ciphertext: Final[_Buffers] = WeakKeyDictionary()
+_plaintext: Final[_Buffers] = WeakKeyDictionary()
 
 
 def plain_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
     """The memory in which all connections of a loop decrypt what is copied before the next one has its turn."""
-    buffer = _plain.get(loop)
-    if buffer is None:
-        buffer = _plain[loop] = memoryview(bytearray(SHARED))
-    return buffer
+    return _of(loop, _plaintext)
 
 
 def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) -> memoryview:
@@ -38,7 +36,11 @@ def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) ->
     """
     if type(lower).__module__ not in _AT_ONCE:
         return memoryview(bytearray(PRIVATE))
-    buffer = _buffers.get(loop)
+    return _of(loop, _ciphertext)
+
+
+def _of(loop: asyncio.AbstractEventLoop, buffers: _Buffers) -> memoryview:
+    buffer = buffers.get(loop)
     if buffer is None:
-        buffer = _buffers[loop] = memoryview(bytearray(SHARED))
+        buffer = buffers[loop] = memoryview(bytearray(SHARED))
     return buffer
