@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -84,3 +85,19 @@ def run(loop_kind: str) -> Run:
 def tls_version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
     version: ssl.TLSVersion = request.param
     return version
+
+
+@pytest.fixture
+def reserved_port() -> Iterator[int]:
+    """A port of this test alone, on every address: connections are refused there but while the test has a server on it.
+
+    A port that was merely free a moment ago is anybody's, and tests in parallel take many. This one is bound all the time;
+    since nobody listens on that socket, and all say SO_REUSEADDR, servers can come and go on the port itself.
+    """
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    with socket.socket(family) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(("", 0))
+        yield bound.getsockname()[1]

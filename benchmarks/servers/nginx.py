@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.machine import SERVER, stay_on
@@ -64,35 +65,25 @@ class Nginx:
         binary = find()
         if binary is None:
             raise FileNotFoundError("nginx is not installed")
-        self.targets = {
-            (version, kind): Target(port, version, identity)
-            for (version, kind, identity), port in zip(_each(identities), free_ports(4), strict=True)
-        }
         configuration = folder / "nginx.conf"
-        servers = "".join(
-            _SERVER.format(
-                address=ADDRESS,
-                port=target.port,
-                chain=target.identity.chain,
-                key=target.identity.key,
-                version=target.version,
-                padding="." * BODY,
+        with reserved_ports(4) as ports:
+            self.targets = {
+                (version, kind): Target(port, version, identity)
+                for (version, kind, identity), port in zip(_each(identities), ports, strict=True)
+            }
+            configuration.write_text(_configure(folder, self.targets.values()), "utf-8")
+            self._process = subprocess.Popen(
+                [binary, "-p", str(folder), "-c", str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
             )
-            for target in self.targets.values()
-        )
-        configuration.write_text(_CONFIGURATION.format(folder=folder, servers=servers), "utf-8")
-        self._process = subprocess.Popen(
-            [binary, "-p", str(folder), "-c", str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        stay_on(SERVER, self._process.pid)
-        try:
-            for target in self.targets.values():
-                self._wait_for(target.port)
-        except BaseException:
-            self.close()
-            raise
+            stay_on(SERVER, self._process.pid)
+            try:
+                for target in self.targets.values():
+                    self._wait_for(target.port)
+            except BaseException:
+                self.close()
+                raise
 
     def _wait_for(self, port: int) -> None:
         for _ in range(500):
@@ -111,15 +102,32 @@ class Nginx:
         self._process.wait()
 
 
+def _configure(folder: Path, targets: Iterable[Target]) -> str:
+    servers = (
+        _SERVER.format(
+            address=ADDRESS,
+            port=target.port,
+            chain=target.identity.chain,
+            key=target.identity.key,
+            version=target.version,
+            padding="." * BODY,
+        )
+        for target in targets
+    )
+    return _CONFIGURATION.format(folder=folder, servers="".join(servers))
+
+
 def _each(identities: Mapping[KeyKind, Identity]) -> list[tuple[Version, KeyKind, Identity]]:
     versions: tuple[Version, ...] = ("1.2", "1.3")
     return [(version, kind, identity) for version in versions for kind, identity in identities.items()]
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server((ADDRESS, 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in sockets]
-    for listening in sockets:
-        listening.close()
-    return ports
+@contextmanager
+def reserved_ports(count: int) -> Iterator[list[int]]:
+    """Ports that nobody is given meanwhile, but that one can listen on who asks for them with SO_REUSEADDR, as nginx does."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for bound in sockets:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((ADDRESS, 0))
+        yield [bound.getsockname()[1] for bound in sockets]

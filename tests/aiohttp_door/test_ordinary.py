@@ -217,13 +217,11 @@ async def test_cancellation_frees_the_connection(site: Site, connect: Connect) -
             assert response.status == 200
 
 
-async def test_nobody_there_is_an_ordinary_error(connect: Connect) -> None:
+async def test_nobody_there_is_an_ordinary_error(connect: Connect, reserved_port: int) -> None:
     """Refused connections and unknown names are aiohttp's own errors."""
-    async with RawServer(silent) as server:
-        port = server.port
     async with aiohttp.ClientSession(connector=connect()) as client:
         with pytest.raises(aiohttp.ClientConnectorError) as caught:
-            await client.get(f"https://localhost:{port}/")
+            await client.get(f"https://localhost:{reserved_port}/")
     assert isinstance(caught.value.os_error, ConnectionRefusedError)
 
 

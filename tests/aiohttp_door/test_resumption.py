@@ -86,13 +86,14 @@ async def test_a_policy_that_dropped_the_key_resumes_nothing(tls_version: ssl.TL
     assert [len(record.requests) for record in server.connections] == [1, 0]
 
 
-async def test_an_interceptor_in_the_servers_place_gets_nothing(tls_version: ssl.TLSVersion) -> None:
+async def test_an_interceptor_in_the_servers_place_gets_nothing(
+    tls_version: ssl.TLSVersion, reserved_port: int
+) -> None:
     """It cannot read the ticket that it is shown, and has no pinned key."""
     cache = pinio.SessionCache()
-    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+    async with Server(GENUINE, handler=http(), tls_version=tls_version, port=reserved_port) as server:
         await get(server, pinned(), resumption=cache)
-        port = server.port
-    async with Interceptor(ROOT, "localhost", port=port, tls_version=tls_version) as between:
+    async with Interceptor(ROOT, "localhost", port=reserved_port, tls_version=tls_version) as between:
         with pytest.raises(ClientPinError):
             await get(between, pinned(), resumption=cache)
         await end_of(between)

@@ -479,16 +479,15 @@ async def test_a_server_without_tickets_leaves_nothing(tls_version: ssl.TLSVersi
 
 
 async def test_what_was_waived_after_an_offer_leaves_nothing(
-    tls_version: ssl.TLSVersion, tickets_last: bool
+    tls_version: ssl.TLSVersion, tickets_last: bool, reserved_port: int
 ) -> None:
     """The server takes another key and forgets its tickets. The old session's evidence is not that of the new one."""
     cache = SessionCache()
     policy = pinned(mode="report-only")
-    async with Server(GENUINE, tls_version=tls_version) as server:
+    async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, policy, cache)
-        port = server.port
     (before,) = cache._kept.values()
-    async with Server(OTHER_KEY, tls_version=tls_version, port=port) as server:
+    async with Server(OTHER_KEY, tls_version=tls_version, port=reserved_port) as server:
         for _ in range(2):
             permit = await visit(server, policy, cache)
             assert permit.report is not None
@@ -499,14 +498,15 @@ async def test_what_was_waived_after_an_offer_leaves_nothing(
     assert len(cache) == (tickets_last or tls_version is ssl.TLSVersion.TLSv1_2), "or it was used up"
 
 
-async def test_a_full_handshake_after_an_offer_is_told_as_one(tls_version: ssl.TLSVersion) -> None:
+async def test_a_full_handshake_after_an_offer_is_told_as_one(
+    tls_version: ssl.TLSVersion, reserved_port: int
+) -> None:
     """Asked again, too: what was offered and not taken says nothing about this connection."""
     cache = SessionCache()
-    async with Server(GENUINE, tls_version=tls_version) as server:
+    async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, pinned(), cache)
-        port = server.port
-    async with Server(GENUINE, tls_version=tls_version, port=port) as server:
-        _, writer = await pinio.open_connection("localhost", port, policy=pinned(), resumption=cache)
+    async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
+        _, writer = await pinio.open_connection("localhost", server.port, policy=pinned(), resumption=cache)
         assert not pinio.attest(writer).resumed
         assert not pinio.attest(writer, policy=pinned(f"ca:{ROOT.pin}")).resumed
         writer.close()
@@ -514,14 +514,15 @@ async def test_a_full_handshake_after_an_offer_is_told_as_one(tls_version: ssl.T
         await end_of(server)
 
 
-async def test_a_server_that_forgot_is_judged_anew(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+async def test_a_server_that_forgot_is_judged_anew(
+    tls_version: ssl.TLSVersion, clock: Clock, reserved_port: int
+) -> None:
     """Restarted, it cannot read the ticket that it is shown. Age counts from the full handshake that follows."""
     cache = SessionCache()
-    async with Server(GENUINE, tls_version=tls_version) as server:
+    async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, pinned(), cache)
-        port = server.port
     clock.tick(MAX_AGE - 100)
-    async with Server(GENUINE, tls_version=tls_version, port=port) as server:
+    async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         assert not (await visit(server, pinned(), cache)).resumed
         clock.tick(200)
         assert (await visit(server, pinned(), cache)).evidence_age == pytest.approx(200)
@@ -547,13 +548,14 @@ async def test_the_larger_of_both_clocks_counts(
     assert resumed(server) == [False, False]
 
 
-async def test_a_stolen_ticket_is_worth_nothing_without_its_key(tls_version: ssl.TLSVersion) -> None:
+async def test_a_stolen_ticket_is_worth_nothing_without_its_key(
+    tls_version: ssl.TLSVersion, reserved_port: int
+) -> None:
     """An interceptor takes the server's place. It cannot read the ticket, has to shake hands in full, and is refused."""
     cache = SessionCache()
-    async with Server(GENUINE, tls_version=tls_version) as server:
+    async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, pinned(), cache)
-        port = server.port
-    async with Interceptor(ROOT, "localhost", port=port, tls_version=tls_version) as interceptor:
+    async with Interceptor(ROOT, "localhost", port=reserved_port, tls_version=tls_version) as interceptor:
         with pytest.raises(PinMismatchError):
             await visit(interceptor, pinned(), cache)
         await end_of(interceptor)

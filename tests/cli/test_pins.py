@@ -98,12 +98,10 @@ def test_another_hosts_certificate_is_not_verified(command: Command, issuer: CA,
 
 
 @pytest.mark.parametrize("flag", [(), ("--unverified",)])
-def test_nobody_there_exits_2(command: Command, flag: tuple[str, ...]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    result = command("pins", f"127.0.0.1:{port}", *flag)
+def test_nobody_there_exits_2(command: Command, flag: tuple[str, ...], reserved_port: int) -> None:
+    result = command("pins", f"127.0.0.1:{reserved_port}", *flag)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"pinio: 127.0.0.1 port {port}: Connection refused\n"
+    assert result.stderr == f"pinio: 127.0.0.1 port {reserved_port}: Connection refused\n"
 
 
 @pytest.mark.parametrize("flag", [(), ("--unverified",)])

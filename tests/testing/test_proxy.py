@@ -100,11 +100,9 @@ def test_loopback_targets_need_no_route() -> None:
         assert exactly(raw, 5) == b"early"
 
 
-def test_a_dead_target_is_a_bad_gateway() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+def test_a_dead_target_is_a_bad_gateway(reserved_port: int) -> None:
     with ConnectProxy() as proxy, socket.create_connection(proxy.address) as raw:
-        raw.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % port)
+        raw.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % reserved_port)
         assert exactly(raw, 12) == b"HTTP/1.1 502"
 
 

@@ -347,14 +347,14 @@ async def test_a_target_must_be_named_once(arguments: dict[str, Any]) -> None:
             await pinio.open_connection(**arguments, policy=pinned())
 
 
-async def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+async def test_nobody_listens(reserved_port: int) -> None:
     app = App()
     with pytest.raises(ConnectionRefusedError):
-        await pinio.create_connection(lambda: app, "127.0.0.1", port, policy=pinned(host="127.0.0.1"))
+        await pinio.create_connection(
+            lambda: app, "127.0.0.1", reserved_port, policy=pinned(host="127.0.0.1")
+        )
     with pytest.raises(OSError, match=r"."):
-        await pinio.create_connection(lambda: app, "localhost", port, policy=pinned())
+        await pinio.create_connection(lambda: app, "localhost", reserved_port, policy=pinned())
     assert app.calls == []
 
 
@@ -364,13 +364,12 @@ async def test_a_name_that_does_not_resolve() -> None:
 
 
 async def test_a_local_address() -> None:
-    with Server(GENUINE) as server, socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-        unused.close()
+    """Of the whole loopback network, one that is used for nothing else."""
+    with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(
-            App, "localhost", server.port, policy=pinned(), local_addr=("127.0.0.1", port)
+            App, "localhost", server.port, policy=pinned(), local_addr=("127.0.0.77", 0)
         )
-        assert transport.get_extra_info("sockname") == ("127.0.0.1", port)
+        assert transport.get_extra_info("sockname")[0] == "127.0.0.77"
         transport.abort()
 
 
@@ -405,7 +404,7 @@ def resolve_to(*addresses: Address, delay: float | None) -> None:
 
 async def test_after_a_refusal_no_other_address_is_tried(delay: float | None) -> None:
     """A refusal is an answer, and not a failure to get one."""
-    with Server(GENUINE) as genuine, ipv6_server(ROOT.issue("localhost"), port=genuine.port) as impostor:
+    with Server(GENUINE) as genuine, ipv6_server(ROOT.issue("localhost")) as impostor:
         resolve_to(impostor.address, genuine.address, delay=delay)
         with pytest.raises(PinMismatchError):
             await pinio.create_connection(
@@ -416,24 +415,24 @@ async def test_after_a_refusal_no_other_address_is_tried(delay: float | None) ->
         assert genuine.connections == []
 
 
-async def test_an_address_that_does_not_answer_is_passed_over(delay: float | None) -> None:
+async def test_an_address_that_does_not_answer_is_passed_over(
+    delay: float | None, reserved_port: int
+) -> None:
     with Server(GENUINE) as genuine:
-        resolve_to(("::1", genuine.port), genuine.address, delay=delay)
+        resolve_to(("::1", reserved_port), genuine.address, delay=delay)
         transport, _ = await pinio.create_connection(
             App, "localhost", genuine.port, policy=pinned(), happy_eyeballs_delay=delay
         )
         transport.abort()
 
 
-async def test_every_error_if_asked_for(delay: float | None) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+async def test_every_error_if_asked_for(delay: float | None, reserved_port: int) -> None:
     asyncio.get_running_loop().getaddrinfo = resolver_to(  # type: ignore[method-assign,assignment]
-        ("::1", port), ("127.0.0.1", port)
+        ("::1", reserved_port), ("127.0.0.1", reserved_port)
     )
     with pytest.raises(ExceptionGroup) as errors:
         await pinio.open_connection(
-            "localhost", port, policy=pinned(), all_errors=True, happy_eyeballs_delay=delay
+            "localhost", reserved_port, policy=pinned(), all_errors=True, happy_eyeballs_delay=delay
         )
     assert len(errors.value.exceptions) == 2
     assert all(isinstance(error, OSError) for error in errors.value.exceptions)
@@ -505,16 +504,15 @@ async def test_a_forgotten_connection_complains() -> None:
         transport.abort()
 
 
-async def test_an_interceptor_between_two_requests_is_noticed() -> None:
+async def test_an_interceptor_between_two_requests_is_noticed(reserved_port: int) -> None:
     """Each connection is judged anew."""
-    with Server(GENUINE) as genuine:
-        port = genuine.port
-        transport, app = await pinio.create_connection(App, "localhost", port, policy=pinned())
+    with Server(GENUINE, port=reserved_port):
+        transport, app = await pinio.create_connection(App, "localhost", reserved_port, policy=pinned())
         transport.close()
         await app.lost
-    with Interceptor(ROOT, "localhost", port=port) as between:
+    with Interceptor(ROOT, "localhost", port=reserved_port) as between:
         with pytest.raises(PinMismatchError):
-            await pinio.create_connection(App, "localhost", port, policy=pinned(), observer=Told())
+            await pinio.create_connection(App, "localhost", reserved_port, policy=pinned(), observer=Told())
         await end_of(between)
         assert between.captured == b""
 

@@ -307,14 +307,12 @@ def test_after_a_chain_that_openssl_refuses_nothing_is_sent_in_clear(tls_version
         assert SECRET not in bytes(server.connections[0].handshake_bytes)
 
 
-def test_a_connection_that_nobody_takes_leaves_the_socket_shut() -> None:
-    with Server(GENUINE) as server:
-        address = server.address
+def test_a_connection_that_nobody_takes_leaves_the_socket_shut(reserved_port: int) -> None:
     with socket.socket() as sock:
         sock.settimeout(10)
         with context_for(pinned()).wrap_socket(sock, server_hostname="localhost") as tls:
             with pytest.raises(ConnectionRefusedError):
-                tls.connect(address)
+                tls.connect(("127.0.0.1", reserved_port))
             with pytest.raises(NotJudgedError):
                 tls.sendall(SECRET)
 
