@@ -41,6 +41,7 @@ class Listener(ABC):
         self._wanted_port = port
         self._changed = threading.Condition()
         self._live: dict[Connection, threading.Thread] = {}
+        self._leaving: set[threading.Thread] = set()  # whose connection has ended, as they are about to
         self._socket: socket.socket | None = None
         self._waker: socket.socket | None = None
         self._acceptor: threading.Thread | None = None
@@ -101,6 +102,7 @@ class Listener(ABC):
                 connection.hang_up()
         for thread in live.values():
             _join(thread, deadline)
+        self._see_off()
 
     def __enter__(self) -> Self:
         self.start()
@@ -141,6 +143,7 @@ class Listener(ABC):
         name = f"pinio-testing-{self.port}-{len(self.connections)}"
         thread = threading.Thread(target=self._run, args=(connection,), name=name, daemon=True)
         self.connections.append(record)
+        self._leaving = {one for one in self._leaving if one.is_alive()}
         thread.start()
         self._live[connection] = thread  # the thread cannot have ended: that takes the lock, held here
 
@@ -157,7 +160,7 @@ class Listener(ABC):
         connection.drain()
         with self._changed:
             connection.release()
-            del self._live[connection]
+            self._leaving.add(self._live.pop(connection))
             connection.record.ended.set()
             self._changed.notify_all()
 
@@ -167,8 +170,9 @@ class Listener(ABC):
         """Block until everything that clients have done so far has had its effect on this side.
 
         That is: nobody waits to be accepted, every handshake has succeeded or failed, all that has arrived
-        was read, and every connection that its client has closed has ended. Connections that are open and
-        idle are no reason to wait. Afterwards the records say what they will say until a client acts again.
+        was read, and every connection that its client has closed has ended, its thread with it. Connections
+        that are open and idle are no reason to wait. Afterwards the records say what they will say until a
+        client acts again.
 
         A client with Nagle's algorithm on (asyncio and uvloop switch it off, blocking sockets leave it on)
         may have called `send` and sent nothing yet; that cannot be seen from here.
@@ -180,10 +184,17 @@ class Listener(ABC):
             if not self._changed.wait_for(self._is_quiet, timeout):
                 busy = [connection.record for connection in self._live if not connection.quiet]
                 raise TimeoutError(f"not quiet after {timeout:g} seconds: {busy or 'nobody accepts'}")
+        self._see_off()
 
     async def quiet(self, timeout: float = 10.0) -> None:
         """Do as `wait_quiet` does, while the event loop runs on."""
         await asyncio.to_thread(self.wait_quiet, timeout)
+
+    def _see_off(self) -> None:
+        with self._changed:
+            leaving = tuple(self._leaving)
+        for thread in leaving:  # it has nothing left to do, but may not have had the time for it
+            thread.join()
 
     def _is_quiet(self) -> bool:
         if self._socket is not None and poll((self._socket,), timeout=0).to_read:

@@ -6,6 +6,7 @@ import gc
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,29 @@ def test_a_handler_that_returned_waits_for_its_client_quietly() -> None:
         assert tls.recv(1) == b""
         server.wait_quiet()
         assert not server.connections[0].ended.is_set()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["wait_quiet", "close"])
+def test_a_thread_that_has_ended_its_connection_is_waited_for(waits: bool) -> None:
+    """It may get no time to end itself; then it would still be there when a test counts threads."""
+    gone: list[bool] = []
+
+    class Lingering(Server):
+        def _run(self, connection: Connection) -> None:
+            super()._run(connection)
+            for _ in range(1000):
+                time.sleep(0)
+            gone.append(True)
+
+    with Lingering(plain=True) as server:
+        socket.create_connection(server.address).close()
+        if waits:
+            server.wait_quiet()
+            assert gone
+        else:
+            while not server.connections or not server.connections[0].ended.is_set():
+                time.sleep(0)
+    assert gone
 
 
 def test_closing_ends_whatever_is_open() -> None:
