@@ -90,15 +90,17 @@ _HOMES = {
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: a program that only parses pins loads no TLS."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'pinio' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # or type checkers would take every misspelt name for one that may be there
 
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for when it is asked for: a program that only parses pins loads no TLS."""
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module 'pinio' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -42,6 +42,7 @@ def values() -> None:
     assert_type(policy.replace(unpinned="allow"), pinio.Policy)
     assert_type(policy.next_expiry(), datetime | None)
     pinio.Policy({}, unpinned="maybe")  # type: ignore[arg-type]
+    pinio.PinnSet(PIN)  # type: ignore[attr-defined]  # a name that there is not
 
 
 def files() -> None:
