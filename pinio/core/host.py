@@ -112,7 +112,9 @@ def _what_is_wrong(host: str, label: str) -> str:
     if "://" in host or "/" in host:
         return "it is a URL or path; give the host alone"
     if not label:
-        return "it has an empty label"
+        return "it has an empty label" + (
+            " (a name and all below it is '**.' and the name)" if host[0] == "." else ""
+        )
     if any(character.isspace() for character in host):
         return "it has white space in it"
     if "*" in host:

@@ -33,7 +33,9 @@ _CANONICAL = re.compile(
 )
 _HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
 _FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]+")
 _TLSA = re.compile(r"(?P<usage>\d) (?P<selector>\d) (?P<matching>\d) (?P<text>[0-9A-Fa-f]+)")
+_BEGIN = re.compile(r"BEGIN [A-Z ]{1,30}(?=-----)")
 _PEM = re.compile(r"-----BEGIN (?P<label>[A-Z ]+)-----\s(?P<text>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----")
 
 
@@ -97,7 +99,9 @@ class Pin:
             return cls(_base64(match["text"], algorithm, text), "spki", algorithm)
         if match := _TLSA.fullmatch(text):
             return _tlsa(match, text)
-        return _fail(text, "expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named")
+        return _fail(
+            text, f"expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named{_hint(text)}"
+        )
 
     @classmethod
     def of_certificate(
@@ -142,6 +146,17 @@ def _fail(text: str, why: str) -> NoReturn:
     raise PinFormatError(f"{shown} is not a pin: {why}")
 
 
+def _hint(text: str) -> str:
+    """What to change in a text that comes close."""
+    if text != text.strip():
+        return ", and no white space stands around it"
+    if _CANONICAL.fullmatch(text.lower()):
+        return ", and all before the '/' is in small letters"
+    if _HEXADECIMAL.fullmatch(text):
+        return "; a certificate's fingerprint in hexadecimal is written cert-sha256:HEX"
+    return ""
+
+
 def _check_algorithm(name: str, text: str) -> Algorithm:
     if not isinstance(name, str) or name not in SIZES:
         _fail(text, f"the algorithm is one of {', '.join(SIZES)}")
@@ -156,7 +171,7 @@ def _base64(encoded: str, algorithm: str, text: str) -> bytes:
     try:
         digest = b64decode(encoded.encode("ascii"), validate=True)
     except (UnicodeEncodeError, Base64Error):
-        _fail(text, "not Base64")
+        _fail(text, "not Base64 (RFC 4648 section 4, with '+', '/' and the padding)")
     if b64encode(digest).decode() != encoded:
         _fail(text, "not canonical Base64 (RFC 4648 section 3.5)")
     return _sized(digest, algorithm, text)
@@ -177,7 +192,8 @@ def _hex(encoded: str, text: str) -> bytes:
 
 def _sized(digest: bytes, algorithm: str, text: str) -> bytes:
     if len(digest) != SIZES[algorithm]:
-        _fail(text, f"{len(digest)} bytes; a {algorithm} digest has {SIZES[algorithm]}")
+        hint = ", and is written in Base64" if _HEXADECIMAL.fullmatch(text.rpartition("/")[2]) else ""
+        _fail(text, f"{len(digest)} bytes; a {algorithm} digest has {SIZES[algorithm]}{hint}")
     return digest
 
 
@@ -208,9 +224,14 @@ def _unwrap(data: bytes | str, label: str) -> bytes:
         data = data.decode("ascii", "replace")
     if not isinstance(data, str):
         raise PinFormatError(f"expected DER bytes or PEM text, not {type(data).__name__}")
+    if "-----BEGIN" not in data:
+        raise PinFormatError(
+            f"expected DER bytes or PEM text ('BEGIN {label}'): what is in the file, not its name"
+        )
     blocks = [block for block in _PEM.finditer(data) if block["label"] == label]
     if len(blocks) != 1:
-        raise PinFormatError(f"expected one PEM block 'BEGIN {label}', found {len(blocks)}")
+        other = next((f" and a '{begin}'" for begin in _BEGIN.findall(data) if begin != f"BEGIN {label}"), "")
+        raise PinFormatError(f"expected one PEM block 'BEGIN {label}', found {len(blocks)}{other}")
     try:
         return b64decode("".join(blocks[0]["text"].split()), validate=True)
     except Base64Error:

@@ -124,7 +124,7 @@ class PinSet(Value):
     def _check_pins(self) -> None:
         everything = self.pins + self.backup
         if not self.pins:
-            raise PolicyError("a pin set without pins would refuse everybody; exempt the host instead")
+            raise PolicyError("a pin set without pins would refuse everybody; add a pin, or exempt the host")
         if len(everything) > MAX_PINS:
             raise PolicyError(f"{len(everything)} pins; a set holds at most {MAX_PINS}")
         digests = {pin.digest for pin in everything}

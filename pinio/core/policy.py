@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from os import PathLike
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
@@ -289,8 +290,11 @@ _PAST: Final = {"refuse": "refused", "allow": "allowed"}
 
 def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str, Rule]:
     """Canonical pattern → rule. Two spellings of one pattern are an error."""
-    if not isinstance(hosts, Mapping) or not isinstance(exempt, Mapping):
-        raise PolicyError("hosts is a mapping of patterns to pins, and exempt one of patterns to reasons")
+    if not isinstance(hosts, Mapping):
+        hint = "; pinio.load_policy reads a file" if isinstance(hosts, str | PathLike) else ""
+        raise PolicyError(f"hosts is a mapping of patterns to pins, not {type(hosts).__name__}{hint}")
+    if not isinstance(exempt, Mapping):
+        raise PolicyError(f"exempt is a mapping of patterns to reasons, not {type(exempt).__name__}")
     rules: dict[str, Rule] = {}
     for text, pins in hosts.items():
         canonical = _pattern(text, rules)

@@ -59,14 +59,15 @@ def loads(text: str, *, where: str = "<policy>", anchors: _Load | None = None) -
     unpinned_anchors = read_anchors(top, "unpinned_anchors")
     revision = _revision(top)
     try:
-        return Policy(
-            pin_sets,
-            unpinned=unpinned,
-            exempt=reasons,
-            deny=deny,
-            unpinned_anchors=unpinned_anchors,
-            revision=revision,
-        )
+        with about(lambda: where):
+            return Policy(
+                pin_sets,
+                unpinned=unpinned,
+                exempt=reasons,
+                deny=deny,
+                unpinned_anchors=unpinned_anchors,
+                revision=revision,
+            )
     except PolicyError as error:
         _check_patterns(where, {hosts.name: pin_sets, exempt.name: reasons})
         raise PolicyError(f"{where}: {error}") from None

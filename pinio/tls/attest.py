@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pinio.core.decision import Permit, Refusal
-from pinio.core.policy import Policy
-from pinio.errors import NotJudgedError, PolicyError
+from pinio.errors import NotJudgedError
 from pinio.tls.gate import State
 from pinio.tls.judgement import Judgement
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.transport import PinnedTransport
+from pinio.tls.wanted import current_policy
 from pinio.typing import PolicyLike
 
 
@@ -52,10 +52,7 @@ def _get(holder: Any, name: str) -> Any:
 
 
 def _judge_again(judgement: Judgement, policy: PolicyLike) -> Permit:
-    current = getattr(policy, "current", None)
-    if not isinstance(current, Policy):
-        raise PolicyError(f"policy= is a Policy or a source of one, not {type(policy).__name__}")
-    _, decision = judgement.hold_against(current)
+    _, decision = judgement.hold_against(current_policy(policy))
     if isinstance(decision, Refusal):
         raise decision.error()
     return decision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from os import PathLike
 from typing import NamedTuple, NoReturn
 
 from pinio.core.anchors import Anchors
@@ -47,8 +48,7 @@ class Wanted(NamedTuple):
             return wanted
         if trust is not None or anchors is not None:
             _fail("trust= and anchors= go with pins=; in a policy each PinSet has its own")
-        if not isinstance(getattr(policy, "current", None), Policy):
-            _fail(f"policy= is a Policy or a source of one, not {type(policy).__name__}")
+        current_policy(policy)
         return cls(policy)
 
     def endpoint(
@@ -104,6 +104,19 @@ class Wanted(NamedTuple):
     def _arguments(self) -> tuple[_Pins, Trust | None, Anchors | None]:
         assert self.pins is not None  # noqa: S101  # the only other case
         return self.pins, self.trust, self.anchors
+
+
+def current_policy(policy: PolicyLike | None) -> Policy:
+    """The policy in force of what was passed as `policy=`. Raises `PolicyError` for what is none, and what a source raises."""
+    current = getattr(policy, "current", None)
+    if not isinstance(current, Policy):
+        hint = (
+            "; pinio.load_policy and pinio.FileSource read a file"
+            if isinstance(policy, str | PathLike)
+            else ""
+        )
+        _fail(f"policy= is a Policy or a source of one, not {type(policy).__name__}{hint}")
+    return current
 
 
 @lru_cache(maxsize=256)

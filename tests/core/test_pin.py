@@ -89,21 +89,33 @@ def test_a_subclass_of_str_is_its_text() -> None:
 MALFORMED = {
     "nothing": ("", "the algorithm is always named"),
     "no algorithm": (TEXT, "the algorithm is always named"),
-    "a hexadecimal digest alone": (HEX, "the algorithm is always named"),
+    "a hexadecimal digest alone": (
+        HEX,
+        "a certificate's fingerprint in hexadecimal is written cert-sha256:HEX",
+    ),
     "a label alone": ("sha256/", "0 bytes; a sha256 digest has 32"),
     "truncated": (f"sha256/{TEXT[:-4]}", "30 bytes; a sha256 digest has 32"),
     "truncated, not to a whole byte": (f"sha256/{TEXT[:-2]}", "not Base64"),
     "over-long": (f"sha256/{b64encode(LONG).decode()}", "64 bytes; a sha256 digest has 32"),
     "one byte over-long": (f"sha256/{b64encode(DIGEST + b'!').decode()}", "33 bytes"),
-    "no padding": (f"sha256/{TEXT.rstrip('=')}", "not Base64"),
+    "no padding": (
+        f"sha256/{TEXT.rstrip('=')}",
+        "not Base64 (RFC 4648 section 4, with '+', '/' and the padding)",
+    ),
     "too much padding": (f"sha256/{TEXT}=", "not Base64"),
     "padding in between": (f"sha256/{TEXT[:4]}=={TEXT[6:]}", "not Base64"),
     "non-canonical last digit": (f"sha256/{TEXT[:-2]}B=", "not canonical Base64"),
     "URL-safe Base64": (f"sha256/{urlsafe_b64encode(bytes([251, 255]) * 16).decode()}", "not Base64"),
-    "hexadecimal where Base64 stands": (f"sha256/{HEX}", "48 bytes"),
+    "hexadecimal where Base64 stands": (
+        f"sha256/{HEX}",
+        "48 bytes; a sha256 digest has 32, and is written in Base64",
+    ),
     "letters from elsewhere": (f"sha256/{TEXT[:-4]}äöü=", "not Base64"),
     "NUL": (f"sha256/{TEXT}\0", "not Base64"),
-    "space in front": (f" sha256/{TEXT}", "the algorithm is always named"),
+    "space in front": (
+        f" sha256/{TEXT}",
+        "the algorithm is always named, and no white space stands around it",
+    ),
     "space behind": (f"sha256/{TEXT} ", "not Base64"),
     "newline behind": (f"sha256/{TEXT}\n", "not Base64"),
     "newline in front": (f"\nsha256/{TEXT}", "the algorithm is always named"),
@@ -114,7 +126,7 @@ MALFORMED = {
     "md5": (f"md5/{b64encode(DIGEST[:16]).decode()}", "the algorithm is always named"),
     "sha224": (f"sha224/{b64encode(DIGEST[:28]).decode()}", "the algorithm is one of"),
     "sha3": (f"sha3-256/{TEXT}", "the algorithm is always named"),
-    "capital algorithm": (f"SHA256/{TEXT}", "the algorithm is always named"),
+    "capital algorithm": (f"SHA256/{TEXT}", "all before the '/' is in small letters"),
     "digits from elsewhere": (f"sha\uff12\uff15\uff16/{TEXT}", "the algorithm is one of"),
     "sha512 of 32 bytes": (f"sha512/{TEXT}", "32 bytes; a sha512 digest has 64"),
     "sha384 of 32 bytes": (f"sha384/{TEXT}", "32 bytes; a sha384 digest has 48"),
@@ -285,6 +297,21 @@ def test_what_is_no_certificate_is_refused(kind: str) -> None:
         Pin.of_certificate(_certificates()[kind])
     with pytest.raises(PinFormatError):
         Pin.of_public_key(_certificates()[kind])
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("cert.pem", "what is in the file, not its name"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "found 0 and a 'BEGIN PRIVATE KEY'"),
+        (ssl.DER_cert_to_PEM_cert(b"\0") * 2, "expected one PEM block 'BEGIN CERTIFICATE', found 2$"),
+    ],
+    ids=["a file's name", "a key", "a chain"],
+)
+def test_what_was_found_in_place_of_a_certificate_is_said(data: str, why: str) -> None:
+    """The usual mistakes: the name of a file, the wrong file, a file with the whole chain."""
+    with pytest.raises(PinFormatError, match=why):
+        Pin.of_certificate(data)
 
 
 @pytest.mark.parametrize("wrong", [{"algorithm": "sha1"}, {"role": "root"}, {"algorithm": None}])

@@ -177,7 +177,9 @@ def test_a_lookup_does_not_ask_the_text_what_it_equals() -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no mapping": ({"hosts": ["api.example.com"]}, "hosts is a mapping"),
     "None": ({"hosts": None}, "hosts is a mapping"),
-    "exempt is a list": ({"hosts": {}, "exempt": ["x.test"]}, "exempt one of patterns to reasons"),
+    "a file's name": ({"hosts": "pins.toml"}, "hosts is a mapping of patterns to pins, not str; pinio.load_policy reads a file"),
+    "a leading dot": ({"hosts": {".example.com": [A, B]}}, r"\(a name and all below it is '\*\*\.' and the name\)"),
+    "exempt is a list": ({"hosts": {}, "exempt": ["x.test"]}, "exempt is a mapping of patterns to reasons, not list"),
     "unpinned": ({"hosts": {}, "unpinned": "deny"}, 'unpinned is "refuse" or "allow", not \'deny\''),
     "unpinned is True": ({"hosts": {}, "unpinned": True}, "unpinned is"),
     "revision is a number": ({"hosts": {}, "revision": 7}, "revision is one line of text"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pinio import Anchors, PinError, PinFormatError, PolicyError
+from pinio import Anchors, PinError, PinFormatError, PinWarning, PolicyError
 from pinio.formats import FORMATS
 from tests.formats.policies import OTHER, PIN, authority
 
@@ -125,6 +125,20 @@ def test_a_text_that_is_no_pin_is_an_error_about_a_pin() -> None:
 def test_a_host_needs_pins(lines: str) -> None:
     with pytest.raises(PolicyError, match=r'\[hosts\."a\.example"\]: .*without pins'):
         loads(f'version = 1\n[hosts."a.example"]\n{lines}')
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (HOST.replace("api.example.com", "**.com"), "covers a whole top-level domain"),
+        ('version = 1\nunpinned = "allow"', "allows every host"),
+        (f'version = 1\n[hosts."a.example"]\npins = ["{PIN}"]', "one pin and no backup"),
+    ],
+)
+def test_P9_a_warning_names_the_file(text: str, why: str) -> None:
+    """A program may read several, and its line is the same for each."""
+    with pytest.warns(PinWarning, match=rf"^pins.toml: .*{why}"):
+        loads(text, where="pins.toml")
 
 
 def test_a_path_of_anchors_goes_to_who_loads_them_once() -> None:

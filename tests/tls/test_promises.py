@@ -468,7 +468,8 @@ async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(policy: Policy
     [
         ({}, "pass one of policy= and pins="),
         ({"policy": pinned(), "pins": [GENUINE.pin, SPARE]}, "pass one of"),
-        ({"policy": {"localhost": GENUINE.pin}}, "a Policy or a source"),
+        ({"policy": {"localhost": GENUINE.pin}}, "a Policy or a source of one, not dict$"),
+        ({"policy": "pins.toml"}, "not str; pinio.load_policy and pinio.FileSource read a file"),
         ({"policy": pinned(), "trust": "leaf-pin"}, "go with pins="),
         ({"policy": pinned(), "anchors": ROOT.anchors}, "go with pins="),
         ({"pins": []}, "without pins"),
