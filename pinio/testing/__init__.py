@@ -6,6 +6,13 @@ assert on. Needs the extra `testing`; does not need pytest.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+if _missing := [name for name in ("cryptography", "trustme") if find_spec(name) is None]:
+    raise ModuleNotFoundError(
+        f"pinio.testing needs {_missing[0]}: pip install 'pinio[testing]'", name=_missing[0]
+    )
+
 from pinio.testing.authority import CA
 from pinio.testing.connection import Connection
 from pinio.testing.device import self_signed

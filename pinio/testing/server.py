@@ -34,6 +34,7 @@ class Server(Listener):
 
     Raises:
         ValueError: arguments that contradict each other.
+        TypeError: an identity of another kind.
     """
 
     scheme = "https"
@@ -57,6 +58,10 @@ class Server(Listener):
             raise ValueError("a server has either an identity or plain=True")
         if plain and starttls is not None:
             raise ValueError("STARTTLS leads to TLS, and needs an identity")
+        if identity is not None and not isinstance(identity, Leaf | ssl.SSLContext):
+            raise TypeError(
+                f"identity is a Leaf, as ca.issue() makes it, or a context, not a {type(identity).__name__}"
+            )
         if isinstance(identity, Leaf):
             identity = identity.server_context(tls_version=tls_version, alpn=alpn, client_ca=client_ca)
         elif client_ca is not None or tls_version is not None or alpn:

@@ -48,3 +48,17 @@ def test_a_program_that_only_reads_policies_loads_no_tls(name: str) -> None:
 )
 def test_an_import_brings_no_library_of_an_extra(program: str) -> None:
     assert not loaded(program) & EXTRAS
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "extra"),
+    [
+        ("aiohttp", "aiohttp", "aiohttp"),
+        ("testing", "trustme", "testing"),
+        ("testing", "cryptography", "testing"),
+    ],
+)
+def test_a_module_of_an_extra_says_how_to_get_it(module: str, library: str, extra: str) -> None:
+    program = f"import sys; sys.modules[{library!r}] = None; import pinio.{module}"
+    answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert answer.stderr.rstrip().endswith(f"pinio.{module} needs {library}: pip install 'pinio[{extra}]'")

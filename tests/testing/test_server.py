@@ -218,6 +218,12 @@ def test_contradictions_are_errors() -> None:
         Server(plain=True, client_ca=CA_ROOT)
 
 
+def test_a_ca_is_no_identity() -> None:
+    """What it issues is."""
+    with pytest.raises(TypeError, match=r"ca\.issue\(\) makes it, or a context, not a CA"):
+        Server(CA_ROOT)  # type: ignore[arg-type]
+
+
 def test_a_server_that_was_not_entered_has_no_port() -> None:
     with pytest.raises(RuntimeError, match="'async with'"):
         Server(LEAF).url  # noqa: B018 - the property is the test
