@@ -1,5 +1,7 @@
 """Where aiohttp makes its connections. The only user of private names of aiohttp; a tripwire test watches each.
 
+(Of its connections, that is: `errors` fills the private attributes of aiohttp's errors.)
+
 - `TCPConnector._get_ssl_context`, `_get_fingerprint`: which TLS a request is given. Ours for whatever the policy decides about.
 - `TCPConnector._wrap_create_connection`: dials, and shakes hands through the loop or another engine. We let it dial in plaintext
   and do TLS ourselves, on our own transport.
