@@ -24,5 +24,6 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pinio", message="%(prog)s %(version)s")
 def pinio() -> None:
     """Certificate pinning for asyncio: look at keys, check policies, see pinning work."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ def test_the_module_is_the_command() -> None:
     answer = python("-m", "pinio", "--help")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith("Usage: pinio ")
+
+
+def test_it_says_which_version_it_is() -> None:
+    answer = python("-m", "pinio", "--version")
+    assert answer.stdout == f"pinio {version('pinio')}\n"
 
 
 @pytest.mark.parametrize(
