@@ -11,7 +11,7 @@ from aiohttp.connector import Connection
 
 from pinio.aiohttp.errors import check_host, client_error
 from pinio.aiohttp.hooks import HookedConnector
-from pinio.aiohttp.pool import LiveConnections, still_holds
+from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
 from pinio.core.decision import Refusal
 from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError, PolicyError, UnpinnedHostError
@@ -112,13 +112,13 @@ class PinnedConnector(HookedConnector):
     # The documented door
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
-        self._admit(req)
+        endpoint = self._admit(req)
         while True:
             connection = await super().connect(req, traces, timeout)
-            if still_holds(connection.transport):
+            transport = connection.transport
+            if still_holds(transport) and (endpoint is None or is_for(endpoint.host, transport)):
                 break
-            connection.close()  # opened under a policy that has been swapped since
-        transport = connection.transport
+            connection.close()  # opened under a policy that has been swapped since, or for another name
         if transport is not None and not (req.is_ssl() and isinstance(transport, PinnedTransport)):
             try:
                 self._admit(req, judged=False)
@@ -127,14 +127,14 @@ class PinnedConnector(HookedConnector):
                 raise
         return connection
 
-    def _admit(self, req: ClientRequest, *, judged: bool = True) -> None:
-        """Refuse what can be refused before anything is sent, and tell the observer.
+    def _admit(self, req: ClientRequest, *, judged: bool = True) -> Endpoint | None:
+        """Refuse what can be refused before anything is sent, and tell the observer; what is asked of TLS, if that is spoken.
 
         `judged` says whether the connection will be, or was, judged by its key; asked again of one that was not, since the
         policy may have been swapped while the request waited for its turn.
         """
         try:
-            self._check(req, judged=judged)
+            return self._check(req, judged=judged)
         except PinVerificationError as error:
             tell(self._context.observer, error.refusal)
             raise client_error(req.connection_key, error) from error
@@ -142,19 +142,19 @@ class PinnedConnector(HookedConnector):
             check_host(req.url.raw_host or "")
             raise
 
-    def _check(self, req: ClientRequest, *, judged: bool) -> None:
+    def _check(self, req: ClientRequest, *, judged: bool) -> Endpoint | None:
         if req.proxy is not None and req.proxy.scheme == "https":
             self._check_proxy(req.proxy.raw_host or "", req.proxy.port)
         if not req.is_ssl():
             self._context.wanted.check_plaintext(req.url.raw_host or "", req.url.port)
-            return
+            return None
         endpoint = self._endpoint(req)
-        if not endpoint.needs_chain:
-            return
-        if req.ssl is not True:
-            raise endpoint.policy.refusal("OVERRIDE_REFUSED", endpoint).error()
-        if not judged:
-            raise endpoint.policy.refusal("NOT_JUDGED", endpoint).error()
+        if endpoint.needs_chain:
+            if req.ssl is not True:
+                raise endpoint.policy.refusal("OVERRIDE_REFUSED", endpoint).error()
+            if not judged:
+                raise endpoint.policy.refusal("NOT_JUDGED", endpoint).error()
+        return endpoint
 
     def _check_proxy(self, host: str, port: int | None) -> None:
         try:

@@ -8,7 +8,7 @@
 - `TCPConnector._start_tls_connection`: TLS through a CONNECT tunnel, plain or itself in TLS.
 - `TCPConnector._create_direct_connection`: tries address after address, gives up one of each family after a failure, whichever
   it was that failed, and keeps the last error. So we try what is left after a refusal; and a refusal outweighs other errors.
-- `TCPConnector._create_proxy_connection`: tells which of two legs is being made.
+- `TCPConnector._create_connection`: makes the connection of one request, by two legs if there is a proxy; tells which is which.
 - `BaseConnector._factory`, `_loop`: make the HTTP protocol, and name the loop.
 
 What aiohttp would do by itself with the contexts that it gets here is pinned too: they are `PinnedSSLContext`s.
@@ -37,8 +37,8 @@ from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.transport import PinnedTransport
 
-_tunnelled: ContextVar[ClientRequest | None] = ContextVar("pinio_tunnelled", default=None)
-"""The request for whose sake this task is connecting to a proxy."""
+_served: ContextVar[ClientRequest | None] = ContextVar("pinio_served", default=None)
+"""The request for whose sake this task is connecting: to its origin, or to a proxy by a request that aiohttp makes up."""
 _refusals: ContextVar[list[ClientPinError] | None] = ContextVar("pinio_refusals", default=None)
 """The refusals of the addresses that this task has tried for one host."""
 
@@ -64,7 +64,7 @@ class HookedConnector(aiohttp.TCPConnector):
         return asked.context if asked.context is self._given else None
 
     def _context_of(self, req: ClientRequest) -> PinnedSSLContext | None:
-        origin = _tunnelled.get()
+        origin = _served.get()
         return self.context_of(req, proxy=origin is not None and req is not origin)
 
     def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:
@@ -78,12 +78,13 @@ class HookedConnector(aiohttp.TCPConnector):
             return None
         return super()._get_fingerprint(req)
 
-    async def _create_proxy_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
-        token = _tunnelled.set(req)
+    async def _create_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
+        # Set for every request: a resolver that asks over HTTPS makes one in the middle of another.
+        token = _served.set(req)
         try:
-            return await super()._create_proxy_connection(req, *arguments, **options)
+            return await super()._create_connection(req, *arguments, **options)
         finally:
-            _tunnelled.reset(token)
+            _served.reset(token)
 
     async def _create_direct_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
         """Try every address. A good one may win over a refused one; if none is good, the refusal is what surfaces."""
@@ -152,7 +153,7 @@ class HookedConnector(aiohttp.TCPConnector):
 
         No loop puts its TLS over our transport. So the loop makes the proxy's as well, with our context, which pins it.
         """
-        origin = _tunnelled.get()
+        origin = _served.get()
         if origin is None or req is origin or not origin.is_ssl():
             return False
         return self.context_of(origin, proxy=False) is None

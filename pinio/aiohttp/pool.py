@@ -1,4 +1,4 @@
-"""Connections that were opened under another policy: kept if they still hold, retired if not."""
+"""Connections that were opened under another policy, or for another name: kept if they still hold, retired if not."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def still_holds(transport: asyncio.BaseTransport | None) -> bool:
             return False
         transport = transport.lower
     return True
+
+
+def is_for(host: str, transport: asyncio.BaseTransport | None) -> bool:
+    """Whether a connection was judged under this name, where it was judged.
+
+    The pool of aiohttp before 3.14.1 looks at the URL alone, so that one request's `server_hostname` would be another's.
+    """
+    return not isinstance(transport, PinnedTransport) or transport.judgement.endpoint.host == host
 
 
 class LiveConnections:

@@ -24,7 +24,7 @@ SIGNATURES = [
     ),
     ("_start_tls_connection", ["self", "underlying_transport", "req", "timeout", "client_error"]),
     ("_create_direct_connection", ["self", "req", "traces", "timeout", "client_error"]),
-    ("_create_proxy_connection", ["self", "req", "traces", "timeout"]),
+    ("_create_connection", ["self", "req", "traces", "timeout"]),
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 
 import pinio
 from pinio.aiohttp import ClientPinError, PinnedConnector
@@ -24,6 +25,7 @@ def expecting(origin: str = GENUINE.pin, **policy: Any) -> Policy:
     return Policy({"localhost": PinSet([origin, SPARE], anchors=ROOT.anchors)}, **policy)
 
 
+OTHER = ROOT.issue("127.0.0.1", "right.pinned.test", "wrong.pinned.test")
 PROXIES = Policy({"localhost": PinSet([PROXY.pin, SPARE], anchors=ROOT.anchors)})
 PRINT = aiohttp.Fingerprint(hashlib.sha256(GENUINE.der).digest())
 PATHS = ["direct", "connect", "tls in tls"]
@@ -94,7 +96,72 @@ async def test_server_hostname_must_pass_and_so_must_the_url(tls_version: ssl.TL
     assert [len(record.requests) for record in server.connections] == [1, 0, 0]
 
 
+@pytest.mark.parametrize("asked_first", ["right.pinned.test", None])
+async def test_a_connection_of_another_name_is_not_used(
+    asked_first: str | None, tls_version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool of aiohttp before 3.14.1 looks at the URL's host alone, and whoever serves that has not shown the other's key."""
+    key = vars(ClientRequest)["connection_key"]
+    if "server_hostname" in ConnectionKey._fields:
+        monkeypatch.setattr(
+            ClientRequest,
+            "connection_key",
+            property(lambda req: key.__get__(req)._replace(server_hostname=None)),
+        )
+    policy = Policy(
+        {
+            "right.pinned.test": PinSet([OTHER.pin, SPARE], anchors=ROOT.anchors),
+            "wrong.pinned.test": PinSet([ABSENT, SPARE], anchors=ROOT.anchors),
+        },
+        unpinned="allow",
+        unpinned_anchors=ROOT.anchors,
+    )
+    async with Server(OTHER, handler=http(), tls_version=tls_version) as server, session(policy) as client:
+        url = f"https://127.0.0.1:{server.port}/"
+        for _ in range(2):
+            async with client.get(url, server_hostname=asked_first) as response:
+                assert await response.read()
+        with pytest.raises(pinio.PinMismatchError):
+            await client.get(url, server_hostname="wrong.pinned.test")
+        async with client.get(url, server_hostname=asked_first) as response:
+            assert await response.read()
+        await server.quiet()
+    assert [len(record.requests) for record in server.connections] == [2, 0, 1]
+
+
 # Proxies
+
+
+@pytest.mark.parametrize("path", ["connect", "tls in tls"])
+async def test_what_a_resolver_asks_is_no_business_of_the_proxys(
+    path: str, tls_version: ssl.TLSVersion
+) -> None:
+    """A resolver that asks over HTTPS does so while a tunnel is made, and its server is not the proxy."""
+
+    class Asking(Addresses):
+        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
+            with pytest.raises(pinio.PinMismatchError):
+                await client.get(f"https://127.0.0.1:{between.port}/dns-query", headers={"key": "swordfish"})
+            return await super().resolve(host, port, family)
+
+    pins = PinSet([GENUINE.pin, SPARE], anchors=ROOT.anchors)
+    policy = Policy({"localhost": pins, "127.0.0.1": pins})
+    anybody = expecting(PROXY.pin, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    async with AsyncExitStack() as stack:
+        between = await stack.enter_async_context(
+            Interceptor(ROOT, "127.0.0.1", handler=http(), tls_version=tls_version)
+        )
+        there = await way(stack, path, Server(GENUINE, handler=http(), tls_version=tls_version))
+        assert there.proxy is not None
+        resolver = Asking(there.proxy)
+        async with (
+            session(policy, proxy_policy=anybody, resolver=resolver) as client,
+            client.get(there.url, **there.options) as response,
+        ):
+            assert response.status == 200
+        await end_of(between)
+    assert resolver.asked == 1
+    assert between.handshakes_finished == 0 and between.captured == b""
 
 
 async def test_origin_and_proxy_of_one_name_have_pins_of_their_own() -> None:
