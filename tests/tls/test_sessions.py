@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import ssl
+import weakref
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from pinio.core.certificate import VerifiedChain
 from pinio.core.evidence import MAX_AGE, Evidence, Moment
 from pinio.core.policy import Endpoint, Policy
+from pinio.errors import PolicyError
 from pinio.tls import sessions
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.sessions import MAX_TICKETS, PATIENCE, Offer, SessionCache, resuming
@@ -184,3 +188,62 @@ def test_what_is_noted_of_servers_is_bounded_and_forgotten_with_the_rest() -> No
 def test_a_ticket_is_used_once_unless_reading_it_leaks(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "reading_leaks", leaks)
     assert sessions.tickets_are_used_once() is not leaks
+
+
+def _nothing() -> Offer:
+    """What a cache may hold in place of a session."""
+    evidence = Evidence.of("x", VerifiedChain([GENUINE.der]), "profile", sessions.now())
+    assert evidence is not None
+    return Offer(None, evidence)  # type: ignore[arg-type]
+
+
+def test_the_cache_is_bounded_in_hosts_and_tickets() -> None:
+    """A flood of hosts keeps the newest, a flood of tickets for one host likewise."""
+    context = inner_context(Profile("pkix", ROOT.anchors))
+    policy = pinned(host="**.pinned.test")
+    offer = _nothing()
+    cache = SessionCache(hosts=64)
+    endpoint = policy.endpoint("host.pinned.test", 443)
+    for number in range(100_000):
+        endpoint = policy.endpoint(f"host-{number}.pinned.test", 443)
+        cache.keep(context, endpoint, offer, once=True)
+        assert len(cache) <= 64
+    for _ in range(50):
+        cache.keep(context, endpoint, offer, once=True)
+    assert max(map(len, cache._kept.values())) == MAX_TICKETS
+
+
+def test_a_cache_ends_with_its_last_user() -> None:
+    """Nothing else holds it: neither the hook that empties it after a fork, nor the contexts of its connections."""
+    cache = SessionCache()
+    cache.keep(
+        inner_context(Profile("pkix", ROOT.anchors)), pinned().endpoint("localhost", 1), _nothing(), once=True
+    )
+    gone = weakref.ref(cache)
+    del cache
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("hosts", [0, -1, 1.5, "many", None, True])
+def test_a_cache_holds_at_least_one_host(hosts: Any) -> None:
+    """What could hold none would be noticed at the first ticket, in the middle of a connection."""
+    with pytest.raises(PolicyError, match="hosts is the number of hosts"):
+        SessionCache(hosts)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_starts_without_sessions() -> None:
+    """Two processes must not use one ticket, nor share a lock."""
+    context = inner_context(Profile("pkix", ROOT.anchors))
+    cache = SessionCache()
+    cache.keep(context, pinned().endpoint("localhost", 1), _nothing(), once=True)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, bytes([len(cache)]))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 1) == b"\0" and len(cache) == 1
+    os.close(read)
+    os.close(write)
