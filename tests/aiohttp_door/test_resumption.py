@@ -13,9 +13,8 @@ from pinio.aiohttp import ClientPinError, PinnedConnector
 from pinio.core.certificate import VerifiedChain
 from pinio.core.policy import Policy
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, Told, end_of, pinned
-
-OTHER_KEY = ISSUER.issue("localhost", "127.0.0.1")
+from tests.tls.cast import ABSENT, GENUINE, ROOT, Told, end_of, pinned
+from tests.tls.visits import OTHER_KEY, resumed
 
 
 async def get(server: Server, policy: Policy, request: dict[str, Any] | None = None, **options: Any) -> bytes:
@@ -26,10 +25,6 @@ async def get(server: Server, policy: Policy, request: dict[str, Any] | None = N
         client.get(f"https://localhost:{server.port}/", **request or {}) as response,
     ):
         return await response.read()
-
-
-def resumed(server: Server) -> list[bool]:
-    return [record.resumed for record in server.connections if record.handshake_finished]
 
 
 async def test_a_new_connection_resumes(tls_version: ssl.TLSVersion) -> None:

@@ -15,8 +15,8 @@ import pinio
 from pinio.aiohttp import PinnedConnector
 from pinio.testing import ConnectProxy, Server, http
 from pinio.testing.connection import Connection
-from tests.aiohttp_door.world import PROXY, Addresses, Swapped
-from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, Told, end_of, pinned
+from tests.aiohttp_door.world import PROXY, Addresses
+from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, Swapped, Told, end_of, pinned
 
 
 async def get(client: aiohttp.ClientSession, server: Server, **options: Any) -> bytes:

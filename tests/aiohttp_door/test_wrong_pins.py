@@ -28,8 +28,8 @@ from pinio.core.decision import Refusal
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from tests.aiohttp_door.world import PROXY, Addresses, Swapped
-from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Told, end_of
+from tests.aiohttp_door.world import PROXY, Addresses
+from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Swapped, Told, end_of
 
 SECRET = "T0PSECRET"
 THERE = "right.pinned.test"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 
-from pinio.core.policy import Policy
 from pinio.testing import Server
 from tests.tls.cast import ISSUER
 
@@ -37,20 +35,3 @@ class Addresses(aiohttp.abc.AbstractResolver):
 
     async def close(self) -> None:
         pass
-
-
-class Swapped:
-    """A policy that can be swapped, and says so."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.current = policy
-        self.callbacks: list[Callable[..., None]] = []
-
-    def swap(self, policy: Policy) -> None:
-        self.current = policy
-        for callback in self.callbacks:
-            callback(policy)
-
-    def subscribe(self, callback: Callable[..., None]) -> Callable[[], None]:
-        self.callbacks.append(callback)
-        return lambda: self.callbacks.remove(callback)

@@ -24,6 +24,8 @@ import pinio
 from pinio.core.certificate import Certificate
 from pinio.errors import PinMismatchError
 from pinio.testing import Leaf, Server
+from tests.core.forge import indefinite, tlv
+from tests.core.lax import lax_walk
 from tests.tls.cast import GENUINE, App, Told, end_of, pinned
 from tests.tls.certificates import Issued, public_key_info, served
 from tests.tls.memory import MemoryPeer, shake_hands
@@ -31,17 +33,6 @@ from tests.tls.memory import MemoryPeer, shake_hands
 TRUSTED = Issued.root("trusted")
 PINNED_KEY = public_key_info(GENUINE.der)
 ECDSA_WITH_SHA256 = bytes.fromhex("06082a8648ce3d040302")
-
-
-def tlv(tag: int, *parts: bytes) -> bytes:
-    content = b"".join(parts)
-    length = len(content)
-    size = b"" if length < 128 else length.to_bytes((length.bit_length() + 7) // 8)
-    return bytes((tag, length if length < 128 else 0x80 | len(size))) + size + content
-
-
-def indefinite(tag: int, *parts: bytes) -> bytes:
-    return bytes((tag, 0x80)) + b"".join(parts) + b"\x00\x00"
 
 
 def impostor() -> tuple[Leaf, bytes]:
@@ -67,25 +58,6 @@ def impostor() -> tuple[Leaf, bytes]:
 
 
 LEAF, CERTIFICATE = impostor()
-
-
-def lax_walk(certificate: bytes) -> bytes:
-    """The SubjectPublicKeyInfo, as the usual ten lines find it."""
-
-    def step(at: int) -> tuple[int, int]:
-        length, at = certificate[at + 1], at + 2
-        if length & 0x80:
-            count = length & 0x7F
-            length, at = int.from_bytes(certificate[at : at + count]), at + count
-        return at, at + length
-
-    at, _ = step(0)  # Certificate
-    at, _ = step(at)  # TBSCertificate
-    if certificate[at] == 0xA0:
-        _, at = step(at)
-    for _ in range(5):  # serialNumber, signature, issuer, validity, subject
-        _, at = step(at)
-    return certificate[at : step(at)[1]]
 
 
 def test_openssl_uses_one_key_and_a_lax_walker_finds_the_other() -> None:

@@ -26,6 +26,7 @@ from pinio.core.pinset import PinSet
 from tests.core import forge
 from tests.core.chains import HOST, genuine, judged
 from tests.core.forge import Forged, tlv
+from tests.core.lax import lax_walk
 
 SUBJECT_ALT_NAME = b"\x55\x1d\x11"
 
@@ -72,25 +73,6 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-
-
-def lax_walk(certificate: bytes) -> bytes:
-    """The walker that people write: tag, length, skip. It reads BER's indefinite length as "no content"."""
-
-    def read(offset: int) -> tuple[int, int]:
-        length, start = certificate[offset + 1], offset + 2
-        if length & 0x80:
-            octets = length & 0x7F
-            length, start = int.from_bytes(certificate[start : start + octets], "big"), start + octets
-        return start, start + length
-
-    at, _ = read(0)
-    at, _ = read(at)
-    if certificate[at] == 0xA0:
-        _, at = read(at)
-    for _ in ("serialNumber", "signature", "issuer", "validity", "subject"):
-        _, at = read(at)
-    return certificate[at : read(at)[1]]
 
 
 def test_a_lax_walker_would_have_been_fooled(ber: Interception, pinned: bytes) -> None:

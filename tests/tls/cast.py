@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from pinio.core.decision import Permit, Refusal
@@ -43,6 +44,23 @@ class Told(list[Permit | Refusal]):
     @property
     def kinds(self) -> list[str]:
         return [type(decision).__name__ for decision in self]
+
+
+class Swapped:
+    """A policy that can be swapped, and says so."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.current = policy
+        self.callbacks: list[Callable[..., None]] = []
+
+    def swap(self, policy: Policy) -> None:
+        self.current = policy
+        for callback in self.callbacks:
+            callback(policy)
+
+    def subscribe(self, callback: Callable[..., None]) -> Callable[[], None]:
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
 
 
 async def end_of(server: Listener) -> None:

@@ -190,35 +190,21 @@ def test_a_ticket_is_used_once_unless_reading_it_leaks(leaks: bool, monkeypatch:
     assert sessions.tickets_are_used_once() is not leaks
 
 
-def _nothing() -> Offer:
-    """What a cache may hold in place of a session."""
-    evidence = Evidence.of("x", VerifiedChain([GENUINE.der]), "profile", sessions.now())
-    assert evidence is not None
-    return Offer(None, evidence)  # type: ignore[arg-type]
-
-
 def test_the_cache_is_bounded_in_hosts_and_tickets() -> None:
     """A flood of hosts keeps the newest, a flood of tickets for one host likewise."""
-    context = inner_context(Profile("pkix", ROOT.anchors))
-    policy = pinned(host="**.pinned.test")
-    offer = _nothing()
-    cache = SessionCache(hosts=64)
-    endpoint = policy.endpoint("host.pinned.test", 443)
+    cache, offer = SessionCache(hosts=64), session()
     for number in range(100_000):
-        endpoint = policy.endpoint(f"host-{number}.pinned.test", 443)
-        cache.keep(context, endpoint, offer, once=True)
+        keep(cache, offer, f"host-{number}")
         assert len(cache) <= 64
     for _ in range(50):
-        cache.keep(context, endpoint, offer, once=True)
+        keep(cache, offer)
     assert max(map(len, cache._kept.values())) == MAX_TICKETS
 
 
 def test_a_cache_ends_with_its_last_user() -> None:
     """Nothing else holds it: neither the hook that empties it after a fork, nor the contexts of its connections."""
     cache = SessionCache()
-    cache.keep(
-        inner_context(Profile("pkix", ROOT.anchors)), pinned().endpoint("localhost", 1), _nothing(), once=True
-    )
+    keep(cache, session())
     gone = weakref.ref(cache)
     del cache
     gc.collect()
@@ -235,9 +221,8 @@ def test_a_cache_holds_at_least_one_host(hosts: Any) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_starts_without_sessions() -> None:
     """Two processes must not use one ticket, nor share a lock."""
-    context = inner_context(Profile("pkix", ROOT.anchors))
     cache = SessionCache()
-    cache.keep(context, pinned().endpoint("localhost", 1), _nothing(), once=True)
+    keep(cache, session())
     read, write = os.pipe()
     child = os.fork()
     if not child:

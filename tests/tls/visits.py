@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 import pinio
-from pinio.core.policy import Policy
 from pinio.testing import Interceptor, Server
 from pinio.tls import sessions
 from pinio.tls.sessions import SessionCache
@@ -47,13 +46,6 @@ def tickets_last(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Whether a TLS 1.3 ticket is used again, as it is on a Python that leaks with each; every rule holds there too."""
     monkeypatch.setattr(sessions, "reading_leaks", request.param)
     return bool(request.param)
-
-
-class Swapped:
-    """A source whose policy can be swapped."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.current = policy
 
 
 async def visit(

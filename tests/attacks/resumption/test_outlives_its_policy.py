@@ -21,8 +21,8 @@ from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.testing import Server, self_signed
 from pinio.tls.sessions import SessionCache
-from tests.tls.cast import ABSENT, GENUINE, ROOT, SPARE, Told, end_of, pinned
-from tests.tls.visits import OTHER_KEY, Clock, Swapped, resumed, visit
+from tests.tls.cast import ABSENT, GENUINE, ROOT, SPARE, Swapped, Told, end_of, pinned
+from tests.tls.visits import OTHER_KEY, Clock, resumed, visit
 
 
 async def test_sessions_of_unpinned_hosts_are_not_kept(tls_version: ssl.TLSVersion) -> None:
