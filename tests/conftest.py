@@ -101,3 +101,13 @@ def reserved_port() -> Iterator[int]:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         bound.bind(("", 0))
         yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def ipv6() -> str:
+    """The loopback address of IPv6, where this machine has one."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return "::1"
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")

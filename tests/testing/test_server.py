@@ -242,9 +242,9 @@ def test_a_plain_server_records_what_comes_in_clear() -> None:
     assert server.handshakes_finished == 0
 
 
-def test_ipv6() -> None:
-    leaf = CA_ROOT.issue("::1")
-    with Server(leaf, host="::1") as server, connected(server, CA_ROOT, name="::1") as tls:
+def test_ipv6(ipv6: str) -> None:
+    leaf = CA_ROOT.issue(ipv6)
+    with Server(leaf, host=ipv6) as server, connected(server, CA_ROOT, name=ipv6) as tls:
         assert server.url == f"https://[::1]:{server.port}"
         assert tls.getpeercert(True) == leaf.der
 
