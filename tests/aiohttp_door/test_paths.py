@@ -16,7 +16,7 @@ from pinio.aiohttp import ClientPinError, PinnedConnector
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import CA, ConnectProxy, Interceptor, Server, http
-from tests.aiohttp_door.world import PROXY, Addresses
+from tests.aiohttp_door.world import ONE_BY_ONE, PROXY, Addresses
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of
 
 
@@ -291,12 +291,16 @@ async def test_a_request_brings_its_own_tls_through_an_https_proxy(
 @pytest.mark.parametrize(
     "before", [["stranger"], ["nobody", "stranger"], ["stranger", "stranger"], ["stranger::1"]]
 )
-async def test_a_good_address_may_win(before: list[str], tls_version: ssl.TLSVersion) -> None:
+async def test_a_good_address_may_win(
+    before: list[str], tls_version: ssl.TLSVersion, request: pytest.FixtureRequest
+) -> None:
     """An interceptor at one address does not take the service down, is asked once, and the observer hears of it all the same.
 
     The last case: one address of each family, where aiohttp gives up both when the first one fails.
     """
     told = Told()
+    if "stranger::1" in before:
+        request.getfixturevalue("ipv6")
     async with AsyncExitStack() as stack:
         strangers = []
         addresses: list[Server | tuple[str, int]] = []
@@ -311,7 +315,7 @@ async def test_a_good_address_may_win(before: list[str], tls_version: ssl.TLSVer
         server = await stack.enter_async_context(Server(GENUINE, handler=http(), tls_version=tls_version))
         resolver = Addresses(*addresses, server)
         async with (
-            session(expecting(), resolver=resolver, observer=told) as client,
+            session(expecting(), resolver=resolver, observer=told, **ONE_BY_ONE) as client,
             client.get("https://localhost/") as response,
         ):
             assert response.status == 200

@@ -28,7 +28,7 @@ from pinio.core.decision import Refusal
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from tests.aiohttp_door.world import PROXY, Addresses
+from tests.aiohttp_door.world import ONE_BY_ONE, PROXY, Addresses
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Swapped, Told, end_of
 
 SECRET = "T0PSECRET"
@@ -382,19 +382,19 @@ for method, scheme in (("get", "http"), ("get", "tcp"), ("ws_connect", "ws")):
 @path("both addresses are the stranger's", reached=2)
 async def _(scene: Scene) -> None:
     addresses = Addresses(await scene.stranger(), await scene.stranger())
-    await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses})
+    await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses, **ONE_BY_ONE})
 
 
 @path("the next address refuses connections")
 async def _(scene: Scene) -> None:
     addresses = Addresses(await scene.stranger(), ("127.0.0.2", 1))
-    await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses})
+    await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses, **ONE_BY_ONE})
 
 
 @path("the address before refuses connections")
 async def _(scene: Scene) -> None:
     addresses = Addresses(("127.0.0.2", 1), await scene.stranger())
-    await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses})
+    await scene.ask("https://localhost/", {"policy": policy(), "resolver": addresses, **ONE_BY_ONE})
 
 
 @path("the next address cannot be reached in time")
@@ -406,7 +406,7 @@ async def _(scene: Scene) -> None:
             raise TimeoutError
         return socket.socket()
 
-    options = {"policy": policy(), "resolver": addresses, "socket_factory": once}
+    options = {"policy": policy(), "resolver": addresses, "socket_factory": once, **ONE_BY_ONE}
     await scene.ask("https://localhost/", options)
 
 
