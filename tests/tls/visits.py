@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -66,3 +69,25 @@ async def visit(
 def resumed(server: Server | Interceptor) -> list[bool]:
     """What the server saw of each connection that came to application bytes or finished its handshake."""
     return [record.resumed for record in server.connections if record.handshake_finished]
+
+
+@asynccontextmanager
+async def meanwhile(server: Server, event: Callable[[], Awaitable[object]]) -> AsyncIterator[int]:
+    """The port of a relay to `server`; a client's first flight waits on its way for `event`."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = await reader.read(65536)
+        await event()
+        onward = await asyncio.open_connection(*server.address)
+        onward[1].write(hello)
+        await asyncio.gather(pump(reader, onward[1]), pump(onward[0], writer))
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0) as relay:
+        yield relay.sockets[0].getsockname()[1]

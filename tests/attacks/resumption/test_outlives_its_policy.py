@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,7 @@ from pinio.errors import PinMismatchError
 from pinio.testing import Server, self_signed
 from pinio.tls.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ROOT, SPARE, Swapped, Told, end_of, pinned
-from tests.tls.visits import OTHER_KEY, Clock, resumed, visit
+from tests.tls.visits import OTHER_KEY, Clock, meanwhile, resumed, visit
 
 
 async def test_sessions_of_unpinned_hosts_are_not_kept(tls_version: ssl.TLSVersion) -> None:
@@ -130,35 +129,13 @@ async def test_a_swap_during_the_handshake_does_not_change_its_policy(tls_versio
     assert resumed(server)[:2] == [False, True]
 
 
-@asynccontextmanager
-async def meanwhile(server: Server, event: Callable[[], None]) -> AsyncIterator[int]:
-    """The port of a relay to `server`; `event` happens whenever a client's first flight is on its way."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hello = await reader.read(65536)
-        event()
-        onward = await asyncio.open_connection(*server.address)
-        onward[1].write(hello)
-        await asyncio.gather(pump(reader, onward[1]), pump(onward[0], writer))
-
-    async with await asyncio.start_server(carry, "127.0.0.1", 0) as relay:
-        yield relay.sockets[0].getsockname()[1]
-
-
 async def test_a_swap_while_a_hello_is_on_its_way(tls_version: ssl.TLSVersion) -> None:
     """A raw door's connection is judged by the policy that it was asked under; the next one is by the new policy, and in full."""
     cache = SessionCache()
     source = Swapped(pinned())
     swaps: list[Policy] = []
 
-    def event() -> None:
+    async def event() -> None:
         if swaps:
             source.current = swaps.pop()
 
@@ -183,7 +160,7 @@ async def test_a_swap_while_a_librarys_hello_is_on_its_way(tls_version: ssl.TLSV
     context = pinio.create_ssl_context(source, observer=told, resumption=SessionCache())
     swaps: list[Policy] = []
 
-    def event() -> None:
+    async def event() -> None:
         if swaps:
             source.current = swaps.pop()
 

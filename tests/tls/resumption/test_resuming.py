@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from pinio.core.evidence import MAX_AGE
 from pinio.testing import Server
 from pinio.tls.sessions import SessionCache
 from tests.tls.cast import GENUINE, ROOT, end_of, pinned
-from tests.tls.visits import Clock, resumed, visit
+from tests.tls.visits import Clock, meanwhile, resumed, visit
 
 
 async def test_a_session_is_resumed_and_the_permit_says_so(tls_version: ssl.TLSVersion, clock: Clock) -> None:
@@ -73,9 +75,16 @@ async def test_a_ticket_is_used_once_where_the_server_gives_new_ones(
 ) -> None:
     """Two connections at once do not show an onlooker the same TLS 1.3 ticket (RFC 8446 appendix C.4)."""
     cache = SessionCache()
-    async with Server(GENUINE, tls_version=tls_version) as server:
-        await visit(server, pinned(), cache)
-        await asyncio.gather(*(visit(server, pinned(), cache) for _ in range(2)))
+    at_once = asyncio.Barrier(1)
+
+    async def event() -> None:
+        await at_once.wait()
+
+    async with Server(GENUINE, tls_version=tls_version) as server, meanwhile(server, event) as port:
+        there: Any = SimpleNamespace(port=port)
+        await visit(there, pinned(), cache)
+        at_once = asyncio.Barrier(2)  # or the second could show the ticket that the first one was given
+        await asyncio.gather(*(visit(there, pinned(), cache) for _ in range(2)))
         await end_of(server)
     assert sorted(resumed(server)) == [False, tickets_last or tls_version is ssl.TLSVersion.TLSv1_2, True]
 
