@@ -25,6 +25,11 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
     gc.collect()
     assert _other_tasks() == tasks
+    for _ in range(1000):
+        if _descriptors() <= descriptors:
+            break
+        # A thread that resolves a name for a connection that was cancelled has descriptors of its own, until it had its turn.
+        await asyncio.get_running_loop().getaddrinfo("localhost", 0)
     assert _descriptors() <= descriptors
 
 
