@@ -19,7 +19,7 @@ import pytest
 
 import pinio
 from pinio.tls.sessions import reading_leaks
-from tests.tls.soak.census import Census, resident
+from tests.tls.soak.census import Census, private
 from tests.tls.soak.client import Client, peer
 from tests.tls.soak.schedule import Fate, fate
 
@@ -64,7 +64,7 @@ async def test_nothing_is_left(
             await settle()
             sessions.clear()
             after = Census.now()
-            memory.append(resident())
+            memory.append(private())
             before = before or after
             assert after == before, f"seed {seed}, connections up to {len(outcomes)}"
     took, used = time.perf_counter() - began, time.process_time() - used
