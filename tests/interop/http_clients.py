@@ -6,7 +6,7 @@ import contextlib
 import ssl
 from typing import Any, Final
 
-from tests.interop.matrix import Site, Way, row
+from tests.interop.matrix import PATIENCE, Site, Way, row
 from tests.interop.peers import websocket
 
 ALL: Final[tuple[Way, ...]] = ("direct", "CONNECT proxy", "HTTPS proxy")
@@ -85,7 +85,7 @@ def _options(httpx: Any, context: ssl.SSLContext, site: Site) -> dict[str, Any]:
     if site.proxy_url is not None:
         over_tls = context if site.proxy_url.startswith("https:") else None
         proxy = httpx.Proxy(site.proxy_url, ssl_context=over_tls)
-    return {"verify": context, "proxy": proxy, "trust_env": False}
+    return {"verify": context, "proxy": proxy, "trust_env": False, "timeout": PATIENCE}
 
 
 def _sync(httpx: Any, context: ssl.SSLContext, site: Site) -> None:
@@ -216,7 +216,10 @@ async def tornado_client(context: ssl.SSLContext, site: Site) -> None:
 
     client = AsyncHTTPClient(force_instance=True)
     try:
-        assert (await client.fetch(site.url, ssl_options=context)).body == b"ok"
+        answer = await client.fetch(
+            site.url, ssl_options=context, connect_timeout=PATIENCE, request_timeout=PATIENCE
+        )
+        assert answer.body == b"ok"
     finally:
         client.close()
 
@@ -228,7 +231,13 @@ WEBSOCKET: Final[tuple[Way, ...]] = ("WebSocket", "CONNECT proxy", "HTTPS proxy"
 
 def _websocket(context: ssl.SSLContext, site: Site) -> dict[str, Any]:
     over_tls = site.proxy_url is not None and site.proxy_url.startswith("https:")
-    return {"ssl": context, "proxy": site.proxy_url, **({"proxy_ssl": context} if over_tls else {})}
+    return {
+        "ssl": context,
+        "proxy": site.proxy_url,
+        "open_timeout": PATIENCE,
+        "close_timeout": PATIENCE,
+        **({"proxy_ssl": context} if over_tls else {}),
+    }
 
 
 @row("websockets, threads", "socket", "websockets", kind="sync", ways=WEBSOCKET, handler=websocket)

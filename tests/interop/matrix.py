@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
@@ -21,6 +21,9 @@ from tests.tls.cast import GENUINE, ROOT, SPARE, Told
 Way = Literal["direct", "CONNECT proxy", "HTTPS proxy", "SOCKS5 proxy", "STARTTLS", "WebSocket"]
 Client = Callable[[ssl.SSLContext, "Site"], object]
 AnyClient = TypeVar("AnyClient", bound=Client)
+
+PATIENCE: Final = 60.0
+"""Seconds for whatever a library sets itself a limit to: some give up after two, which a busy machine may need."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from pinio.testing import echo
 from tests.interop.http_clients import aiohttp_connector
-from tests.interop.matrix import Site, row
+from tests.interop.matrix import PATIENCE, Site, row
 from tests.interop.peers import (
     kafka,
     nats,
@@ -215,6 +215,8 @@ def ping(connection_class: Any, site: Site) -> None:
         host=site.host,
         port=site.port,
         ssl_ca_certs=os.devnull,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
         retry=Retry(NoBackoff(), 0),
     )
     with Redis(connection_pool=pool) as client:
@@ -243,6 +245,8 @@ async def ping_asyncio(connection_class: Any, site: Site) -> None:
         host=site.host,
         port=site.port,
         ssl_ca_certs=os.devnull,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
         retry=Retry(NoBackoff(), 0),
     )
     async with Redis(connection_pool=pool) as client:
@@ -274,6 +278,7 @@ async def _nats(context: ssl.SSLContext, site: Site, **options: Any) -> None:
         password="secret",
         allow_reconnect=False,
         max_reconnect_attempts=0,
+        connect_timeout=PATIENCE,
         error_cb=keep_quiet,
         **options,
     )

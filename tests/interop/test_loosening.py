@@ -13,7 +13,7 @@ import certifi
 import pytest
 
 from tests.interop.http_clients import adapter
-from tests.interop.matrix import IMPOSTOR, Row, Site, Way, run
+from tests.interop.matrix import IMPOSTOR, PATIENCE, Row, Site, Way, run
 
 Client = Callable[[ssl.SSLContext, Site], object]
 
@@ -78,7 +78,9 @@ async def by_httpx(context: ssl.SSLContext, site: Site) -> None:
     import httpx
 
     transport = httpx.AsyncHTTPTransport(verify=context, retries=2)
-    async with httpx.AsyncClient(transport=transport, verify=False, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        transport=transport, verify=False, trust_env=False, timeout=PATIENCE
+    ) as client:
         response = await client.get(site.url, extensions={"sni_hostname": "localhost"})
         assert response.content == b"ok"
 
