@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import shutil
 import socket
 import ssl
 import stat
@@ -19,6 +20,8 @@ from tests.testing.clients import connected
 
 def openssl_pin(certificate: bytes) -> str:
     """The pin as RFC 7469 tells operators to compute it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the openssl command is not installed: pins were not compared with it")
     pem = ssl.DER_cert_to_PEM_cert(certificate).encode()
     key = subprocess.run(
         ["openssl", "x509", "-noout", "-pubkey"], input=pem, capture_output=True, check=True
