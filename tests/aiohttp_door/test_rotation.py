@@ -159,7 +159,7 @@ async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way:
     def slowly(connection: Connection) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
-        finish.wait(10)
+        finish.wait()
         connection.sendall(b"k")
         http()(connection)
 

@@ -141,7 +141,7 @@ def test_a_fork_empties_the_cache_and_frees_its_lock() -> None:
     with cache._lock:
         process = context.Process(target=child, daemon=True)
         process.start()
-    process.join(30)
+    process.join()
     assert process.exitcode == 0
     assert (answers.get(), answers.get()) == (0, b"certificate")
     assert len(cache) == 1

@@ -64,7 +64,7 @@ def test_a_busy_handler_is_not_quiet() -> None:
 
     def busy(connection: Connection) -> None:
         connection.recv()
-        assert proceed.wait(30)
+        proceed.wait()
 
     with Server(LEAF, handler=busy) as server, connected(server, CA_ROOT) as tls:
         tls.sendall(b"x")

@@ -14,7 +14,6 @@ def run_python(script: str, *arguments: str) -> str:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
         cwd=Path(__file__).parents[2],
     )

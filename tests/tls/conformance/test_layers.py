@@ -164,7 +164,7 @@ async def test_a_pause_from_before_is_taken_back_afterwards(tls_version: ssl.TLS
     paused = threading.Event()
 
     def starttls(connection: Connection) -> None:
-        paused.wait(10)
+        paused.wait()
         exactly(len(MUCH))(connection)
 
     app = Diary()
