@@ -1,4 +1,4 @@
-"""What was observed (`Verdict`) and what was decided (`Permit`, `Refusal`): data, with the words for a refusal.
+"""What was decided, as data: `Permit` and `Refusal`.
 
 A `Permit` cannot be constructed: `pinio.core.verify.decide` alone mints one. Search for `Permit._mint` to see every way
 in which a connection can open.
@@ -6,79 +6,19 @@ in which a connection can open.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING
 
+from pinio.core import message
 from pinio.core.certificate import VerifiedChain
 from pinio.core.pin import Pin
 from pinio.core.report import Report
-from pinio.core.wording import chain_lines, escape, pin_lines
+from pinio.core.verdict import Match, NotPinned, Verdict, setters
 from pinio.errors import BY_REASON, PinVerificationError
 
 if TYPE_CHECKING:
     from pinio.core.policy import Rule
-
-_Setter: TypeAlias = "Callable[[Any, Any], None]"
-
-
-def _setters(kind: type) -> tuple[_Setter, ...]:
-    """The setters of a frozen class's fields: on every connection, and twice as fast as `object.__setattr__`."""
-    return tuple(getattr(kind, item.name).__set__ for item in fields(kind))
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was observed when a chain was held against the rule of a host."""
-
-    rule: Rule
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Match(Verdict):
-    """`pin` matched the certificate at `position` of the verified chain; `backup` says that it was not in service yet."""
-
-    pin: Pin
-    position: int
-    backup: bool
-
-    def __init__(self, rule: Rule, pin: Pin, position: int, backup: bool) -> None:
-        _match_rule(self, rule)
-        _match_pin(self, pin)
-        _match_position(self, position)
-        _match_backup(self, backup)
-
-
-_match_rule, _match_pin, _match_position, _match_backup = _setters(Match)
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch(Verdict):
-    """No certificate has a pinned key."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotPinned(Verdict):
-    """The policy has no pins for the host, or exempts it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expired(Verdict):
-    """The host's pins are past their date; whether they would have matched was not asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denied(Verdict):
-    """The certificate at `position` has a key of the deny list."""
-
-    pin: Pin
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoChain(Verdict):
-    """There is no chain that OpenSSL verified, or no certificate at all."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -177,36 +117,7 @@ class Permit:
         )
 
 
-_host, _port, _verdict, _chain, _revision, _time, _evidence_age = _setters(Permit)
-
-_SUMMARIES: Final = {
-    "PIN_MISMATCH": "is pinned, and no certificate in the verified chain matches",
-    "PINS_EXPIRED": "is pinned, and its pins have expired",
-    "UNPINNED_HOST": "has no pins, and the policy refuses hosts without",
-    "DENIED_KEY": "shows a key that the policy denies",
-    "NO_VERIFIED_CHAIN": "showed no certificate chain that could be verified",
-    "PLAINTEXT_REFUSED": "is pinned, and was about to be spoken to without TLS",
-    "OVERRIDE_REFUSED": "is pinned, and the request brought TLS settings of its own",
-    "INJECTED_PLAINTEXT": "sent plaintext that would have been read as if TLS had protected it",
-    "WITNESSES_DISAGREE": "was judged by a TLS library that names two different certificates for one connection",
-    "NO_SERVER_NAME": "cannot be verified: TLS was asked for without a server name",
-    "NOT_JUDGED": "was not judged, or is open no more, so no application byte may pass",
-    "JUDGEMENT_FAILED": "could not be judged because of an error, and is therefore refused",
-}
-_HINTS: Final = {
-    "PIN_MISMATCH": "if the keys were rotated on purpose, look at them from a trusted network: pinio pins {target}",
-    "PINS_EXPIRED": 'renew the pins and their date in the policy; on_expiry="report" would let connections through',
-    "UNPINNED_HOST": 'add pins for it, exempt it by name, or build the policy with unpinned="allow"',
-    "DENIED_KEY": "the deny list wins over every pin and mode; if the key is good again, take it off that list",
-    "NO_VERIFIED_CHAIN": "the server must authenticate with a certificate, in a full handshake under this policy",
-    "PLAINTEXT_REFUSED": "use https:// or wss://",
-    "OVERRIDE_REFUSED": "leave ssl= out of the request; what is expected of this host stands in the policy",
-    "INJECTED_PLAINTEXT": "read everything the server said before the upgrade; what is left over is an attack or a broken server",
-    "WITNESSES_DISAGREE": "something in this process or its TLS library was tampered with",
-    "NO_SERVER_NAME": "pass server_hostname=",
-    "NOT_JUDGED": "complete the handshake first; a connection that was refused or closed stays so",
-    "JUDGEMENT_FAILED": "the error is this one's __cause__",
-}
+_host, _port, _verdict, _chain, _revision, _time, _evidence_age = setters(Permit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,48 +180,14 @@ class Refusal:
 
     def summary(self) -> str:
         """One line."""
-        where = self._bracketed if self.port is None else f"{self._bracketed}:{self.port}"
-        return f"{where} {_SUMMARIES.get(self.reason, 'was refused')}"
-
-    @property
-    def _bracketed(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
-
-    @property
-    def _target(self) -> str:
-        """What `pinio pins` takes to look at the same server."""
-        return self.host if self.port in (None, 443) else f"{self._bracketed}:{self.port}"
+        return message.summary(self)
 
     def text(self) -> str:
         """The whole message. Formatting what a peer wrote may fail; that never changes the decision."""
         try:
-            return "\n".join(self._lines())
+            return "\n".join(message.lines(self))
         except Exception as error:  # noqa: BLE001  # whatever it is, the refusal stands
             return f"{self.summary()} (the details could not be worded: {type(error).__name__})"
-
-    def _lines(self) -> list[str]:
-        lines = [self.summary() + (":" if self.detail else ".")]
-        if self.detail:
-            lines.append(f"  {escape(self.detail)}")
-        if self.chain is not None:
-            lines.append(
-                "  verified chain:" if not self.resumed else "  verified chain of the resumed session:"
-            )
-            lines += chain_lines(self.chain)
-        rule = self.rule
-        if isinstance(self.verdict, Denied):
-            lines += ["  denied:", f"    {self.verdict.pin}"]
-        elif rule is not None and rule.pin_set is not None:
-            revision = "" if self.revision is None else f"policy {escape(self.revision)}, "
-            expired = (
-                f", expired {rule.pin_set.expires:%Y-%m-%dT%H:%M:%SZ}"
-                if isinstance(self.verdict, Expired)
-                else ""
-            )
-            lines.append(f"  pinned ({revision}pattern {rule.pattern}{expired}):")
-            lines += pin_lines(rule.pin_set.pins, rule.pin_set.backup)
-        lines.append(f"  hint: {_HINTS[self.reason].format(target=self._target)}")
-        return lines
 
 
 def _report(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pinio.core.certificate import VerifiedChain
-from pinio.core.decision import Match
 from pinio.core.policy import Endpoint
+from pinio.core.verdict import Match
 from pinio.core.verify import judge
 
 MAX_AGE: Final = 3600.0

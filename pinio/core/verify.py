@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pinio.core.certificate import VerifiedChain
-from pinio.core.decision import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Permit, Refusal, Verdict
+from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Endpoint, Policy, Rule
+from pinio.core.verdict import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Verdict
 
 
 def verify(policy: Policy, rule: Rule, chain: VerifiedChain | None, now: float) -> Verdict:

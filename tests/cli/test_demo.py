@@ -15,8 +15,9 @@ from pinio.cli import demo as module
 from pinio.cli import ui
 from pinio.cli.demo import ANSWER, Attempt, Observations, Scene, observe
 from pinio.core.certificate import VerifiedChain
-from pinio.core.decision import Match, Permit
+from pinio.core.decision import Permit
 from pinio.core.policy import Endpoint
+from pinio.core.verdict import Match
 from pinio.testing import ConnectionRecord
 from pinio.tls import judgement
 from tests.cli.conftest import Command

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from pinio.core import decision as decisions
+from pinio.core import message
 from pinio.core.certificate import VerifiedChain
-from pinio.core.decision import Denied, Match, Mismatch, NotPinned, Permit, Refusal
+from pinio.core.decision import Permit, Refusal
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy, Rule
+from pinio.core.verdict import Denied, Match, Mismatch, NotPinned
 from pinio.core.verify import judge
 from pinio.errors import BY_REASON, PinVerificationError
 from tests.core import forge
@@ -117,12 +118,12 @@ def test_details_and_what_is_missing() -> None:
 def test_every_reason_has_words_a_hint_and_an_error(reason: str) -> None:
     """No reason code falls through."""
     refusal = Refusal(reason, "a.test", 443)
-    assert refusal.text() == f"a.test:443 {decisions._SUMMARIES[reason]}.\n  hint: " + decisions._HINTS[
+    assert refusal.text() == f"a.test:443 {message._SUMMARIES[reason]}.\n  hint: " + message._HINTS[
         reason
     ].format(target="a.test")
     assert type(refusal.error()) is BY_REASON[reason]
     assert str(refusal.error()) == refusal.text()
-    assert set(decisions._SUMMARIES) == set(decisions._HINTS) == set(BY_REASON)
+    assert set(message._SUMMARIES) == set(message._HINTS) == set(BY_REASON)
 
 
 def test_an_unknown_reason_refuses_all_the_same() -> None:
@@ -174,7 +175,7 @@ def test_a_failure_to_word_it_never_hides_the_refusal(monkeypatch: pytest.Monkey
     def fail(*_: object) -> list[str]:
         raise RecursionError("deep")
 
-    monkeypatch.setattr(decisions, "chain_lines", fail)
+    monkeypatch.setattr(message, "chain_lines", fail)
     error = refusal.error()
     assert str(error) == f"{refusal.summary()} (the details could not be worded: RecursionError)"
     assert error.refusal is refusal

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinio.core.certificate import Certificate, VerifiedChain
-from pinio.core.decision import Mismatch, Refusal
+from pinio.core.decision import Refusal
 from pinio.core.der import DERError, fields
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet
+from pinio.core.verdict import Mismatch
 from tests.core import forge
 from tests.core.chains import HOST, genuine, judged
 from tests.core.forge import Forged, tlv

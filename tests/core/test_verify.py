@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from pinio.core.certificate import VerifiedChain
-from pinio.core.decision import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Permit, Refusal, Verdict
+from pinio.core.decision import Permit, Refusal
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Endpoint, Policy, Rule
+from pinio.core.verdict import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Verdict
 from pinio.core.verify import decide, judge, verify
 from tests.core.chains import HOST, NOW, A, B, C, asked, attacker, genuine, judged
 from tests.core.forge import Forged

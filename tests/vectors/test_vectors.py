@@ -11,11 +11,12 @@ from typing import Any, Final
 import pytest
 
 from pinio.core.certificate import Certificate, VerifiedChain
-from pinio.core.decision import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Permit, Refusal, Verdict
+from pinio.core.decision import Permit, Refusal
 from pinio.core.host import canonical_host
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
+from pinio.core.verdict import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Verdict
 from pinio.core.verify import judge
 from pinio.errors import PinFormatError, PolicyError, UnpinnedHostError
 

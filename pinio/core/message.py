@@ -1,0 +1,81 @@
+"""The words of a refusal: what happened, what was there, what was expected, and a hint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pinio.core.verdict import Denied, Expired
+from pinio.core.wording import chain_lines, escape, pin_lines
+
+if TYPE_CHECKING:
+    from pinio.core.decision import Refusal
+
+_SUMMARIES: Final = {
+    "PIN_MISMATCH": "is pinned, and no certificate in the verified chain matches",
+    "PINS_EXPIRED": "is pinned, and its pins have expired",
+    "UNPINNED_HOST": "has no pins, and the policy refuses hosts without",
+    "DENIED_KEY": "shows a key that the policy denies",
+    "NO_VERIFIED_CHAIN": "showed no certificate chain that could be verified",
+    "PLAINTEXT_REFUSED": "is pinned, and was about to be spoken to without TLS",
+    "OVERRIDE_REFUSED": "is pinned, and the request brought TLS settings of its own",
+    "INJECTED_PLAINTEXT": "sent plaintext that would have been read as if TLS had protected it",
+    "WITNESSES_DISAGREE": "was judged by a TLS library that names two different certificates for one connection",
+    "NO_SERVER_NAME": "cannot be verified: TLS was asked for without a server name",
+    "NOT_JUDGED": "was not judged, or is open no more, so no application byte may pass",
+    "JUDGEMENT_FAILED": "could not be judged because of an error, and is therefore refused",
+}
+_HINTS: Final = {
+    "PIN_MISMATCH": "if the keys were rotated on purpose, look at them from a trusted network: pinio pins {target}",
+    "PINS_EXPIRED": 'renew the pins and their date in the policy; on_expiry="report" would let connections through',
+    "UNPINNED_HOST": 'add pins for it, exempt it by name, or build the policy with unpinned="allow"',
+    "DENIED_KEY": "the deny list wins over every pin and mode; if the key is good again, take it off that list",
+    "NO_VERIFIED_CHAIN": "the server must authenticate with a certificate, in a full handshake under this policy",
+    "PLAINTEXT_REFUSED": "use https:// or wss://",
+    "OVERRIDE_REFUSED": "leave ssl= out of the request; what is expected of this host stands in the policy",
+    "INJECTED_PLAINTEXT": "read everything the server said before the upgrade; what is left over is an attack or a broken server",
+    "WITNESSES_DISAGREE": "something in this process or its TLS library was tampered with",
+    "NO_SERVER_NAME": "pass server_hostname=",
+    "NOT_JUDGED": "complete the handshake first; a connection that was refused or closed stays so",
+    "JUDGEMENT_FAILED": "the error is this one's __cause__",
+}
+
+
+def summary(refusal: Refusal) -> str:
+    """One line."""
+    where = _bracketed(refusal) if refusal.port is None else f"{_bracketed(refusal)}:{refusal.port}"
+    return f"{where} {_SUMMARIES.get(refusal.reason, 'was refused')}"
+
+
+def lines(refusal: Refusal) -> list[str]:
+    """The whole text."""
+    lines = [summary(refusal) + (":" if refusal.detail else ".")]
+    if refusal.detail:
+        lines.append(f"  {escape(refusal.detail)}")
+    if refusal.chain is not None:
+        lines.append(
+            "  verified chain:" if not refusal.resumed else "  verified chain of the resumed session:"
+        )
+        lines += chain_lines(refusal.chain)
+    rule = refusal.rule
+    if isinstance(refusal.verdict, Denied):
+        lines += ["  denied:", f"    {refusal.verdict.pin}"]
+    elif rule is not None and rule.pin_set is not None:
+        revision = "" if refusal.revision is None else f"policy {escape(refusal.revision)}, "
+        expired = (
+            f", expired {rule.pin_set.expires:%Y-%m-%dT%H:%M:%SZ}"
+            if isinstance(refusal.verdict, Expired)
+            else ""
+        )
+        lines.append(f"  pinned ({revision}pattern {rule.pattern}{expired}):")
+        lines += pin_lines(rule.pin_set.pins, rule.pin_set.backup)
+    lines.append(f"  hint: {_HINTS[refusal.reason].format(target=_target(refusal))}")
+    return lines
+
+
+def _bracketed(refusal: Refusal) -> str:
+    return f"[{refusal.host}]" if ":" in refusal.host else refusal.host
+
+
+def _target(refusal: Refusal) -> str:
+    """What `pinio pins` takes to look at the same server."""
+    return refusal.host if refusal.port in (None, 443) else f"{_bracketed(refusal)}:{refusal.port}"
