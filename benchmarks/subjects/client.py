@@ -96,7 +96,15 @@ class AsyncClient(Client):
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run on this client's loop."""
-        return self.runner.run(main)
+        results: list[T] = []
+
+        async def keep() -> None:
+            results.append(await main)
+
+        # Not returned from the task: when a Runner gives SIGINT back, `signal` has the task's result made into text, which for
+        # a list of Permits takes as long as a hundredth of the connections that they stand for.
+        self.runner.run(keep())
+        return results[0]
 
     async def set_up(self) -> None:
         """What `prepare` makes, where it wants a running loop."""
