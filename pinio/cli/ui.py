@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pinio.core.wording import escape, pin_lines
+from pinio.sources.reading import shown
 
 if TYPE_CHECKING:
     from pinio.cli.demo import Attempt, Scene
@@ -112,7 +113,7 @@ def show_chain(seen: Probe) -> None:
 def show_policy(file: str, policy: Policy, warnings: Iterable[str], now: float) -> None:
     """What a policy says, and what is fragile about it or over at `now`, in POSIX seconds."""
     revision = f", revision {escape(policy.revision)}" if policy.revision else ""
-    _say(f"{escape(file)}: a valid policy{revision}", "bold green")
+    _say(f"{shown(file)}: a valid policy{revision}", "bold green")
     _say_lines(_policy_lines(policy), "  ")
     for warning in (*warnings, *_expired(policy, now)):
         _say(f"warning: {warning}", "yellow", error=True)  # in words of our own, and whole

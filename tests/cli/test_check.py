@@ -51,6 +51,13 @@ def test_a_policy_is_told_in_full(command: Command, file: Path) -> None:
     ]
 
 
+def test_a_file_far_away_keeps_its_name(command: Command, file: Path, tmp_path: Path) -> None:
+    far = tmp_path / ("deep/" * 40) / "an \x1b odd name.toml"
+    far.parent.mkdir(parents=True)
+    far.write_text(POLICY, "utf-8")
+    assert "deep/an \\x1b odd name.toml: a valid policy" in command("check", str(far)).stdout
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
