@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -128,7 +129,9 @@ def servers() -> dict[tuple[str, int], Listener]:
 
 @contextmanager
 def world(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[None]:
-    """Let the names of the documentation resolve, and no others."""
+    """Let the names of the documentation resolve, and no others, and no proxy of this machine be asked."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
     public_cas = directory / "public-cas.pem"
     public_cas.write_bytes(certificate(ROOT, ROOT, ca=True).public_bytes(Encoding.PEM))
     monkeypatch.setattr(certifi, "where", lambda: str(public_cas))
