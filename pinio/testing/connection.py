@@ -9,7 +9,7 @@ from pinio.testing.activity import Activity
 from pinio.testing.record import ConnectionRecord, append_bounded
 from pinio.testing.stream import Stream
 
-CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 60.0
 
 
 class Connection(Stream):

@@ -15,7 +15,8 @@ from pinio.testing.activity import Activity, poll
 from pinio.testing.connection import Connection
 from pinio.testing.record import ConnectionRecord
 
-JOIN_TIMEOUT = 10.0
+PATIENCE = 60.0
+"""Seconds for what takes milliseconds: no machine is too busy for it."""
 
 
 class Listener(ABC):
@@ -92,7 +93,7 @@ class Listener(ABC):
         if self._socket is None or self._waker is None or self._acceptor is None:
             return
         self._waker.close()
-        deadline = time.monotonic() + JOIN_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         _join(self._acceptor, deadline)
         self._socket.close()
         self._socket = None
@@ -166,7 +167,7 @@ class Listener(ABC):
 
     # Knowing that nothing is left to happen
 
-    def wait_quiet(self, timeout: float = 10.0) -> None:
+    def wait_quiet(self, timeout: float = PATIENCE) -> None:
         """Block until everything that clients have done so far has had its effect on this side.
 
         That is: nobody waits to be accepted, every handshake has succeeded or failed, all that has arrived
@@ -186,7 +187,7 @@ class Listener(ABC):
                 raise TimeoutError(f"not quiet after {timeout:g} seconds: {busy or 'nobody accepts'}")
         self._see_off()
 
-    async def quiet(self, timeout: float = 10.0) -> None:
+    async def quiet(self, timeout: float = PATIENCE) -> None:
         """Do as `wait_quiet` does, while the event loop runs on."""
         await asyncio.to_thread(self.wait_quiet, timeout)
 

@@ -27,7 +27,7 @@ def connected(
     if alpn:
         context.set_alpn_protocols(list(alpn))
     with closing(socket.create_connection(listener.address)) as raw:
-        raw.settimeout(10)
+        raw.settimeout(60)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio does: sent is sent
         with context.wrap_socket(raw, server_hostname=name) as tls:
             yield tls
@@ -50,7 +50,7 @@ class Withholding:
 
     def __init__(self, listener: Listener, context: ssl.SSLContext, name: str = "localhost") -> None:
         self.socket = socket.create_connection(listener.address)
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
 

@@ -73,7 +73,7 @@ def test_garbage_beneath_an_established_connection(tls_version: ssl.TLSVersion) 
 def handshake(address: tuple[str, int], tls_version: ssl.TLSVersion) -> None:
     context = CA_ROOT.client_context(tls_version=tls_version)
     with (
-        socket.create_connection(address, timeout=10) as raw,
+        socket.create_connection(address, timeout=60) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as tls,
     ):
         tls.sendall(b"x")

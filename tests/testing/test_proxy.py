@@ -17,7 +17,7 @@ TARGET = "api.example.com"
 
 
 def through(proxy: ConnectProxy, **headers: str) -> http.client.HTTPSConnection:
-    connection = http.client.HTTPSConnection(*proxy.address, context=CA_ROOT.client_context(), timeout=10)
+    connection = http.client.HTTPSConnection(*proxy.address, context=CA_ROOT.client_context(), timeout=60)
     connection.set_tunnel(TARGET, 443, headers=headers)
     return connection
 

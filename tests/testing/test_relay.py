@@ -24,14 +24,14 @@ def relayed(kind: socket.SocketKind, *, step: int) -> Generator[tuple[socket.soc
     directions = Direction(before, behind, step=step), Direction(behind, before, step=step)
     thread = threading.Thread(target=relay, args=directions, daemon=True)
     with client, left, right, server:
-        client.settimeout(10)
-        server.settimeout(10)
+        client.settimeout(60)
+        server.settimeout(60)
         thread.start()
         yield client, server
         client.close()
         assert server.recv(100) == b"", "an end is passed on"
         server.close()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -57,4 +57,4 @@ def test_a_client_that_does_not_read_can_still_write() -> None:
         received = 1
         while received < size:
             received += len(client.recv(1_000_000))
-        flood.join(10)
+        flood.join(60)

@@ -15,7 +15,7 @@ LEAF = CA_ROOT.issue("localhost", "127.0.0.1")
 
 
 def client(server: Server) -> http.client.HTTPSConnection:
-    return http.client.HTTPSConnection(*server.address, context=CA_ROOT.client_context(), timeout=10)
+    return http.client.HTTPSConnection(*server.address, context=CA_ROOT.client_context(), timeout=60)
 
 
 def test_requests_are_answered_and_kept() -> None:

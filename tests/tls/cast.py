@@ -67,7 +67,7 @@ async def end_of(server: Listener) -> None:
     """Wait until the server has seen the end of every connection that it ever had."""
     await server.quiet()
     for record in server.connections:
-        assert await asyncio.to_thread(record.ended.wait, 10), f"{record} is still open"
+        assert await asyncio.to_thread(record.ended.wait, 60), f"{record} is still open"
 
 
 class App(asyncio.Protocol):

@@ -86,7 +86,7 @@ def test_a_socket_that_was_never_judged() -> None:
         tls = context.wrap_socket(raw, server_hostname="localhost", do_handshake_on_connect=False)
         with pytest.raises(NotJudgedError):
             pinio.attest(tls)
-        tls.settimeout(10)
+        tls.settimeout(60)
         tls.do_handshake()
         assert pinio.attest(tls).pinned
         tls.close()

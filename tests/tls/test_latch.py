@@ -253,7 +253,7 @@ def test_P5_the_name_of_a_socket_cannot_be_replaced_before_it_connects(
     context = context_for(pinned(f"ca:{ISSUER.pin}"))
     with Server(ISSUER.issue("other.pinned.test"), tls_version=tls_version) as server:
         with socket.socket() as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             with context.wrap_socket(sock, server_hostname="localhost") as tls:
                 with pytest.raises(PolicyError, match="cannot be replaced"):
                     tls.server_hostname = other
@@ -268,7 +268,7 @@ def test_P5_the_name_of_a_socket_cannot_be_replaced_before_it_connects(
 def test_a_socket_may_be_wrapped_before_it_is_connected(by: str, tls_version: ssl.TLSVersion) -> None:
     with Server(GENUINE, tls_version=tls_version) as server:
         with socket.socket() as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             with context_for(pinned()).wrap_socket(sock, server_hostname="localhost") as tls:
                 with pytest.raises(NotJudgedError):
                     tls.sendall(b"too early")
@@ -276,7 +276,7 @@ def test_a_socket_may_be_wrapped_before_it_is_connected(by: str, tls_version: ss
                 tls.sendall(SECRET)
                 assert tls.recv(100) == SECRET
         with socket.socket() as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             tls = context_for(MISPINNED).wrap_socket(sock, server_hostname="localhost")
             with pytest.raises(PinMismatchError):
                 getattr(tls, by)(server.address)
@@ -291,7 +291,7 @@ def test_a_socket_may_be_wrapped_before_it_is_connected(by: str, tls_version: ss
 def test_after_a_chain_that_openssl_refuses_nothing_is_sent_in_clear(tls_version: ssl.TLSVersion) -> None:
     context = context_for(pinned(anchors=CA("another").anchors))
     with Server(GENUINE, tls_version=tls_version) as server, socket.socket() as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         with context.wrap_socket(sock, server_hostname="localhost") as tls:
             with pytest.raises(ssl.SSLCertVerificationError, match="verify failed"):
                 tls.connect(server.address)
@@ -309,7 +309,7 @@ def test_after_a_chain_that_openssl_refuses_nothing_is_sent_in_clear(tls_version
 
 def test_a_connection_that_nobody_takes_leaves_the_socket_shut(reserved_port: int) -> None:
     with socket.socket() as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         with context_for(pinned()).wrap_socket(sock, server_hostname="localhost") as tls:
             with pytest.raises(ConnectionRefusedError):
                 tls.connect(("127.0.0.1", reserved_port))
@@ -372,7 +372,7 @@ def handshake_without_blocking(tls: ssl.SSLSocket) -> None:
         try:
             tls.do_handshake()
         except ssl.SSLWantReadError:
-            assert select.select([tls], [], [], 10)[0]
+            assert select.select([tls], [], [], 60)[0]
         except ssl.SSLWantWriteError:
             assert select.select([], [tls], [], 10)[1]
         else:
@@ -395,7 +395,7 @@ def test_a_non_blocking_socket_is_judged(tls_version: ssl.TLSVersion) -> None:
                     assert tls.recv(100) == SECRET
                     break
                 except ssl.SSLWantReadError:
-                    assert select.select([tls], [], [], 10)[0]
+                    assert select.select([tls], [], [], 60)[0]
 
 
 def test_P1_a_refused_non_blocking_socket_ends_and_keeps_its_number(tls_version: ssl.TLSVersion) -> None:

@@ -42,7 +42,7 @@ def test_tripwire_the_c_object_is_under_an_ssl_object(pair: tuple[MemoryPeer, Me
 
 def test_tripwire_the_c_object_is_under_an_ssl_socket() -> None:
     with Server(GENUINE, handler=silent) as server, socket.create_connection(server.address) as raw:
-        raw.settimeout(10)
+        raw.settimeout(60)
         with ROOT.client_context().wrap_socket(raw, server_hostname="localhost") as tls:
             core = tls._sslobj  # type: ignore[attr-defined]
             assert all(callable(getattr(core, name)) for name in CORE_METHODS)

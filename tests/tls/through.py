@@ -54,7 +54,7 @@ class Addressed(Protocol):
 @contextlib.contextmanager
 def tcp(server: Addressed) -> Iterator[socket.socket]:
     """A blocking connection, closed at the end whoever took it over."""
-    with contextlib.closing(socket.create_connection(server.address, timeout=10)) as sock:
+    with contextlib.closing(socket.create_connection(server.address, timeout=60)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # sent is sent
         yield sock
 
