@@ -43,6 +43,8 @@ _HINTS: Final = {
 def summary(refusal: Refusal) -> str:
     """One line."""
     where = _bracketed(refusal) if refusal.port is None else f"{_bracketed(refusal)}:{refusal.port}"
+    if refusal.reason == "PIN_MISMATCH" and _unverified(refusal):
+        return f"{where} is pinned, and its certificate does not match"
     return f"{where} {_SUMMARIES.get(refusal.reason, 'was refused')}"
 
 
@@ -52,9 +54,8 @@ def lines(refusal: Refusal) -> list[str]:
     if refusal.detail:
         lines.append(f"  {escape(refusal.detail)}")
     if refusal.chain is not None:
-        lines.append(
-            "  verified chain:" if not refusal.resumed else "  verified chain of the resumed session:"
-        )
+        what = "certificate (verified by nobody)" if _unverified(refusal) else "verified chain"
+        lines.append(f"  {what}{' of the resumed session' if refusal.resumed else ''}:")
         lines += chain_lines(refusal.chain)
     rule = refusal.rule
     if isinstance(refusal.verdict, Denied):
@@ -70,6 +71,12 @@ def lines(refusal: Refusal) -> list[str]:
         lines += pin_lines(rule.pin_set.pins, rule.pin_set.backup)
     lines.append(f"  hint: {_HINTS[refusal.reason].format(target=_target(refusal))}")
     return lines
+
+
+def _unverified(refusal: Refusal) -> bool:
+    """Under "leaf-pin" there is a certificate, but no chain that anybody verified."""
+    rule = refusal.rule
+    return rule is not None and rule.pin_set is not None and rule.pin_set.trust == "leaf-pin"
 
 
 def _bracketed(refusal: Refusal) -> str:

@@ -88,6 +88,15 @@ def test_a_denied_key_is_named() -> None:
     assert A not in text
 
 
+def test_a_device_is_said_to_be_verified_by_nobody() -> None:
+    """Under "leaf-pin" the message must not lend a certificate what it has not."""
+    leaf = VerifiedChain([CHAIN.leaf.der])
+    text = refused(leaf, trust="leaf-pin").text()
+    assert text.startswith("api.example.com:443 is pinned, and its certificate does not match.\n")
+    assert f"  certificate (verified by nobody):\n    {leaf.leaf.pin}  leaf  CN=api.example.com\n" in text
+    assert "verified chain" not in text
+
+
 def test_a_resumed_session_is_called_one() -> None:
     """The chain was shown earlier."""
     policy = Policy({HOST: [A, B]})
