@@ -18,15 +18,15 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     """Return the `Permit` of an open pinned connection; with `policy`, judge its chain again by that policy, now.
 
     `connection` is what a door returned: a transport, a `StreamWriter`, a TLS object or socket of a pinned context, or an HTTP
-    response that still holds its connection. It is recognised by what it is, never by what it says of itself. Raises
-    `NotJudgedError` for anything else, and for connections that are closed. With `policy` raises what a new connection would,
-    and `NoVerifiedChainError` if that policy verifies the host's certificate in another way than was done.
+    response that still holds its connection (aiohttp's give it back once the body has arrived). It is recognised by what it
+    is, never by what it says of itself. Raises `NotJudgedError` for anything else, and for connections that are closed. With
+    `policy` raises what a new connection would, and `NoVerifiedChainError` if that policy verifies the host's certificate in
+    another way than was done.
     """
     pinned = _find(connection)
     judgement = pinned.judgement if pinned is not None else None
     if judgement is None or judgement.gate.state is not State.OPEN or judgement.gate.permit is None:
-        detail = f"this {type(connection).__name__} is no connection of pinio's, or one that is closed"
-        raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=detail))
+        raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=_why_not(connection)))
     return judgement.gate.permit if policy is None else _judge_again(judgement, policy)
 
 
@@ -45,6 +45,16 @@ def _find(connection: Any) -> PinnedTransport | PinnedSSLObject | PinnedSSLSocke
             if isinstance(inner, PinnedSSLObject):
                 return inner
     return None
+
+
+def _why_not(connection: object) -> str:
+    kind = type(connection).__name__
+    if _get(connection, "connection") is None and hasattr(connection, "connection"):
+        return (
+            f"this {kind} holds no connection: a response gives it back once its body has arrived; "
+            "observer= hears of every Permit"
+        )
+    return f"this {kind} is no connection of pinio's, or one that is closed"
 
 
 def _get(holder: Any, name: str) -> Any:

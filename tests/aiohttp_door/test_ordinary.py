@@ -14,10 +14,11 @@ from aiohttp import web
 
 import pinio
 from pinio.aiohttp import PinnedConnector
+from pinio.errors import NotJudgedError
 from pinio.testing import ConnectProxy, RawServer, Server, hear, http, reset, silent
 from pinio.testing.connection import Connection
 from tests.aiohttp_door.world import Addresses
-from tests.tls.cast import GENUINE, ROOT, end_of, pinned
+from tests.tls.cast import GENUINE, ROOT, Told, end_of, pinned
 
 Connect = Callable[..., aiohttp.TCPConnector]
 _PARAMETERS = inspect.signature(aiohttp.TCPConnector).parameters
@@ -365,3 +366,17 @@ async def test_what_is_set_on_the_context_of_a_response_reaches_no_other_connect
     assert [one is context for one in answered] == [given, given]
     assert (answered[0] is answered[1]) == given
     assert {record.alpn for record in server.connections} <= {None, "http/1.1"}
+
+
+async def test_a_response_that_gave_its_connection_back_says_who_knows_the_permit() -> None:
+    """aiohttp takes a connection back once the body has arrived; which pin matched, the observer heard."""
+    told = Told()
+    async with (
+        Server(GENUINE, handler=http(b"ok")) as server,
+        aiohttp.ClientSession(connector=PinnedConnector(pinned(), observer=told)) as client,
+        client.get(f"https://localhost:{server.port}/") as response,
+    ):
+        await response.read()
+        with pytest.raises(NotJudgedError, match=r"holds no connection: .*observer="):
+            pinio.attest(response)
+    assert [str(decision.pin) for decision in told if isinstance(decision, pinio.Permit)] == [GENUINE.pin]
