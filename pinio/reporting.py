@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from pinio.core.decision import Permit, Refusal
+from pinio.core.message import waived
 from pinio.errors import PolicyError
 from pinio.typing import Observer
 
@@ -52,14 +53,18 @@ class LogObserver:
 
     def __call__(self, decision: Permit | Refusal) -> None:
         if isinstance(decision, Refusal):
-            reason, text = decision.reason, f"refused: {decision.text()}"
+            reason = decision.reason
         elif decision.report is not None:
             reason = type(decision.verdict).__name__
-            text = f"let through although its pins did not hold ({reason}, mode {decision.mode}): {decision.host}"
         else:
             return
         left_out = self._due((decision.host, reason))
         if left_out is not None:
+            text = (
+                f"refused: {decision.text()}"
+                if isinstance(decision, Refusal)
+                else f"let through: {waived(decision)}"
+            )
             logger.warning(
                 "%s%s", text, f"\n  ({left_out} more like this were not logged)" if left_out else ""
             )

@@ -73,8 +73,19 @@ def test_a_match_is_silent(caplog: pytest.LogCaptureFixture) -> None:
             REFUSAL,
             ("refused: localhost", "no certificate in the verified chain matches", GENUINE.pin, ABSENT),
         ),
-        (WAIVED, ("let through", "Mismatch", "report-only", "localhost")),
-        (EXPIRED, ("let through", "Expired", "localhost")),
+        (
+            WAIVED,
+            ("let through: localhost is pinned, and no certificate", " (report-only).", GENUINE.pin, ABSENT),
+        ),
+        (
+            EXPIRED,
+            (
+                "let through: localhost is pinned, and its pins have expired",
+                ' (on_expiry="report").',
+                GENUINE.pin,
+                "expired 2020-01-01T00:00:00Z",
+            ),
+        ),
     ],
     ids=["refused", "report-only", "expired"],
 )
@@ -378,7 +389,7 @@ async def test_every_observer_understands_every_door(door: Any, caplog: pytest.L
     assert [type(decision) for decision in decisions] == [Permit, Refusal, Permit, Refusal]
     assert {decision.host for decision in decisions} == {"localhost"}
     words = [record.getMessage().split(":")[0] for record in caplog.records if record.name == "pinio"]
-    assert [word.split()[0] for word in words] == ["refused", "let", "refused"]
+    assert words == ["refused", "let through", "refused"]
 
 
 @each_door

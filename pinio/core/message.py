@@ -1,4 +1,4 @@
-"""The words of a refusal: what happened, what was there, what was expected, and a hint."""
+"""The words of a refusal, or of one that was waived: what happened, what was there, what was expected, and a hint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pinio.core.verdict import Denied, Expired
 from pinio.core.wording import chain_lines, escape, pin_lines
 
 if TYPE_CHECKING:
-    from pinio.core.decision import Refusal
+    from pinio.core.decision import Permit, Refusal
+    from pinio.core.policy import Rule
 
 _SUMMARIES: Final = {
     "PIN_MISMATCH": "is pinned, and no certificate in the verified chain matches",
@@ -42,10 +43,7 @@ _HINTS: Final = {
 
 def summary(refusal: Refusal) -> str:
     """One line."""
-    where = _bracketed(refusal) if refusal.port is None else f"{_bracketed(refusal)}:{refusal.port}"
-    if refusal.reason == "PIN_MISMATCH" and _unverified(refusal):
-        return f"{where} is pinned, and its certificate does not match"
-    return f"{where} {_SUMMARIES.get(refusal.reason, 'was refused')}"
+    return f"{_where(refusal)} {_what(refusal.reason, refusal.rule)}"
 
 
 def lines(refusal: Refusal) -> list[str]:
@@ -53,36 +51,56 @@ def lines(refusal: Refusal) -> list[str]:
     lines = [summary(refusal) + (":" if refusal.detail else ".")]
     if refusal.detail:
         lines.append(f"  {escape(refusal.detail)}")
-    if refusal.chain is not None:
-        what = "certificate (verified by nobody)" if _unverified(refusal) else "verified chain"
-        lines.append(f"  {what}{' of the resumed session' if refusal.resumed else ''}:")
-        lines += chain_lines(refusal.chain)
-    rule = refusal.rule
-    if isinstance(refusal.verdict, Denied):
-        lines += ["  denied:", f"    {refusal.verdict.pin}"]
+    return [*lines, *_details(refusal, refusal.rule), _hint(refusal.reason, refusal)]
+
+
+def waived(permit: Permit) -> str:
+    """The text for a connection that was let through although its pins did not match, or were expired."""
+    rule = permit.verdict.rule
+    reason = "PINS_EXPIRED" if isinstance(permit.verdict, Expired) else "PIN_MISMATCH"
+    by = "report-only" if permit.mode == "report-only" else 'on_expiry="report"'
+    first = f"{_where(permit)} {_what(reason, rule)} ({by})."
+    return "\n".join([first, *_details(permit, rule), _hint(reason, permit)])
+
+
+def _what(reason: str, rule: Rule | None) -> str:
+    if reason == "PIN_MISMATCH" and _unverified(rule):
+        return "is pinned, and its certificate does not match"
+    return _SUMMARIES.get(reason, "was refused")
+
+
+def _details(decision: Permit | Refusal, rule: Rule | None) -> list[str]:
+    """What was there, and what was expected."""
+    lines: list[str] = []
+    if decision.chain is not None:
+        what = "certificate (verified by nobody)" if _unverified(rule) else "verified chain"
+        lines.append(f"  {what}{' of the resumed session' if decision.resumed else ''}:")
+        lines += chain_lines(decision.chain)
+    if isinstance(decision.verdict, Denied):
+        lines += ["  denied:", f"    {decision.verdict.pin}"]
     elif rule is not None and rule.pin_set is not None:
-        revision = "" if refusal.revision is None else f"policy {escape(refusal.revision)}, "
+        revision = "" if decision.revision is None else f"policy {escape(decision.revision)}, "
         expired = (
             f", expired {rule.pin_set.expires:%Y-%m-%dT%H:%M:%SZ}"
-            if isinstance(refusal.verdict, Expired)
+            if isinstance(decision.verdict, Expired)
             else ""
         )
         lines.append(f"  pinned ({revision}pattern {rule.pattern}{expired}):")
         lines += pin_lines(rule.pin_set.pins, rule.pin_set.backup)
-    lines.append(f"  hint: {_HINTS[refusal.reason].format(target=_target(refusal))}")
     return lines
 
 
-def _unverified(refusal: Refusal) -> bool:
+def _hint(reason: str, decision: Permit | Refusal) -> str:
+    # What `pinio pins` takes to look at the same server.
+    target = decision.host if decision.port in (None, 443) else _where(decision)
+    return f"  hint: {_HINTS[reason].format(target=target)}"
+
+
+def _unverified(rule: Rule | None) -> bool:
     """Under "leaf-pin" there is a certificate, but no chain that anybody verified."""
-    rule = refusal.rule
     return rule is not None and rule.pin_set is not None and rule.pin_set.trust == "leaf-pin"
 
 
-def _bracketed(refusal: Refusal) -> str:
-    return f"[{refusal.host}]" if ":" in refusal.host else refusal.host
-
-
-def _target(refusal: Refusal) -> str:
-    """What `pinio pins` takes to look at the same server."""
-    return refusal.host if refusal.port in (None, 443) else f"{_bracketed(refusal)}:{refusal.port}"
+def _where(decision: Permit | Refusal) -> str:
+    host = f"[{decision.host}]" if ":" in decision.host else decision.host
+    return host if decision.port is None else f"{host}:{decision.port}"
