@@ -39,7 +39,7 @@ _BEGIN = re.compile(r"BEGIN [A-Z ]{1,30}(?=-----)")
 _PEM = re.compile(r"-----BEGIN (?P<label>[A-Z ]+)-----\s(?P<text>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True, repr=False)
 class Pin:
     """A digest that a certificate, or the public key in it, is expected to have.
 
@@ -131,6 +131,9 @@ class Pin:
         return cls(
             hashlib.new(_check_algorithm(algorithm, str(algorithm)), spki).digest(), "spki", algorithm, role
         )
+
+    def __repr__(self) -> str:
+        return f"Pin.parse({str(self)!r})"
 
     def __str__(self) -> str:
         role = "" if self.role == "any" else f"{self.role}:"

@@ -76,6 +76,13 @@ def test_a_digest_may_start_with_a_slash(start: bytes, role: str) -> None:
     assert Pin.parse(f"sha256//{encoded}").digest == digest
 
 
+@pytest.mark.parametrize(("text", "pin"), SPELLINGS.values(), ids=SPELLINGS)
+def test_its_representation_makes_it(text: str, pin: Pin) -> None:
+    """Permits and verdicts show their pins by it."""
+    assert eval(repr(pin)) == pin
+    assert str(pin) in repr(pin)
+
+
 class Word(enum.StrEnum):
     PIN = f"sha256/{TEXT}"
 
