@@ -142,7 +142,7 @@ class Counters:
 class Queue:
     """Keeps decisions for somebody who reads them later; of more than `size` the oldest are dropped and counted.
 
-    Called in any thread; `get` waits in an event loop, `drain` never waits.
+    Called in any thread; `get` waits in an event loop, `drain` never waits. Raises `ValueError` for a `size` below 1.
     """
 
     def __init__(self, size: int = 1000) -> None:

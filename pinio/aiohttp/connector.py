@@ -39,7 +39,8 @@ class PinnedConnector(HookedConnector):
             source must have `subscribe`, as `FileSource` has.
         options: every other argument of `aiohttp.TCPConnector`.
 
-    Requests raise `ClientPinError` where a peer or the request itself is refused.
+    Raises `PolicyError` for arguments that make no sense. Requests raise `ClientPinError` where a peer or the request itself is
+    refused.
     """
 
     def __init__(

@@ -76,7 +76,9 @@ class _Key(NamedTuple):
 class SessionCache:
     """Sessions by TLS configuration, host and port. Thread-safe, bounded, empty after a fork.
 
-    One cache serves the whole process by default; pass another as `resumption=` to keep sessions apart.
+    One cache serves the whole process by default; pass another as `resumption=` to keep sessions apart. `hosts` is how many are
+    kept, counted by port and TLS configuration, with at most four sessions each (some 13 kB a session); raises `PolicyError` for
+    what is no number above 0.
     """
 
     def __init__(self, hosts: int = MAX_HOSTS) -> None:
