@@ -118,7 +118,11 @@ class Delivery:
     def _give(self, filled: int) -> None:
         self._filled = 0
         if filled:
-            cast(Any, self.app).data_received(self._plain[:filled])
+            lent = self._plain[:filled]
+            try:
+                cast(Any, self.app).data_received(lent)
+            finally:
+                lent.release()  # or whoever patched the reader, and kept it, would see what other connections bring
 
     def _fill(self) -> Outcome:
         """As many records as fit, into the application's own buffer."""

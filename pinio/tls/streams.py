@@ -25,10 +25,22 @@ def unread(protocol: asyncio.BaseProtocol) -> bool:
 
 
 def copies(protocol: asyncio.BaseProtocol) -> bool:
-    """Whether this is the protocol of asyncio's own stream reader, which copies at once what `data_received` is given."""
-    if type(protocol) is not asyncio.StreamReaderProtocol:
+    """Whether this is asyncio's own stream reader, which copies at once what `data_received` is given.
+
+    One into which something was patched may keep it instead.
+    """
+    if type(protocol) is not asyncio.StreamReaderProtocol or not _is(protocol.data_received, _RECEIVES):
         return False
-    return type(cast(Any, protocol._stream_reader)) is asyncio.StreamReader  # type: ignore[attr-defined]
+    reader = cast(Any, protocol._stream_reader)  # type: ignore[attr-defined]
+    return type(reader) is asyncio.StreamReader and _is(reader.feed_data, _FEEDS)
+
+
+_RECEIVES: Final = asyncio.StreamReaderProtocol.data_received
+_FEEDS: Final = asyncio.StreamReader.feed_data
+
+
+def _is(method: object, function: object) -> bool:
+    return getattr(method, "__func__", None) is function
 
 
 def buffered(reader: asyncio.StreamReader) -> bool:

@@ -14,7 +14,14 @@ from pinio.tls.buffers import SHARED
 from pinio.tls.engine import SLICE
 from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.transport import PinnedTransport
-from tests.tls.conformance.puppet import Puppet, close, in_one_segment, last_words, truncate, turns
+from tests.tls.conformance.puppet import (
+    Puppet,
+    close,
+    in_one_segment,
+    last_words,
+    truncate,
+    turns,
+)
 
 RECORD = 16384
 SOME = bytes(range(256)) * 1024  # 256 KiB
@@ -102,6 +109,59 @@ async def test_a_reader_that_keeps_what_it_is_fed_may() -> None:
         assert await reader.readexactly(5) == b"other"
         transport.abort()
     assert reader.pieces == [b"first", b"other"]
+
+
+@pytest.mark.parametrize("patched", ["the class of readers", "the class of protocols", "this reader"])
+async def test_whoever_patched_the_reader_may_keep_it_too(
+    patched: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    holder, name = {
+        "the class of readers": (asyncio.StreamReader, "feed_data"),
+        "the class of protocols": (asyncio.StreamReaderProtocol, "data_received"),
+        "this reader": (reader, "feed_data"),
+    }[patched]
+    pieces: list[bytes] = []
+    original = getattr(holder, name)
+
+    def keeping(*arguments: Any) -> None:
+        pieces.append(arguments[-1])
+        original(*arguments)
+
+    monkeypatch.setattr(holder, name, keeping)
+    async with Puppet() as puppet:
+        transport, _ = await pinio.create_connection(lambda: protocol, **puppet.where)
+        await puppet.sends(b"first")
+        assert await reader.readexactly(5) == b"first"
+        await puppet.sends(b"other")
+        assert await reader.readexactly(5) == b"other"
+        transport.abort()
+    assert pieces == [b"first", b"other"]
+
+
+async def test_a_patch_that_comes_later_sees_nothing_of_other_connections(
+    tls_version: ssl.TLSVersion,
+) -> None:
+    """Then what is lent is taken back."""
+    async with Puppet(tls_version) as one, Puppet(tls_version) as other:
+        (reader, writer), (others, another) = await streams(one), await streams(other)
+        pieces: list[Any] = []
+        feed = reader.feed_data
+
+        def keeping(data: Any) -> None:
+            pieces.append(data)
+            feed(data)
+
+        reader.feed_data = keeping  # type: ignore[method-assign]
+        await one.sends(b"a question")
+        assert await reader.readexactly(10) == b"a question"
+        await other.sends(b"a password")
+        assert await others.readexactly(10) == b"a password"
+        with pytest.raises(ValueError, match="released"):
+            bytes(pieces[0])
+        writer.transport.abort()
+        another.transport.abort()
 
 
 async def test_what_came_before_a_broken_record_is_handed_over(tls_version: ssl.TLSVersion) -> None:
