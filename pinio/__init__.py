@@ -96,11 +96,23 @@ if not TYPE_CHECKING:  # or type checkers would take every misspelt name for one
         """Import what is asked for when it is asked for: a program that only parses pins loads no TLS."""
         home = _HOME.get(name)
         if home is None:
-            raise AttributeError(f"module 'pinio' has no attribute {name!r}")
+            raise AttributeError(f"module 'pinio' has no attribute {name!r}{_elsewhere(name)}")
         from importlib import import_module
 
         value = globals()[name] = getattr(import_module(home), name)
         return value
+
+
+def _elsewhere(name: str) -> str:
+    """Where a name is that is not here: `except pinio.PinExpiredError` would fail when it is needed, and not say why."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if name.startswith("_"):  # what tools ask of every module
+        return ""
+    if name.endswith("Error") and hasattr(import_module("pinio.errors"), name):
+        return f"; it stands in pinio.errors: from pinio.errors import {name}"
+    return f"; it is a module: import pinio.{name}" if find_spec(f"pinio.{name}") is not None else ""
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import pkgutil
 
+import pytest
+
 import pinio
 from tests.architecture.api import REVIEWED, documented, dump, public_modules
 
@@ -33,3 +35,20 @@ def test_a_reexported_name_is_no_modules_name() -> None:
 
 def test_the_paved_path_is_short() -> None:
     assert len(pinio.__all__) <= 25
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("PinExpiredError", "it stands in pinio.errors: from pinio.errors import PinExpiredError"),
+        ("errors", "it is a module: import pinio.errors"),
+        ("reporting", "it is a module: import pinio.reporting"),
+        ("PinnSet", "has no attribute 'PinnSet'$"),
+    ],
+)
+def test_who_looks_for_a_name_in_the_wrong_place_is_told(
+    name: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(pinio, name, raising=False)  # a module that somebody imported is an attribute
+    with pytest.raises(AttributeError, match=where):
+        getattr(pinio, name)
