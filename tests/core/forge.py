@@ -21,7 +21,6 @@ UTF8: Final = 0x0C
 UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
 EXPLICIT_0: Final = 0xA0
-EXTENSIONS: Final = 0xA3
 
 ECDSA_SHA256: Final = b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
 """The object identifier ecdsa-with-SHA256, as an element."""
