@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import re
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import click
 import pytest
 
 import pinio
+from pinio import tls
 from pinio.cli.group import pinio as command
 from pinio.cli.ui import Exit
 from pinio.errors import BY_REASON
@@ -44,6 +46,13 @@ def test_every_reason_code_is_explained() -> None:
 def test_the_gate_is_the_one_in_the_page() -> None:
     rows = [(state, event, after) for state, events in TRANSITIONS.items() for event, after in events.items()]
     assert [tuple(row) for row in table(ARCHITECTURE, "## The gate")] == rows
+
+
+def test_every_module_of_the_tls_layer_has_its_row() -> None:
+    named = [
+        name for modules, _ in table(ARCHITECTURE, "## The modules of `tls/`") for name in modules.split(", ")
+    ]
+    assert sorted(named) == sorted(module.name for module in pkgutil.iter_modules(tls.__path__))
 
 
 def test_every_public_name_has_its_place() -> None:
