@@ -19,6 +19,27 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 if TYPE_CHECKING:
     from pinio.core.decision import Refusal
 
+__all__ = [
+    "DeniedKeyError",
+    "InjectedPlaintextError",
+    "JudgementError",
+    "NoVerifiedChainError",
+    "NotJudgedError",
+    "OverrideRefusedError",
+    "PinError",
+    "PinExpiredError",
+    "PinFormatError",
+    "PinMismatchError",
+    "PinVerificationError",
+    "PinWarning",
+    "PlaintextRefusedError",
+    "PolicyError",
+    "ServerNameError",
+    "UnpinnedHostError",
+    "WitnessError",
+    "find_pin_error",
+]
+
 
 class PinError(Exception):
     """Base of everything that pinio raises on its own account."""

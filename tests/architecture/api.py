@@ -15,7 +15,10 @@ from types import ModuleType
 
 PUBLIC = (
     "pinio",
-    *(f"pinio.{name}" for name in ("aiohttp", "formats", "reporting", "sources", "testing", "typing")),
+    *(
+        f"pinio.{name}"
+        for name in ("aiohttp", "errors", "formats", "reporting", "sources", "testing", "typing")
+    ),
 )
 """The public modules; every other path is private."""
 
