@@ -1,4 +1,4 @@
-"""The shapes that pinio's functions take, for annotations in programs that use it."""
+"""The shapes that pinio's functions take and its values have, for annotations in programs that use it, and for `match`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ from typing import Protocol, TypeAlias
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.pinset import PinsLike
-from pinio.core.policy import Policy
+from pinio.core.policy import Policy, Rule
+from pinio.core.report import Report
+from pinio.core.verdict import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Verdict
 
-__all__ = ["Observer", "PinsLike", "PolicyLike", "PolicySource"]
+__all__ = [
+    "Denied",
+    "Expired",
+    "Match",
+    "Mismatch",
+    "NoChain",
+    "NotPinned",
+    "Observer",
+    "PinsLike",
+    "PolicyLike",
+    "PolicySource",
+    "Report",
+    "Rule",
+    "Verdict",
+]
 
 
 class PolicySource(Protocol):
