@@ -73,7 +73,7 @@ class Observations(NamedTuple):
 
 @click.command()
 def demo() -> None:
-    """Watch an interceptor rob a client without pins, and get nothing from one with pins.
+    """Watch an interceptor rob a client without pins, and fail with pins.
 
     Needs no network: bank, clients and interceptor run on this machine, for about a second.
 
