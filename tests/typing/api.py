@@ -20,7 +20,7 @@ from pinio.aiohttp import PinnedConnector
 from pinio.errors import NotJudgedError
 from pinio.reporting import LogObserver
 from pinio.testing import CA, Interceptor, Server
-from pinio.typing import Observer, PinsLike, PolicyLike, PolicySource
+from pinio.typing import Match, Observer, PinsLike, PolicyLike, PolicySource
 
 PIN = "sha256/9SLklscvzMYj8f+52lp5ze/hY0CFHyLSPQzSpYYIBm8="
 
@@ -145,6 +145,8 @@ async def questions(writer: asyncio.StreamWriter, policy: pinio.Policy) -> None:
     permit = pinio.attest(writer, policy=policy)
     assert_type(permit.pin, pinio.Pin | None)
     assert_type(permit.backup, bool)
+    if isinstance(permit.verdict, Match):
+        assert_type(permit.verdict.position, int)
     shown = await pinio.probe("192.0.2.7", 8443)
     assert_type(shown.problem, str | None)
 
