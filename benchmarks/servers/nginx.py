@@ -20,16 +20,16 @@ _WHERE = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/s
 _CONFIGURATION = """
 daemon off;
 master_process off;
-pid {folder}/nginx.pid;
+pid "{folder}/nginx.pid";
 error_log stderr crit;
 events {{ worker_connections 8192; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    client_body_temp_path "{folder}/body";
+    proxy_temp_path "{folder}/proxy";
+    fastcgi_temp_path "{folder}/fastcgi";
+    uwsgi_temp_path "{folder}/uwsgi";
+    scgi_temp_path "{folder}/scgi";
     keepalive_requests 1000000;
     keepalive_timeout 600s;
     client_header_timeout 600s;
@@ -42,8 +42,8 @@ http {{
 _SERVER = """
     server {{
         listen {address}:{port} ssl backlog=4096;
-        ssl_certificate {chain};
-        ssl_certificate_key {key};
+        ssl_certificate "{chain}";
+        ssl_certificate_key "{key}";
         ssl_protocols TLSv{version};
         location / {{
             default_type text/plain;
@@ -86,7 +86,7 @@ class Nginx:
                 raise
 
     def _wait_for(self, port: int) -> None:
-        for _ in range(500):
+        for _ in range(6000):
             if self._process.poll() is not None:
                 raise RuntimeError(f"nginx ended with status {self._process.returncode}")
             try:
