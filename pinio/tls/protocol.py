@@ -47,7 +47,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held",
-        "_loop", "_lower", "_lower_ended", "_lower_paused", "_resuming", "_session_wanted", "_shutdown_timeout",
+        "_in_write", "_loop", "_lower", "_lower_ended", "_lower_paused", "_resuming", "_session_wanted", "_shutdown_timeout",
         "_timer", "_transport", "_waiter", "_writing_paused", "eof",
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         # Whether the application knows of the connection and of its end; under start_tls it has long known of the connection.
         self._app_told = not introduce
         self._app_eof = False
-        self._writing_paused = False
+        self._writing_paused = self._in_write = False
         self.eof: Literal["clean", "ragged"] | None = None
         """How the peer ended: with a close_notify, or without (RFC 8446 section 6.1: a truncation, perhaps). None: not yet."""
 
@@ -391,11 +391,14 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if self._lower is not None:
             self._lower.abort()
         if not isinstance(error, OSError):
-            self._loop.call_exception_handler(
-                {"message": message, "exception": error, "transport": self._transport, "protocol": self}
-            )
+            self._complain(error, message)
         elif self._loop.get_debug():
             logger.debug("%r: %s", self._transport, message, exc_info=error)
+
+    def _complain(self, error: BaseException, message: str) -> None:
+        self._loop.call_exception_handler(
+            {"message": message, "exception": error, "transport": self._transport, "protocol": self}
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gate.fail()
@@ -423,13 +426,32 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._writing_paused = True
-        if self._app_told:
+        if self._app_told and not self._in_write:
             cast(asyncio.Protocol, self._delivery.app).pause_writing()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._app_told:  # also of a pause from before start_tls
+        if self._app_told and not self._in_write:  # also of a pause from before start_tls
             cast(asyncio.Protocol, self._delivery.app).resume_writing()
+
+    def begin_write(self) -> bool:
+        """One write begins that goes down record by record; returns whether the application was asked to pause.
+
+        It is asked when all is down: what it then writes, or the close_notify if it closes, must not come in between.
+        """
+        self._in_write = True
+        return self._writing_paused
+
+    def end_write(self, paused: bool) -> None:
+        """That write is down: ask the application now what it was not asked meanwhile."""
+        self._in_write = False
+        if self._writing_paused is paused:
+            return
+        try:
+            (self.resume_writing if paused else self.pause_writing)()
+        except Exception as error:  # noqa: BLE001 - the application's, and no reason to end the connection
+            message = f"the protocol's {'resume' if paused else 'pause'}_writing() failed"
+            self._complain(error, message)
 
     def _flush(self) -> None:
         data = self._engine.take()

@@ -134,10 +134,15 @@ class PinnedTransport(asyncio.Transport):
 
         Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2 (CVE-2024-12254).
         """
-        for at in range(0, len(data), RECORD):
-            if self._gate.state is not OPEN:
-                return  # pause_writing() was called in between, and closed
-            lower.write(self._sealed(data[at : at + RECORD]))
+        protocol = cast(PinnedProtocol, self._protocol)
+        paused = protocol.begin_write()
+        try:
+            for at in range(0, len(data), RECORD):
+                if self._gate.state is not OPEN:
+                    return  # the lower transport failed
+                lower.write(self._sealed(data[at : at + RECORD]))
+        finally:
+            protocol.end_write(paused)
 
     def _sealed(self, data: memoryview) -> bytes:
         self._encrypt(data)

@@ -111,6 +111,27 @@ async def test_closing(lower: str, tls_version: ssl.TLSVersion) -> None:
 
 
 @layers
+async def test_closing_inside_pause_writing(lower: str, tls_version: ssl.TLSVersion) -> None:
+    """What was written, and what is written there, comes whole and in order before the close_notify."""
+
+    class Ending(Diary):
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            upper.write(b"and more")
+            upper.close()
+
+    app = Ending()
+    async with tunnel(lower, tls_version, app) as (puppet, upper, _):
+        written = b""
+        while not app.flow:
+            upper.write(MUCH)
+            written += MUCH
+        assert await puppet.does(to_the_end) == (written + b"and more", "clean")
+        await puppet.does(close)
+        assert await app.lost() is None
+
+
+@layers
 @pytest.mark.parametrize(
     ("ending", "how"), [(last_words(b"bye"), "clean"), (truncate, "ragged")], ids=["clean", "ragged"]
 )
