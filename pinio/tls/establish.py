@@ -31,7 +31,7 @@ class Timeouts(NamedTuple):
     def of(cls, handshake: float | None, shutdown: float | None) -> Timeouts:
         """From arguments, where None is the default. Raises `PolicyError` for what is not positive."""
         for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
-            if value is not None and not value > 0:
+            if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise PolicyError(f"{name} is a positive number of seconds, not {value!r}")
         return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
 

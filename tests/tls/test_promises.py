@@ -490,6 +490,7 @@ async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(policy: Policy
         ({"pins": [GENUINE.pin, SPARE], "trust": ["pkix"]}, "not what PinSet takes"),
         ({"policy": pinned(), "ssl_handshake_timeout": 0}, "ssl_handshake_timeout"),
         ({"policy": pinned(), "ssl_shutdown_timeout": -1}, "ssl_shutdown_timeout"),
+        ({"policy": pinned(), "ssl_handshake_timeout": "5"}, "a positive number of seconds, not '5'"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
