@@ -86,13 +86,13 @@ async def create_connection(
     Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where
     TLS fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
     """
+    if port is not None:
+        check_port(port)
     wanted = asked(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
-    if port is not None:
-        check_port(port)
     if sock is not None and (host is not None or port is not None):
         raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
     loop = asyncio.get_running_loop()

@@ -35,7 +35,7 @@ class Dialling(NamedTuple):
 
 def check_port(port: object) -> None:
     """Raises `PolicyError` for what is no port: resolvers take 65979 for 443, and policies speak of numbers."""
-    if not (isinstance(port, int) and 0 < port < 65536):
+    if not (isinstance(port, int) and 0 < port < 65536) or isinstance(port, bool):
         raise PolicyError(f"port is a whole number from 1 to 65535, not {port!r}")
 
 

@@ -12,6 +12,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
 from pinio.tls.asked import Asked, asked
+from pinio.tls.dial import check_port
 from pinio.tls.establish import Timeouts, context_for, engine, over
 from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
@@ -64,6 +65,8 @@ async def start_tls(
 
     Raises what `create_connection` raises, and `InjectedPlaintextError` if `protocol` is a stream that holds unread bytes.
     """
+    if port is not None:
+        check_port(port)
     wanted = asked(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
@@ -123,6 +126,8 @@ async def upgrade(
     Call it when the server's go-ahead was read. Bytes that arrived after it in plaintext are an injection
     (`InjectedPlaintextError`, and the connection is closed). Raises what `start_tls` raises.
     """
+    if port is not None:
+        check_port(port)
     wanted = asked(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,

@@ -199,11 +199,13 @@ async def test_a_host_that_could_be_another(host: str) -> None:
         await pinio.open_connection(host, 443, policy=pinned())
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536, 65979, "443", "https", 443.0])
+@pytest.mark.parametrize("port", [0, -1, 65536, 65979, "443", "https", 443.0, True, [443]], ids=repr)
 async def test_what_is_no_port(port: Any) -> None:
     """Resolvers take 65979 for 443, so that somebody else would be connected to than was meant."""
+    policy = pinned()
     with pytest.raises(PolicyError, match="port is a whole number from 1 to 65535"):
-        await pinio.open_connection("localhost", port, policy=pinned())
+        await pinio.open_connection("localhost", port, policy=policy)
+    assert not policy._asked  # where 443.0 would be found for 443, and told as it stands
     with pytest.raises(PolicyError, match="port is a whole number"):
         await pinio.probe("localhost", port)
 

@@ -205,8 +205,10 @@ async def test_a_peer_that_has_closed_already() -> None:
         {"server_hostname": "localhost", "pins": [GENUINE.pin]},
         {"server_hostname": "localhost", "ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)},
         {"server_hostname": "http://localhost"},
+        {"server_hostname": "localhost", "port": 443.0},
+        {"server_hostname": "localhost", "port": [443]},
     ],
-    ids=["empty", "none", "pins too", "context", "URL"],
+    ids=["empty", "none", "pins too", "context", "URL", "no port", "nor this"],
 )
 async def test_arguments_that_make_no_sense_leave_the_connection_as_it_is(arguments: dict[str, Any]) -> None:
     with Server(plain=True, handler=echo) as server:
