@@ -31,6 +31,7 @@ class Anchors:
 
     `Anchors()` is certifi's list of public CAs and `Anchors.system()` the platform's; both are loaded when they are first used.
     `Anchors.from_file` and `Anchors.from_pem` hold a private list; two of them are equal if they hold the same certificates.
+    Raises `PolicyError` for an `origin` that there is not.
     """
 
     origin: Origin = "certifi"

@@ -122,7 +122,10 @@ class Pin:
 
     @classmethod
     def of_public_key(cls, data: bytes | str, *, algorithm: Algorithm = "sha256", role: Role = "any") -> Pin:
-        """The pin of a public key given as a SubjectPublicKeyInfo, DER bytes or PEM (`BEGIN PUBLIC KEY`)."""
+        """The pin of a public key given as a SubjectPublicKeyInfo, DER bytes or PEM (`BEGIN PUBLIC KEY`).
+
+        Raises `PinFormatError` if it is not strict DER.
+        """
         spki = _unwrap(data, "PUBLIC KEY")
         try:
             check_public_key(spki)

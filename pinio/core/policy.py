@@ -257,7 +257,10 @@ class Policy(Value):
         return self._deny.get((selector, algorithm, digest))
 
     def explain(self, host: str) -> str:
-        """Say in words which pattern applies to a host, why, and which others it hides."""
+        """Say in words which pattern applies to a host, why, and which others it hides.
+
+        Raises `PolicyError` if `host` cannot be a host name.
+        """
         name = canonical_host(host)
         candidates = list(self._candidates(name))
         if not candidates:

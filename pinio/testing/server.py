@@ -79,7 +79,7 @@ class Server(Listener):
         """Present `leaf` from the next full handshake on, keeping the keys of session tickets.
 
         As server software does when its certificate is renewed: sessions from before can still be resumed.
-        The new key must be of the old one's type; OpenSSL holds one certificate per type.
+        The new key must be of the old one's type; OpenSSL holds one certificate per type. Raises ValueError on a plain server.
         """
         if self._context is None:
             raise ValueError("a plain server presents nothing")
