@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.message import waived
@@ -38,7 +40,31 @@ def observer_or_default(observer: Observer | None) -> Observer:
     return observer
 
 
-class LogObserver:
+class _Locked:
+    """Has a lock: one that a signal handler may take in the middle of its thread's turn, and that no fork leaves locked."""
+
+    def __init__(self) -> None:
+        self._unlock()
+        _locked.add(self)
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
+
+
+_locked: Final[WeakSet[_Locked]] = WeakSet()
+
+
+def _unlock_after_fork() -> None:
+    """The thread that held a lock at the moment of a fork is missing in the child, and would never let it go."""
+    for observer in list(_locked):
+        observer._unlock()  # noqa: SLF001  # of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_after_fork)
+
+
+class LogObserver(_Locked):
     """The observer of every door that was given none: logs what went wrong, and what was let through although it did.
 
     One WARNING per host and reason in `interval` seconds, with the number of those left out; connections whose pin matched are
@@ -48,7 +74,7 @@ class LogObserver:
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
         self._clock = clock
-        self._lock = threading.Lock()
+        super().__init__()
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def __call__(self, decision: Permit | Refusal) -> None:
@@ -90,7 +116,7 @@ default_observer: Final = LogObserver()
 """What every door uses that was given no observer."""
 
 
-class Counters:
+class Counters(_Locked):
     """Counts decisions under names that stay: for a metrics page. Thread-safe; the number of counters is bounded.
 
     Permits are counted by verdict and by whether the session was resumed: "match", "backup", "notpinned", and what was let
@@ -99,7 +125,7 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._permits: Counter[tuple[str, bool]] = Counter()
         self._refusals: Counter[str] = Counter()
 
@@ -139,7 +165,7 @@ class Counters:
         return "\n".join(lines) + "\n"
 
 
-class Queue:
+class Queue(_Locked):
     """Keeps decisions for somebody who reads them later; of more than `size` the oldest are dropped and counted.
 
     Called in any thread; `get` waits in an event loop, `drain` never waits. Raises `ValueError` for a `size` below 1.
@@ -148,7 +174,7 @@ class Queue:
     def __init__(self, size: int = 1000) -> None:
         if size < 1:
             raise ValueError("a queue holds at least one decision")
-        self._lock = threading.Lock()
+        super().__init__()
         self._decisions: deque[Permit | Refusal] = deque(maxlen=size)
         self._waiters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
         self.dropped = 0

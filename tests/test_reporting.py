@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 import threading
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_
 from pinio.testing import Server, http
 from pinio.tls.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, MISPINNED, App, Told, pinned
+from tests.tls.process import run_python
 from tests.tls.through import ask
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -274,6 +276,52 @@ def test_fan_out_tells_everybody_whoever_fails(caplog: pytest.LogCaptureFixture)
     fan_out(first, failing, last)(MATCH)
     assert list(first) == list(last) == [MATCH]
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+# Locks
+
+FORK = """
+    import os, threading, time, warnings
+    from pinio.core.decision import Refusal
+    from pinio.reporting import Counters, LogObserver, Queue, default_observer
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 says that to fork among threads is dangerous
+    observers = [default_observer, LogObserver(), Counters(), Queue()]
+    inside, over = threading.Event(), threading.Event()
+
+    def hold():  # as a thread would that is told of a decision
+        with observers[0]._lock, observers[1]._lock, observers[2]._lock, observers[3]._lock:
+            inside.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    if (child := os.fork()) == 0:
+        free = all(observer._lock.acquire(blocking=False) for observer in observers)
+        if free:
+            for observer in observers:
+                observer(Refusal("PIN_MISMATCH", "localhost", time=time.time()))
+        os._exit(0 if free else 1)
+    status = os.waitpid(child, 0)[1]
+    over.set()
+    thread.join()
+    print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_while_another_thread_is_told_leaves_no_lock_behind() -> None:
+    assert run_python(FORK) == "0\n"
+
+
+@pytest.mark.parametrize("kind", [LogObserver, Counters, Queue])
+def test_a_signal_handler_may_ask_in_the_middle_of_being_told(kind: Any) -> None:
+    """It runs in the thread that it interrupts, and would wait for itself."""
+    observer = kind()
+    with observer._lock:
+        assert observer._lock.acquire(blocking=False)
+        observer._lock.release()
 
 
 # Every door
