@@ -55,7 +55,9 @@ class Pin:
 
     def __post_init__(self) -> None:
         _check_algorithm(self.algorithm, str(self.algorithm))
-        if self.selector not in SELECTORS or self.role not in ROLES:
+        # What is no text may equal anything.
+        words = isinstance(self.selector, str) and isinstance(self.role, str)
+        if not words or self.selector not in SELECTORS or self.role not in ROLES:
             raise PinFormatError(f"a pin's selector is one of {SELECTORS} and its role one of {ROLES}")
         if not isinstance(self.digest, bytes) or len(self.digest) != SIZES[self.algorithm]:
             raise PinFormatError(

@@ -97,8 +97,9 @@ class PinSet(Value):
 
     def _check_choices(self) -> None:
         for name, choices in _CHOICES:
-            if getattr(self, name) not in choices:
-                raise PolicyError(f"{name} is one of {choices}, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:  # what is no text may equal anything
+                raise PolicyError(f"{name} is one of {choices}, not {value!r}")
         if self.anchors is not None and not isinstance(self.anchors, Anchors):
             raise PolicyError("anchors is an Anchors value, such as Anchors.from_file(path)")
         if not isinstance(self.resumption, bool):

@@ -139,7 +139,7 @@ class Policy(Value):
         unpinned_anchors: Anchors | None = None,
         revision: str | None = None,
     ) -> None:
-        if unpinned not in ("refuse", "allow"):
+        if not isinstance(unpinned, str) or unpinned not in ("refuse", "allow"):
             raise PolicyError(f'unpinned is "refuse" or "allow", not {unpinned!r}')
         if revision is not None and (not isinstance(revision, str) or not revision.isprintable()):
             raise PolicyError("revision is one line of text")

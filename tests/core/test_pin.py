@@ -10,6 +10,7 @@ import ssl
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import FrozenInstanceError
 from typing import Any
+from unittest import mock
 
 import pytest
 from cryptography import x509
@@ -229,6 +230,8 @@ def test_what_is_no_text_is_refused(value: Any) -> None:
         ((DIGEST, "key"), "a pin's selector is one of"),
         ((DIGEST, "spki", "sha256", "root"), "its role one of"),
         ((DIGEST, "spki", "sha256", None), "its role one of"),
+        ((DIGEST, mock.ANY), "a pin's selector is one of"),
+        ((DIGEST, "spki", "sha256", mock.ANY), "its role one of"),
         ((bytes(32),), "placeholder"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -76,6 +77,7 @@ def test_a_backup_is_no_second_entry_of_a_pin_in_service() -> None:
         ({"mode": "report"}, r"mode is one of \('enforce', 'report-only'\), not 'report'"),
         ({"mode": None}, "mode is one of"),
         ({"mode": ["enforce"]}, "mode is one of"),
+        ({"mode": mock.ANY}, "mode is one of"),
         ({"on_expiry": "allow"}, "on_expiry is one of"),
         ({"trust": "none"}, "trust is one of"),
         ({"anchors": "ca.pem"}, "anchors is an Anchors value"),
@@ -103,7 +105,7 @@ def test_a_backup_is_no_second_entry_of_a_pin_in_service() -> None:
             "nobody verified the chain, so a ca pin proves nothing",
         ),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_choices_that_make_no_sense_are_refused(arguments: dict[str, Any], why: str) -> None:
     """Every choice is one of its words, and under `leaf-pin` nothing can waive or replace the pin."""

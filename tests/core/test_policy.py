@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 
@@ -181,6 +182,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a leading dot": ({"hosts": {".example.com": [A, B]}}, r"\(a name and all below it is '\*\*\.' and the name\)"),
     "exempt is a list": ({"hosts": {}, "exempt": ["x.test"]}, "exempt is a mapping of patterns to reasons, not list"),
     "unpinned": ({"hosts": {}, "unpinned": "deny"}, 'unpinned is "refuse" or "allow", not \'deny\''),
+    "unpinned is anything": ({"hosts": {}, "unpinned": mock.ANY}, "unpinned is"),
     "unpinned is True": ({"hosts": {}, "unpinned": True}, "unpinned is"),
     "revision is a number": ({"hosts": {}, "revision": 7}, "revision is one line of text"),
     "revision of two lines": ({"hosts": {}, "revision": "a\nb"}, "revision is one line of text"),
