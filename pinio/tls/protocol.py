@@ -226,6 +226,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         except Exception as error:  # noqa: BLE001 - a broken record, or the application's
             self.fatal(error, "receiving on a pinned connection failed")
             return
+        except BaseException:
+            # An interrupt: what was decrypted and not delivered is lost, and the stream must not go on behind the gap.
+            self.abort()
+            raise
         if self._session_wanted:
             self._keep_session()
         if ended:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -407,3 +408,34 @@ async def test_a_source_that_never_pauses_does_not_starve_the_loop(factory: type
         await source
     # uvloop reads a socket up to 32 times before it looks elsewhere, asyncio once.
     assert most <= 32 * SHARED
+
+
+# Interrupts
+
+
+@kinds(65536)
+async def test_an_interrupt_between_reading_and_delivering_ends_the_connection(
+    factory: Callable[[], Diary], tls_version: ssl.TLSVersion
+) -> None:
+    """A program that goes on after it, to close in good order, must not read a stream with a gap in it."""
+    async with Puppet(tls_version) as puppet:
+        transport, app = await puppet.connect(factory)
+        protocol = transport._protocol
+        assert protocol is not None
+        read = protocol._engine.read
+
+        def interrupted(*arguments: Any) -> None:
+            read(*arguments)
+            raise KeyboardInterrupt
+
+        sealed = await puppet.does(lambda connection: connection.seal(b"first"))
+        protocol.get_buffer(-1)[: len(sealed)] = sealed
+        protocol._engine.read = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            protocol.buffer_updated(len(sealed))
+        protocol._engine.read = read
+        assert transport.is_closing()
+        with suppress(OSError):
+            await puppet.sends(b"second")
+        await app.lost()
+        assert app.data == b""
