@@ -48,3 +48,14 @@ class Following:
 
 def text(policy: Policy) -> str:
     return FORMATS["native"].dumps(policy)
+
+
+def rewrite(path: Path, content: str) -> None:
+    """Write a file that is there, in place.
+
+    It is not emptied before: some file systems (ext4 among them) bring a file that was to the disk as soon as it is closed, and
+    a thousand times that is minutes where others keep the disk busy.
+    """
+    with path.open("r+b") as file:
+        file.write(content.encode())
+        file.truncate()

@@ -16,7 +16,7 @@ from pinio.sources import reading, snapshot
 from pinio.sources.watch import Watch
 from pinio.typing import PolicySource
 from tests.formats.policies import OTHER, PIN, THIRD, authority
-from tests.sources.following import INTERVAL, Following, text
+from tests.sources.following import INTERVAL, Following, rewrite, text
 
 
 @pytest.fixture(autouse=True)
@@ -125,12 +125,12 @@ def test_a_half_written_file_is_never_taken(path: Path, policy: Policy) -> None:
     """The writer is caught after every byte: whatever a beginning parses as, only the whole comes into force."""
     parsed = 0
     for end in range(len(TWO_HOSTS)):
-        path.write_text(text(policy))
+        rewrite(path, text(policy))
         following = Following(path)
         following.settle()
-        path.write_text(TWO_HOSTS[:end])
+        rewrite(path, TWO_HOSTS[:end])
         assert following.look() == policy
-        path.write_text(TWO_HOSTS)
+        rewrite(path, TWO_HOSTS)
         assert following.look() == policy
         new = following.look()
         assert (new.revision, set(new.hosts)) == ("2", {"a.example", "b.example"})
@@ -276,7 +276,7 @@ def test_a_warning_that_is_an_error_leaves_the_policy(following: Following, poli
 
 def test_P10_what_is_remembered_of_errors_is_bounded(following: Following) -> None:
     for number in range(2, 200):
-        following.path.write_text(f"version = {number}")
+        rewrite(following.path, f"version = {number}")
         following.settle()
     assert len(following.source._logged) <= 64
 
