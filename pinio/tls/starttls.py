@@ -16,7 +16,7 @@ from pinio.tls.dial import check_port
 from pinio.tls.establish import Timeouts, context_for, engine, over
 from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
-from pinio.tls.streams import LIMIT, Streams, buffered, retire, unread
+from pinio.tls.streams import LIMIT, Streams, buffered, retire, transport_of, unread
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
 
@@ -133,7 +133,7 @@ async def upgrade(
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
-    lower = _upgradable(writer.transport)
+    lower = _upgradable(transport_of(writer))
     await writer.drain()
     loop = asyncio.get_running_loop()
     context = await context_for(loop, wanted.profile)

@@ -48,11 +48,18 @@ def buffered(reader: asyncio.StreamReader) -> bool:
     return bool(reader._buffer)  # type: ignore[attr-defined]
 
 
+def transport_of(writer: asyncio.StreamWriter) -> asyncio.WriteTransport:
+    """The transport of a writer. Raises `RuntimeError` if the writer was upgraded."""
+    if isinstance(writer.transport, _Retired):
+        raise RuntimeError(_UPGRADED)  # noqa: TRY004 - what the pair raises on every other use
+    return writer.transport
+
+
 def retire(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Make an upgraded pair raise on use, and whoever waits for it."""
+    """Make an upgraded pair raise on use, and whoever waits for it. Raises as `transport_of` does."""
+    protocol = transport_of(writer).get_protocol()
     error = RuntimeError(_UPGRADED)
     reader.set_exception(error)
-    protocol = writer.transport.get_protocol()
     if isinstance(protocol, asyncio.StreamReaderProtocol):
         protocol.connection_lost(error)  # nobody else will tell it
     writer._transport = _Retired()  # type: ignore[attr-defined]

@@ -81,6 +81,10 @@ async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
+async def _upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await pinio.upgrade(reader, writer, policy=pinned(), server_hostname="localhost")
+
+
 OLD_USES: dict[str, Use] = {
     "write": _write,
     "close": _close,
@@ -88,6 +92,7 @@ OLD_USES: dict[str, Use] = {
     "readline": lambda reader, writer: reader.readline(),
     "drain": lambda reader, writer: writer.drain(),
     "wait_closed": lambda reader, writer: writer.wait_closed(),
+    "upgrade": _upgrade,
 }
 
 
@@ -101,6 +106,21 @@ async def test_the_old_pair_raises_on_use(use: str) -> None:
         await exchange(*new)
         await end_of(server)
         assert b"in clear" not in server.application_bytes
+
+
+async def test_a_pair_is_upgraded_once() -> None:
+    """Two tasks that do it at once: one gets the new pair, and the other is told."""
+    with Server(GENUINE, starttls=starttls()) as server:
+        old = await asked_for_tls(server)
+        outcomes = await asyncio.gather(
+            *(pinio.upgrade(*old, policy=pinned(), server_hostname="localhost") for _ in range(2)),
+            return_exceptions=True,
+        )
+        (new,) = (outcome for outcome in outcomes if isinstance(outcome, tuple))
+        (error,) = (outcome for outcome in outcomes if isinstance(outcome, BaseException))
+        assert isinstance(error, RuntimeError) and "upgraded to TLS" in str(error)
+        await exchange(*new)
+        await end_of(server)
 
 
 @pytest.mark.parametrize("injected", [b"X", b"250 injected\r\n", b"\x16\x03\x03"])
