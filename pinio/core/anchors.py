@@ -40,9 +40,16 @@ class Anchors:
     """What these anchors are compared and cached by: a digest of the content, or the name of the list."""
 
     def __post_init__(self) -> None:
-        if self.origin not in get_args(Origin) or (self.origin == "private") != bool(self.certificates):
+        # A copy: contexts are shared by identity, and whoever made a list could add to it.
+        held = tuple(self.certificates)
+        known = isinstance(self.origin, str) and self.origin in get_args(Origin)
+        if not known or (self.origin == "private") != bool(held):
             raise PolicyError("anchors are certifi's, the system's, or at least one certificate of your own")
-        content = b"".join(hashlib.sha256(item.der).digest() for item in self.certificates)
+        if not all(isinstance(item, Certificate) for item in held):
+            raise PolicyError("anchors hold certificates; use Anchors.from_file or Anchors.from_pem")
+        certificates = tuple(sorted(set(held), key=lambda item: item.der))
+        content = b"".join(hashlib.sha256(item.der).digest() for item in certificates)
+        object.__setattr__(self, "certificates", certificates)
         object.__setattr__(self, "identity", hashlib.sha256(content).hexdigest() if content else self.origin)
 
     @classmethod
@@ -71,10 +78,10 @@ class Anchors:
             raise PolicyError(f"anchors are PEM text, not {type(text).__name__}")
         if len(text) > MAX_FILE:
             raise PolicyError(f"anchors of more than {MAX_FILE} bytes")
-        certificates = dict.fromkeys(_certificate(block) for block in _PEM.findall(text))
+        certificates = tuple(_certificate(block) for block in _PEM.findall(text))
         if not certificates:
             raise PolicyError("no PEM certificate ('-----BEGIN CERTIFICATE-----') in it")
-        return cls("private", tuple(sorted(certificates, key=lambda item: item.der)))
+        return cls("private", certificates)
 
     @property
     def pem(self) -> str:

@@ -9,6 +9,7 @@ import socket
 import ssl
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import certifi
 import pytest
@@ -149,9 +150,34 @@ def test_a_socket_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             Anchors.from_file("s")
 
 
-@pytest.mark.parametrize(("origin", "certificates"), [("private", ()), ("certifi", "one"), ("windows", ())])
+@pytest.mark.parametrize(
+    ("origin", "certificates"),
+    [
+        ("private", ()),
+        ("certifi", "one"),
+        ("windows", ()),
+        (mock.ANY, "one"),
+        ("private", ONE),
+        ("private", [ONE]),
+    ],
+    ids=["none", "certifi's with one", "of no kind", "of any kind", "text", "texts"],
+)
 def test_the_constructor_takes_no_nonsense(origin: Any, certificates: Any) -> None:
     """A private list has certificates, and a named one is certifi's or the system's."""
     held = Anchors.from_pem(ONE).certificates if certificates == "one" else certificates
-    with pytest.raises(PolicyError, match="anchors are certifi's, the system's, or"):
+    with pytest.raises(PolicyError, match=r"anchors (are certifi's, the system's, or|hold certificates)"):
         Anchors(origin, held)
+
+
+def test_a_list_that_changes_later_changes_no_anchors() -> None:
+    """TLS contexts are shared by what anchors are equal by, so that one more CA would be trusted by others too."""
+    (one,), (other,) = Anchors.from_pem(ONE).certificates, Anchors.from_pem(OTHER).certificates
+    held: Any = [one]
+    anchors = Anchors("private", held)
+    held.append(other)
+    assert anchors.certificates == (one,) == Anchors("private", (item for item in [one])).certificates  # type: ignore[arg-type]
+    assert (
+        Anchors("private", (one, other, one))
+        == Anchors("private", (other, one))
+        == Anchors.from_pem(ONE + OTHER)
+    )
