@@ -17,7 +17,10 @@ from pinio.tls.gate import OPEN
 from pinio.tls.streams import copies
 
 OVERRUN: Final = 1024 * 1024
-"""Bytes that a peer may send after our close_notify, which it had no chance to see yet; one that sends more will not stop."""
+"""Bytes that a peer may send after our close_notify, which it had no chance to see yet; one that sends more will not stop.
+
+As many may wait for a peer that asks for them, and does not read.
+"""
 
 
 Ending: TypeAlias = Literal["clean", "ragged", "overrun"]

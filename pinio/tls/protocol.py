@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pinio.tls.buffers import plain_buffer, receive_buffer
-from pinio.tls.delivery import Delivery, Ending
+from pinio.tls.delivery import OVERRUN, Delivery, Ending
 from pinio.tls.engine import SLICE, Engine
 from pinio.tls.gate import CLOSED, CLOSED_BY_PEER, CLOSING, HANDSHAKING, OPEN, PERMITTED, REFUSED, SHUTDOWN
 
@@ -46,7 +46,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     """The loop's side of one pinned connection."""
 
     __slots__ = (
-        "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held",
+        "_answers", "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held",
         "_in_write", "_loop", "_lower", "_lower_ended", "_lower_paused", "_resuming", "_session_wanted", "_shutdown_timeout",
         "_timer", "_transport", "_waiter", "_writing_paused", "eof",
     )  # fmt: skip
@@ -80,6 +80,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._app_told = not introduce
         self._app_eof = False
         self._writing_paused = self._in_write = False
+        self._answers = 0  # bytes since the lower transport last had nothing to send
         self.eof: Literal["clean", "ragged"] | None = None
         """How the peer ended: with a close_notify, or without (RFC 8446 section 6.1: a truncation, perhaps). None: not yet."""
 
@@ -221,8 +222,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         """Deliver what the engine holds, until the application pauses or closes."""
         try:
             ended = self._delivery.run()
-            if self._engine.outgoing.pending:  # an answer to a key update
-                self._flush()
+            if self._engine.outgoing.pending:
+                self._answer()
         except Exception as error:  # noqa: BLE001 - a broken record, or the application's
             self.fatal(error, "receiving on a pinned connection failed")
             return
@@ -234,6 +235,18 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._keep_session()
         if ended:
             self._peer_ended("clean")
+
+    def _answer(self) -> None:
+        """Send what TLS says of its own accord: to a key update, a key update.
+
+        Raises `ConnectionAbortedError` for a peer that asks again and again and takes no answer: they would fill all memory.
+        """
+        if self._lower is None or not self._lower.get_write_buffer_size():
+            self._answers = 0
+        self._answers += self._engine.outgoing.pending
+        if self._answers > OVERRUN:
+            raise ConnectionAbortedError("the peer asks for new keys again and again, and takes none")
+        self._flush()
 
     def _keep_session(self) -> None:
         """After the first reads: a TLS 1.3 ticket comes with them, or not at all."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from pinio.testing import DripRelay
 from pinio.testing.stream import CHUNK
+from pinio.tls import protocol
 from pinio.tls.transport import PinnedTransport
 from tests.tls.cast import GENUINE
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.forge import ALERT, HANDSHAKE, Forge, Forge13
-from tests.tls.conformance.puppet import Puppet, close, to_the_end, turns
+from tests.tls.conformance.puppet import MUCH, Puppet, close, to_the_end, turns
 
 RECORD = 16384
 
@@ -232,6 +233,25 @@ async def test_keys_change_in_mid_stream(
             await story.sends(forge.seal(b"old"), forge.key_update(requested=requested), forge.seal(b"new"))
         assert await story.app.received(30) == b"oldnew" * 5
         await story.converses()
+
+
+async def test_P10_a_peer_that_asks_for_new_keys_and_takes_none_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request is answered, and the answers to one that reads nothing stay here."""
+    monkeypatch.setattr(protocol, "OVERRUN", 100_000)
+    async with forged(tmp_path, ssl.TLSVersion.TLSv1_3) as story:
+        forge = story.forge
+        assert isinstance(forge, Forge13)
+        story.transport.write(MUCH + MUCH)
+        waiting = story.transport.get_write_buffer_size()
+        assert waiting > 0  # the way to the peer is full
+        with suppress(OSError):
+            for _ in range(50):
+                await story.sends(*(forge.key_update(requested=True) for _ in range(1000)))
+                assert story.transport.get_write_buffer_size() < waiting + 150_000
+        assert story.transport.is_closing()
+        assert isinstance(await story.app.lost(), ConnectionAbortedError)
 
 
 async def test_keys_change_during_a_pause(tmp_path: Path) -> None:
