@@ -373,6 +373,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
+        if self._engine.outgoing.pending:  # an answer to a key update, after our last word
+            self._engine.outgoing.read()
         if ended:
             self._finish(ended)
 

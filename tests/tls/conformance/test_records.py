@@ -254,6 +254,18 @@ async def test_P10_a_peer_that_asks_for_new_keys_and_takes_none_is_given_up(
         assert isinstance(await story.app.lost(), ConnectionAbortedError)
 
 
+async def test_P10_nor_are_answers_kept_while_we_close(tmp_path: Path) -> None:
+    """After our close_notify there is nobody to send them to."""
+    async with forged(tmp_path, ssl.TLSVersion.TLSv1_3) as story:
+        forge = story.forge
+        assert isinstance(forge, Forge13)
+        story.transport.close()
+        await story.sends(*(forge.key_update(requested=True) for _ in range(1000)))
+        await story.sends(forge.seal(bytes((1, 0)), ALERT))
+        assert await story.app.lost() is None
+        assert story.transport._engine.outgoing.pending == 0
+
+
 async def test_keys_change_during_a_pause(tmp_path: Path) -> None:
     """The peer's new keys wait with its data; ours change when the application goes on."""
     async with forged(tmp_path, ssl.TLSVersion.TLSv1_3) as story:
