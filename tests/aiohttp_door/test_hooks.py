@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import socket
 import ssl
 from typing import Any
 
@@ -14,6 +13,7 @@ from aiohttp import connector
 import pinio
 from pinio.aiohttp import PinnedConnector
 from pinio.testing import ConnectProxy, Interceptor, Server, http
+from tests.aiohttp_door.world import Addresses
 from tests.tls.cast import GENUINE, ROOT, Told, end_of, pinned
 
 SIGNATURES = [
@@ -73,7 +73,7 @@ async def test_a_renamed_hook_costs_function_and_never_safety(
         between: Server | None = None if path == "direct" else interceptor if path.startswith("as") else proxy
         through = {} if between is None else {"proxy": f"{between.scheme}://localhost:{between.port}"}
         # One address: without our hook, aiohttp tells of the last that it tried, and not of the one that was refused.
-        connector = PinnedConnector(pinned(), family=socket.AF_INET)
+        connector = PinnedConnector(pinned(), resolver=Addresses(between or interceptor))
         async with aiohttp.ClientSession(connector=connector) as client:
             # Nobody but us puts TLS over our transport, so that this one fails without having met the peer.
             told = gone != ["_start_tls_connection"] or path != "by an HTTPS proxy"
