@@ -30,6 +30,7 @@ from pinio.tls.settings import (
     StockContext,
     scratch,
 )
+from pinio.tls.unreadable import UNREADABLE, unreadable
 
 logger = logging.getLogger("pinio")
 
@@ -56,16 +57,7 @@ REFUSED: Final = frozenset(
 )  # fmt: skip
 """Raise `PolicyError`: for servers, or able to replace what pinio decides."""
 READ_ONLY: Final = frozenset(
-    {
-        "cert_store_stats",
-        "get_ca_certs",
-        "get_ciphers",
-        "protocol",
-        "security_level",
-        "session_stats",
-        "wrap_bio",
-        "wrap_socket",
-    }
+    {"get_ciphers", "protocol", "security_level", "session_stats", "wrap_bio", "wrap_socket"}
 )
 """Change nothing."""
 INTERNAL: Final = frozenset(
@@ -76,7 +68,7 @@ INTERNAL: Final = frozenset(
 )  # fmt: skip
 """`ssl`'s own helpers. What they make of the outer context cannot verify anybody."""
 
-CLASSIFIED: Final = FORWARDED | TIGHTEN_ONLY | IGNORED | REFUSED | READ_ONLY | INTERNAL
+CLASSIFIED: Final = FORWARDED | TIGHTEN_ONLY | IGNORED | REFUSED | UNREADABLE | READ_ONLY | INTERNAL
 
 # So that of two threads that change a context neither undoes the other's change; and a fork does not leave it locked.
 _changing: Final = threading.Lock()
@@ -269,6 +261,8 @@ def classify(kind: type, names: Iterable[str]) -> None:
             setattr(kind, name, _PROPERTIES[name])
         elif name in IGNORED:
             setattr(kind, name, _ignored_method(name))
+        elif name in UNREADABLE:
+            setattr(kind, name, unreadable(name))
         elif name in REFUSED or (name not in CLASSIFIED and not name.startswith("__")):
             setattr(kind, name, _refused(name))
 

@@ -14,10 +14,9 @@ from typing import Any, Final, NoReturn, cast
 
 from pinio.errors import PolicyError
 from pinio.tls.settings import USE_PYTHON_OBJECTS, StockContext
+from pinio.tls.unreadable import UNREADABLE, unreadable
 
-LOOKING: Final = frozenset(
-    {"cert_store_stats", "get_ca_certs", "get_ciphers", "get_groups", "security_level", "session_stats"}
-)
+LOOKING: Final = frozenset({"get_ciphers", "get_groups", "security_level", "session_stats"})
 """Methods that change nothing."""
 MAKING: Final = frozenset({"_encode_hostname", "_wrap_bio", "_wrap_socket", "wrap_bio", "wrap_socket"})
 """Methods that make TLS objects, which `pinio.tls.latch` keeps shut."""
@@ -58,4 +57,4 @@ def _refusing(name: str) -> Callable[..., NoReturn]:
 
 for _name in set(dir(StockContext)) - LOOKING - MAKING:
     if not _name.startswith("__") and callable(getattr(StockContext, _name)):
-        setattr(SealedContext, _name, _refusing(_name))
+        setattr(SealedContext, _name, unreadable(_name) if _name in UNREADABLE else _refusing(_name))

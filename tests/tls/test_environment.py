@@ -15,7 +15,7 @@ from pinio.testing import CA
 
 # What every inner context would verify and offer, and whether the CA of the environment is believed.
 SCRIPT = """
-import json, ssl, sys
+import _ssl, json, ssl, sys
 from pinio.core.anchors import Anchors
 from pinio.tls.profile import Profile, inner_context
 from tests.tls.memory import MemoryPeer, drive, engine_for
@@ -28,7 +28,7 @@ def looks(context):
         "flags": int(context.verify_flags),
         "mode": [int(context.verify_mode), context.check_hostname, context.hostname_checks_common_name],
         "suites": sorted(suite["name"] for suite in context.get_ciphers()),
-        "anchors": context.cert_store_stats()["x509_ca"],
+        "anchors": _ssl._SSLContext.cert_store_stats(context)["x509_ca"],
         "key log": context.keylog_filename,
     }
 
