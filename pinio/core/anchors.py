@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from dataclasses import dataclass, field
-from textwrap import fill
 from typing import Final, Literal, get_args
 
+from pinio.core import pem
 from pinio.core.certificate import Certificate
+from pinio.core.der import DERError, fields
 from pinio.errors import PolicyError
 
 Origin = Literal["certifi", "system", "private"]
 
-MAX_FILE: Final = 8 << 20
+MAX_FILE: Final = pem.MAX_TEXT
 """Longest file or text of anchors, in bytes. The whole public list is a quarter of a megabyte."""
-
-_PEM = re.compile(
-    r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END (?:TRUSTED |X509 )?CERTIFICATE-----"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +61,26 @@ class Anchors:
         except ValueError as error:  # a path with a NUL in it
             raise PolicyError(f"{os.fspath(path)!a}: the anchors cannot be read: {error}") from error
         try:
-            return cls.from_pem(data.decode("ascii", "replace"))
+            return cls.from_pem(pem.decode(data))
         except PolicyError as error:
             raise PolicyError(f"{os.fspath(path)}: {error}") from None
 
     @classmethod
     def from_pem(cls, text: str) -> Anchors:
-        """Anchors from PEM text (RFC 7468). Raises `PolicyError` if there is none, or one is not strict DER."""
+        """Anchors from PEM text (RFC 7468): certificates, and explanatory text around them.
+
+        Raises `PolicyError` that names the line unless every block is one certificate in strict
+        DER, so that no CA is dropped because its text is damaged. A private key, a certificate
+        request, or a `TRUSTED CERTIFICATE` with OpenSSL's own trust settings is an error too.
+        """
         if not isinstance(text, str):
             raise PolicyError(f"anchors are PEM text, not {type(text).__name__}")
         if len(text) > MAX_FILE:
             raise PolicyError(f"anchors of more than {MAX_FILE} bytes")
-        certificates = tuple(_certificate(block) for block in _PEM.findall(text))
+        try:
+            certificates = tuple(map(_certificate, pem.blocks(text)))
+        except pem.PEMError as error:
+            raise PolicyError(f"no PEM certificate at {error}") from None
         if not certificates:
             raise PolicyError("no PEM certificate ('-----BEGIN CERTIFICATE-----') in it")
         return cls("private", certificates)
@@ -86,10 +88,7 @@ class Anchors:
     @property
     def pem(self) -> str:
         """The private list as PEM text."""
-        return "".join(
-            f"-----BEGIN CERTIFICATE-----\n{fill(b64encode(item.der).decode(), 64)}\n-----END CERTIFICATE-----\n"
-            for item in self.certificates
-        )
+        return "".join(pem.encode(item.der) for item in self.certificates)
 
     def __repr__(self) -> str:
         return (
@@ -112,11 +111,22 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
-def _certificate(block: str) -> Certificate:
+def _certificate(block: pem.Block) -> Certificate:
+    if block.label != pem.CERTIFICATE:
+        raise pem.PEMError(block.line, f"'BEGIN {block.label}'{_INSTEAD.get(block.label, '')}")
+    der = block.der()
     try:
-        certificate = Certificate.of(b64decode("".join(block.split()), validate=True))
-    except Base64Error:
-        raise PolicyError("a PEM block in it is not Base64") from None
-    if certificate.fields is None:
-        raise PolicyError("a certificate in it is not strict DER (RFC 5280 section 4.1)")
-    return certificate
+        fields(der)
+    except DERError as error:
+        why = f"the certificate is not strict DER (RFC 5280 section 4.1): {error}"
+        raise pem.PEMError(block.line, why) from None
+    return Certificate.of(der)
+
+
+_INSTEAD: Final = {
+    "TRUSTED CERTIFICATE": (
+        " has trust settings of OpenSSL's own, which pinio does not read; "
+        "write the certificate alone: openssl x509 -in FILE"
+    ),
+    "PKCS7": "; write its certificates: openssl pkcs7 -print_certs -in FILE",
+}

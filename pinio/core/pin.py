@@ -14,6 +14,7 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass
 from typing import Final, Literal, NoReturn, cast, get_args
 
+from pinio.core import pem
 from pinio.core.certificate import Certificate
 from pinio.core.der import DERError, check_public_key
 from pinio.errors import PinFormatError
@@ -35,8 +36,6 @@ _HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
 _FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]+")
 _TLSA = re.compile(r"(?P<usage>\d) (?P<selector>\d) (?P<matching>\d) (?P<text>[0-9A-Fa-f]+)")
-_BEGIN = re.compile(r"BEGIN [A-Z ]{1,30}(?=-----)")
-_PEM = re.compile(r"-----BEGIN (?P<label>[A-Z ]+)-----\s(?P<text>[A-Za-z0-9+/=\s]+)-----END (?P=label)-----")
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -115,7 +114,7 @@ class Pin:
         role: Role = "any",
     ) -> Pin:
         """The pin of a certificate given as DER bytes or PEM. Raises `PinFormatError` if it is not strict DER."""
-        certificate = Certificate(_unwrap(data, "CERTIFICATE"))
+        certificate = Certificate(_unwrap(data, pem.CERTIFICATE))
         _check_algorithm(algorithm, str(algorithm))
         digest = certificate.digest(selector, algorithm)
         if digest is None:
@@ -128,7 +127,7 @@ class Pin:
 
         Raises `PinFormatError` if it is not strict DER.
         """
-        spki = _unwrap(data, "PUBLIC KEY")
+        spki = _unwrap(data, pem.PUBLIC_KEY)
         try:
             check_public_key(spki)
         except DERError as error:
@@ -225,22 +224,23 @@ def _tlsa(match: re.Match[str], text: str) -> Pin:
 
 
 def _unwrap(data: bytes | str, label: str) -> bytes:
-    """DER from DER or from one PEM block (RFC 7468) with `label`."""
+    """DER from DER or from one PEM block (RFC 7468) with `label`; blocks with others may be there."""
     if isinstance(data, bytes):
-        if not data.lstrip().startswith(b"-----BEGIN"):
+        if not pem.is_pem(data):
             return data
-        data = data.decode("ascii", "replace")
+        data = pem.decode(data)
     if not isinstance(data, str):
         raise PinFormatError(f"expected DER bytes or PEM text, not {type(data).__name__}")
-    if "-----BEGIN" not in data:
+    try:
+        found = pem.blocks(data)
+        blocks = [block for block in found if block.label == label]
+        if len(blocks) == 1:
+            return blocks[0].der()
+    except pem.PEMError as error:
+        raise PinFormatError(f"the PEM text cannot be read: {error}") from None
+    if not found:
         raise PinFormatError(
             f"expected DER bytes or PEM text ('BEGIN {label}'): what is in the file, not its name"
         )
-    blocks = [block for block in _PEM.finditer(data) if block["label"] == label]
-    if len(blocks) != 1:
-        other = next((f" and a '{begin}'" for begin in _BEGIN.findall(data) if begin != f"BEGIN {label}"), "")
-        raise PinFormatError(f"expected one PEM block 'BEGIN {label}', found {len(blocks)}{other}")
-    try:
-        return b64decode("".join(blocks[0]["text"].split()), validate=True)
-    except Base64Error:
-        raise PinFormatError(f"the PEM block 'BEGIN {label}' is not Base64") from None
+    other = next((f" and a 'BEGIN {block.label}'" for block in found if block.label != label), "")
+    raise PinFormatError(f"expected one PEM block 'BEGIN {label}', found {len(blocks)}{other}")

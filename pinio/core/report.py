@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from textwrap import fill
 
+from pinio.core import pem
 from pinio.core.certificate import Certificate
 
 
@@ -43,7 +42,9 @@ class Report:
             "include-subdomains": self.include_subdomains,
             "noted-hostname": self.noted_hostname,
             "served-certificate-chain": [],
-            "validated-certificate-chain": [_pem(item) for item in self.validated_certificate_chain],
+            "validated-certificate-chain": [
+                pem.encode(item.der) for item in self.validated_certificate_chain
+            ],
             "known-pins": [_hpkp(pin) for pin in self.known_pins],
             "enforced": self.enforced,
             "revision": self.revision,
@@ -58,8 +59,3 @@ def _hpkp(pin: str) -> str:
     """`pin-sha256="…"` (RFC 7469 section 2.1.1) where that grammar can say it, the canonical text elsewhere."""
     algorithm, _, digest = pin.partition("/")
     return f'pin-{algorithm}="{digest}"' if algorithm.isalnum() else pin
-
-
-def _pem(certificate: Certificate) -> str:
-    body = fill(b64encode(certificate.der).decode(), 64)
-    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, get_args
 
+from pinio.core import pem
 from pinio.core.anchors import Anchors
 from pinio.core.host import Pattern
 from pinio.core.pinset import Mode, OnExpiry, PinSet, Trust
@@ -31,8 +32,6 @@ VERSION: Final = 1
 
 _TOP: Final = ("version", "revision", "unpinned", "deny", "unpinned_anchors", "hosts", "exempt")
 _HOST: Final = ("pins", "backup", "single", "expires", "on_expiry", "mode", "trust", "anchors", "resumption")
-_PEM: Final = "-----BEGIN "
-
 _Load = Callable[[str], Anchors]
 
 
@@ -155,7 +154,7 @@ class _AnchorsReader:
             return Anchors()
         if text == "system":
             return Anchors.system()
-        if _PEM in text:
+        if pem.is_meant(text):
             return Anchors.from_pem(text)
         if not text.strip():
             raise PolicyError('write "certifi", "system", the path of a PEM file, or its text')

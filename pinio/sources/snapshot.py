@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from pinio.core import pem
 from pinio.core.anchors import MAX_FILE as MAX_ANCHORS
 from pinio.core.anchors import Anchors
 from pinio.core.policy import Policy
@@ -62,7 +63,7 @@ class Files:
         if len(self.prints) > MAX_ANCHORS_FILES:
             raise PolicyError(f"the policy names more than {MAX_ANCHORS_FILES} files of anchors")
         try:
-            return Anchors.from_pem(self._read(path, MAX_ANCHORS).decode("ascii", "replace"))
+            return Anchors.from_pem(pem.decode(self._read(path, MAX_ANCHORS)))
         except PolicyError as error:
             raise PolicyError(f"{shown(path)}: {error}") from error.__cause__
 
