@@ -92,10 +92,32 @@ def _a_label(host: str) -> str:
 
 def _encode(label: str) -> str:
     if not label.isascii():
-        return idna.alabel(label).decode()
-    if label.startswith("xn--"):
-        idna.ulabel(label)  # raises for what no encoder would have made
+        return _alabel(label)
+    if label.startswith("xn--") and not _is_a_label(label):
+        raise idna.IDNAError(f"{label!a} is no A-label that IDNA or UTS 46 makes")
     return label
+
+
+def _alabel(label: str) -> str:
+    try:
+        return idna.alabel(label).decode()
+    except idna.InvalidCodepoint as error:
+        raise idna.IDNAError(f"{error}; if that is its name, write the A-label ('xn--…')") from None
+
+
+def _is_a_label(label: str) -> bool:
+    """Whether an encoder makes this label (RFC 5890 section 2.3.2.1).
+
+    IDNA 2008 makes fewer than UTS 46, which has labels for emoji; such hosts exist. What UTS 46 would
+    map to another name is none, for programs that decode it would go to that name.
+    """
+    try:
+        name = label[4:].encode("ascii").decode("punycode")
+        again = name.encode("punycode").decode("ascii")
+        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+    except (UnicodeError, idna.IDNAError):
+        return False
+    return not name.isascii() and again == label[4:] and mapped == name
 
 
 def _check_idna2003(host: str, name: str) -> None:

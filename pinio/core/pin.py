@@ -35,7 +35,12 @@ _CANONICAL = re.compile(
 _HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
 _FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]+")
-_TLSA = re.compile(r"(?P<usage>\d) (?P<selector>\d) (?P<matching>\d) (?P<text>[0-9A-Fa-f]+)")
+# The data may be in groups, on several lines within parentheses (RFC 6698 section 2.2, RFC 1035
+# section 5.1): `dig` and zone files write it so.
+_TLSA = re.compile(
+    r"(?P<usage>\d)[ \t]+(?P<selector>\d)[ \t]+(?P<matching>\d)\s+"
+    r"(?P<open>\()?(?P<text>[0-9A-Fa-f\s]+)(?(open)\))"
+)
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -72,7 +77,7 @@ class Pin:
         """Read one pin in any spelling.
 
         They are: canonical, curl's `sha256//…`, `pin-sha256="…"` (RFC 7469), `cert-sha256:HEX` with or without colons, and the
-        data of a TLSA record, `3 1 1 HEX` (RFC 6698). Raises `PinFormatError`.
+        data of a TLSA record, `3 1 1 HEX` (RFC 6698), in groups and with tabs too. Raises `PinFormatError`.
         """
         if not isinstance(text, str):
             raise PinFormatError(f"a pin is text such as 'sha256/…', not {type(text).__name__}")
@@ -216,10 +221,11 @@ def _tlsa(match: re.Match[str], text: str) -> Pin:
         _fail(text, "TLSA usage is 0, 1 or 3 and its selector 0 or 1")
     if matching not in algorithms:
         _fail(text, "TLSA matching type is 1 (SHA-256) or 2 (SHA-512)")
-    if len(match["text"]) % 2:
+    hexadecimal = "".join(match["text"].split())
+    if len(hexadecimal) % 2:
         _fail(text, "an odd number of hexadecimal digits")
     algorithm = algorithms[matching]
-    digest = _sized(bytes.fromhex(match["text"]), algorithm, text)
+    digest = _sized(bytes.fromhex(hexadecimal), algorithm, text)
     return Pin(digest, selectors[selector], algorithm, roles[usage])
 
 

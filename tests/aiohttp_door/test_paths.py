@@ -324,3 +324,17 @@ async def test_a_good_address_may_win(
     assert told.kinds == ["Refusal"] * len(strangers) + ["Permit"]
     for stranger in strangers:
         assert stranger.application_bytes == b"" and len(stranger.connections) == 1
+
+
+async def test_a_host_with_an_emoji_for_a_name() -> None:
+    """IDNA 2008 refuses to encode it, yet hosts have such A-labels: pinned and dialled as they stand."""
+    told = Told()
+    leaf = ROOT.issue("*.pinned.test")  # the test's CA cannot write the name itself
+    policy = Policy({"xn--ls8h.pinned.test": PinSet([leaf.pin, SPARE], anchors=ROOT.anchors)})
+    async with Server(leaf, handler=http()) as server:
+        async with (
+            session(policy, resolver=Addresses(server), observer=told) as client,
+            client.get("https://xn--ls8h.pinned.test/") as response,
+        ):
+            assert response.status == 200
+    assert told.kinds == ["Permit"] and told[0].host == "xn--ls8h.pinned.test"

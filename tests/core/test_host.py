@@ -13,6 +13,12 @@ import pytest
 from pinio.core.host import Pattern, canonical_host, ip_address
 from pinio.errors import PolicyError
 
+
+def _a_label(text: str) -> str:
+    """Punycode of any text, which no encoder may have made."""
+    return f"xn--{text.encode('punycode').decode('ascii').lower()}.test"
+
+
 SAME = {
     "as it is": ("api.example.com", "api.example.com"),
     "capitals": ("API.Example.COM", "api.example.com"),
@@ -33,6 +39,10 @@ SAME = {
     "A-label in capitals": ("XN--BCHER-KVA.test", "xn--bcher-kva.test"),
     "A-label": ("xn--bcher-kva.test", "xn--bcher-kva.test"),
     "A-label that IDNA 2003 would not have made": ("xn--strae-oqa.de", "xn--strae-oqa.de"),
+    "A-label of an emoji, which IDNA 2008 would not have made": ("xn--ls8h.test", "xn--ls8h.test"),
+    "A-label of a symbol": ("xn--i-7iq.ws", "xn--i-7iq.ws"),
+    "A-label of a snowman in capitals": ("XN--N3H.net.", "xn--n3h.net"),
+    "A-labels of both kinds": ("a.xn--53h.bücher.xn--g6h", "a.xn--53h.xn--bcher-kva.xn--g6h"),
     "fullwidth": ("ｐｉｎned.test", "pinned.test"),
     "ideographic dot": ("pinned。test", "pinned.test"),
     "fullwidth dot": ("pinned．test", "pinned.test"),
@@ -113,11 +123,17 @@ REFUSED = {
     "IDNA 2003 has another final sigma": ("βόλος.com", "IDNA 2003 spells it"),
     "IDNA 2003 drops the joiner": ("نامه\u200cای.com", "IDNA 2003 spells it"),
     "joiner where none may stand": ("a\u200db.test", NAMELESS),
-    "emoji": ("☃.net", NAMELESS),
+    "emoji": ("☃.net", "if that is its name, write the A-label ('xn--…')"),
     "A-label of nothing": ("xn--.test", NAMELESS),
     "A-label of ASCII": ("xn--pinned-.test", NAMELESS),
     "A-label that is not Punycode": ("xn--ü.test", NAMELESS),
-    "A-label that another encoder made": ("xn--ls8h.la", NAMELESS),
+    "A-label of a control character": ("xn--a.test", "is no A-label that IDNA or UTS 46 makes"),
+    "A-label cut short": ("xn--zzzz.test", "is no A-label"),
+    "A-label of fullwidth letters": ("xn--inned-gv43b.test", "is no A-label"),
+    "A-label of an ideographic dot": (_a_label("a\u3002b"), "is no A-label"),
+    "A-label of a capital": (_a_label("bÜcher"), "is no A-label"),
+    "A-label of a zero-width space": (_a_label("pin\u200bned"), "is no A-label"),
+    "A-label that is spelled otherwise": ("xn--bcher-kva0.test", NAMELESS),
     "U-label too long": ("ü" * 63 + ".test", NAMELESS),
     "mixed directions": ("אabc.test", NAMELESS),
     "lone surrogate": ("a\ud800.test", NAMELESS),

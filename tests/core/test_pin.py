@@ -57,6 +57,13 @@ SPELLINGS = {
     "TLSA 1 1 1": (f"1 1 1 {HEX}", Pin(DIGEST, role="leaf")),
     "TLSA 3 0 1": (f"3 0 1 {HEX.upper()}", Pin(DIGEST, "cert", role="leaf")),
     "TLSA 0 1 2": (f"0 1 2 {LONG.hex()}", Pin(LONG, algorithm="sha512", role="ca")),
+    "TLSA in groups": (f"3 1 1 {HEX[:56].upper()} {HEX[56:].upper()}", Pin(DIGEST, role="leaf")),
+    "TLSA in pairs": (f"3 1 1 {DIGEST.hex(' ')}", Pin(DIGEST, role="leaf")),
+    "TLSA with an odd group": (f"3 1 1 {HEX[:7]} {HEX[7:]}", Pin(DIGEST, role="leaf")),
+    "TLSA with tabs": (f"3\t1\t1\t{HEX[:32]}\t{HEX[32:]}", Pin(DIGEST, role="leaf")),
+    "TLSA with more blanks": (f"3  1 \t 1   {HEX}", Pin(DIGEST, role="leaf")),
+    "TLSA on two lines": (f"3 1 1 {HEX[:32]}\n      {HEX[32:]}", Pin(DIGEST, role="leaf")),
+    "TLSA of a zone file": (f"3 1 1 (\n\t{HEX[:32]}\n\t{HEX[32:]} )", Pin(DIGEST, role="leaf")),
     "TLSA 0 0 1": (f"0 0 1 {HEX}", Pin(DIGEST, "cert", role="ca")),
 }
 
@@ -167,7 +174,13 @@ MALFORMED = {
     "TLSA matching 2 of 32 bytes": (f"3 1 2 {HEX}", "32 bytes; a sha512 digest has 64"),
     "TLSA odd": (f"3 1 1 {HEX}0", "an odd number of hexadecimal digits"),
     "TLSA digits from elsewhere": (f"\uff13 1 1 {HEX}", "TLSA usage is 0, 1 or 3"),
-    "TLSA with a tab": (f"3\t1 1 {HEX}", "the algorithm is always named"),
+    "TLSA without blanks": (f"311{HEX}", "the algorithm is always named"),
+    "TLSA with one parenthesis": (f"3 1 1 ( {HEX}", "the algorithm is always named"),
+    "TLSA with another one": (f"3 1 1 {HEX} )", "the algorithm is always named"),
+    "TLSA of blanks": ("3 1 1 ( )", "0 bytes; a sha256 digest has 32"),
+    "TLSA with a colon": (f"3 1 1 {DIGEST.hex(':')}", "the algorithm is always named"),
+    "TLSA in odd groups": (f"3 1 1 {HEX[:31]} {HEX[32:]}", "an odd number of hexadecimal digits"),
+    "TLSA twice": (f"3 1 1 {HEX}\n3 1 1 {HEX}", "an odd number of hexadecimal digits"),
     "control characters": ("sha256/\x1b[31m", "not Base64"),
     "a file": ("sha256/" + "A" * 2000, "a pin of 2007 characters is too long to be one"),
 }

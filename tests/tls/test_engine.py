@@ -139,8 +139,11 @@ def test_application_bytes_come_with_the_handshake_and_wait(tls_version: ssl.TLS
     assert engine.read(100) == b"220 ready"
 
 
-def test_the_name_on_the_wire_is_the_canonical_one() -> None:
-    engine = engine_for(pinned(host="bücher.pinned.test"), host="BÜCHER.pinned.test.")
+@pytest.mark.parametrize(
+    ("spelled", "sent"), [("BÜCHER", "xn--bcher-kva"), ("xn--ls8h", "xn--ls8h"), ("XN--N3H", "xn--n3h")]
+)
+def test_the_name_on_the_wire_is_the_canonical_one(spelled: str, sent: str) -> None:
+    engine = engine_for(pinned(host=f"{sent}.pinned.test"), host=f"{spelled}.pinned.test.")
     engine.handshake()
-    assert ClientHello.parse(engine.take()).server_name == "xn--bcher-kva.pinned.test"
-    assert engine.tls.server_hostname == "xn--bcher-kva.pinned.test"
+    assert ClientHello.parse(engine.take()).server_name == f"{sent}.pinned.test"
+    assert engine.tls.server_hostname == f"{sent}.pinned.test"
