@@ -331,10 +331,10 @@ async def test_a_host_with_an_emoji_for_a_name() -> None:
     told = Told()
     leaf = ROOT.issue("*.pinned.test")  # the test's CA cannot write the name itself
     policy = Policy({"xn--ls8h.pinned.test": PinSet([leaf.pin, SPARE], anchors=ROOT.anchors)})
-    async with Server(leaf, handler=http()) as server:
-        async with (
-            session(policy, resolver=Addresses(server), observer=told) as client,
-            client.get("https://xn--ls8h.pinned.test/") as response,
-        ):
-            assert response.status == 200
+    async with (
+        Server(leaf, handler=http()) as server,
+        session(policy, resolver=Addresses(server), observer=told) as client,
+        client.get("https://xn--ls8h.pinned.test/") as response,
+    ):
+        assert response.status == 200
     assert told.kinds == ["Permit"] and told[0].host == "xn--ls8h.pinned.test"
