@@ -100,13 +100,21 @@ def fields(certificate: bytes) -> Fields:
 
 
 def _version(data: bytes, offset: int, end: int) -> int:
-    """Step over the version; absent means v1, and DER forbids spelling that default out."""
-    if offset < end and data[offset] == _VERSION:
-        at, stop = element(data, offset, end, _VERSION)
-        if data[at:stop] not in (b"\x02\x01\x01", b"\x02\x01\x02"):
-            raise DERError(f"version at offset {offset} is neither v2 nor v3")
-        return stop
-    return offset
+    """Step over the version, an INTEGER; absent means v1.
+
+    Its value is not asked: OpenSSL takes v1 spelled out (DER leaves defaults out) and numbers beyond
+    v3, and no value of an element that is in DER moves the elements behind it.
+    """
+    if offset == end or data[offset] != _VERSION:
+        return offset
+    at, stop = element(data, offset, end, _VERSION)
+    at, _ = _last(data, at, stop, INTEGER)
+    value = data[at:stop]
+    # The first nine bits are never alike (ITU-T X.690 section 8.3.2).
+    padding = value[:1] == (b"\xff" if value[1:2] >= b"\x80" else b"\x00") and len(value) > 1
+    if not value or padding:
+        raise DERError(f"version at offset {offset} is not an INTEGER in DER")
+    return stop
 
 
 def _key(data: bytes, offset: int, end: int) -> int:

@@ -65,6 +65,13 @@ def ber(pinned: bytes) -> Interception:
     return Interception(certificate.der, key, ca)
 
 
+PLAIN = Forged()
+
+
+def _version(number: bytes) -> bytes:
+    return tlv(0xA0, tlv(2, number))
+
+
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a CA that signs what it is shown")])
     return (
@@ -112,6 +119,76 @@ def test_a_certificate_without_a_readable_key_does_not_hide_its_issuer(ber: Inte
     )
     assert not isinstance(decision, Refusal)
     assert decision.position == 1
+
+
+VERSIONS = {
+    "v1 left out": b"",
+    "v1 spelled out": _version(b"\x00"),
+    "v2": _version(b"\x01"),
+    "v3": _version(b"\x02"),
+    "v4": _version(b"\x03"),
+    "v128": _version(b"\x7f"),
+    "v0": _version(b"\xff"),
+    "v301": _version(b"\x01\x2c"),
+    "of twenty octets": _version(b"\x11" * 20),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
+def test_a_version_hides_no_key_that_openssl_used(version: bytes, tmp_path: Path) -> None:
+    """OpenSSL completes a handshake with any number there, so that the peer has the key in the certificate: the walk finds it."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca = _authority(ca_key)
+    certificate = Forged(
+        version=version,
+        issuer=ca.subject.public_bytes(),
+        subject=forge.name(HOST),
+        spki=forge.spki_of(key.public_key()),
+        trailing=tlv(0xA3, tlv(0x30, forge.extension(SUBJECT_ALT_NAME, tlv(0x30, tlv(0x82, HOST.encode()))))),
+    ).signed(ca_key)
+    leaf = _handshake(Interception(certificate.der, key, ca), tmp_path)
+    assert leaf == certificate.der
+    assert fields(leaf).spki == forge.spki_of(key.public_key())
+    decision = judged(
+        PinSet(Pin.of_public_key(certificate.spki), single="test"),
+        VerifiedChain([leaf, ca.public_bytes(Encoding.DER)]),
+    )
+    assert not isinstance(decision, Refusal) and decision.position == 0
+
+
+def _parses(der: bytes) -> bool:
+    """Whether OpenSSL reads this as a certificate."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+_versions = st.one_of(
+    st.binary(max_size=3).map(lambda content: tlv(0xA0, tlv(2, content))),
+    st.binary(max_size=6).map(lambda content: tlv(0xA0, content)),
+    st.builds(
+        lambda tag, inner, content: tlv(tag, tlv(inner, content)),
+        st.sampled_from([0x80, 0xA0, 0xA1, 0x30]),
+        st.sampled_from([2, 4, 5, 10, 0x22]),
+        st.binary(max_size=2),
+    ),
+)
+
+
+@given(_versions)
+def test_every_version_is_read_as_openssl_reads_it(version: bytes) -> None:
+    """What OpenSSL reads, the walk reads, and the reverse; but for lengths in BER, which the walk refuses."""
+    forged = PLAIN.but(version=version)
+    try:
+        found = fields(forged.der)
+    except DERError:
+        in_ber = version[:1] == b"\xa0" and version[2:3] == b"\x02" and version[3:4] > b"\x80"
+        assert in_ber or not _parses(forged.der)
+        return
+    assert found.spki == forged.spki
+    assert _parses(forged.der)
 
 
 def _handshake(interception: Interception, folder: Path) -> bytes:
@@ -180,7 +257,7 @@ def _agree(data: bytes) -> None:
     assert found.spki in data
     try:
         key = x509.load_der_x509_certificate(data).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return
     if isinstance(key, ec.EllipticCurvePublicKey):
         assert forge.spki_of(key) == found.spki
