@@ -47,7 +47,7 @@ START, CHAIN_KNOWN, PERMIT, HANDSHAKE_DONE, SHUTDOWN, CLOSED_BY_PEER, FAIL = Eve
 
 TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     IDLE: {START: HANDSHAKING, FAIL: CLOSED},
-    # Bytes to send and a verified chain (TLS 1.2), or the handshake returned; whichever is first.
+    # The client's final flight is made and the chain verified (TLS 1.2), or the handshake returned.
     HANDSHAKING: {CHAIN_KNOWN: VERIFYING, FAIL: REFUSED},
     VERIFYING: {PERMIT: PERMITTED, FAIL: REFUSED},
     PERMITTED: {HANDSHAKE_DONE: OPEN, FAIL: CLOSED},

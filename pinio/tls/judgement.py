@@ -75,7 +75,7 @@ class Judgement:
             raise self.refuse("JUDGEMENT_FAILED", "the TLS context does not verify as its profile says")
 
     def flight_ready(self, tls: peer.TLSObject) -> None:
-        """Judge early, if the chain is known already. Raises `PinVerificationError` to refuse."""
+        """Judge early, if the peer has proven its key (TLS 1.2). Raises `PinVerificationError` to refuse."""
         if self.gate.state is HANDSHAKING and self.endpoint.needs_chain:
             self._guard(self._judge_early, tls)
 
@@ -121,6 +121,9 @@ class Judgement:
         return endpoint, judge(endpoint, self._chain, moment.wall, age)
 
     def _judge_early(self, tls: peer.TLSObject) -> None:
+        # Under TLS 1.3 a chain that is known in mid-handshake is not proven: anybody can replay it.
+        if not peer.final_flight_made(tls):
+            return
         chain = self._verified(tls)
         if chain is not None:
             self._decide(tls, chain, self.clock())

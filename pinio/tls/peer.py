@@ -47,10 +47,22 @@ def verifies(context: ssl.SSLContext) -> bool:
 def verified_chain(tls: TLSObject) -> list[bytes] | None:
     """DER of the chain that OpenSSL built and, with `CERT_REQUIRED`, verified; leaf first. None if there is none.
 
-    Readable as soon as the peer's certificate was processed, also while `do_handshake` still wants more. None on a resumed
-    session. Under `CERT_NONE` everything above position 0 is forgeable.
+    Readable as soon as the peer's certificate was processed, also while `do_handshake` still wants more: then the peer has
+    proven nothing yet, but for what `final_flight_made` says. None on a resumed session. Under `CERT_NONE` everything above
+    position 0 is forgeable.
     """
     return _export(tls._sslobj.get_verified_chain())  # type: ignore[union-attr]
+
+
+def final_flight_made(tls: TLSObject) -> bool:
+    """Whether this side's Finished message of the handshake exists.
+
+    While `do_handshake` still wants to read, that is so with TLS 1.2 alone: there the client
+    finishes first, once the server has signed its key exchange (RFC 5246 section 7.3). With TLS 1.3
+    the server finishes first (RFC 8446 section 2), and the handshake ends with the client's message.
+    OpenSSL reports the message as the channel binding `tls-unique` (RFC 5929 section 3).
+    """
+    return tls.get_channel_binding("tls-unique") is not None
 
 
 def served_chain(tls: TLSObject) -> list[bytes] | None:

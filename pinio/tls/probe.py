@@ -86,7 +86,7 @@ async def probe(
 
 
 async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl.SSLObject:
-    """A TLS object that knows its peer. The client's last flight stays unsent: the chain is known without it.
+    """A TLS object whose peer has proven its key. The client's last flight stays unsent.
 
     So a server that insists on a client certificate can be looked at like any other. With TLS 1.2 the handshake is then not
     finished, and with TLS 1.3 it is.
@@ -105,7 +105,7 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
                 do_handshake()
                 return tls
             except ssl.SSLWantReadError:
-                if outgoing.pending and peer.verified_chain(tls) is not None:
+                if peer.final_flight_made(tls):  # TLS 1.2; a TLS 1.3 peer proves its key later
                     return tls
                 await loop.sock_sendall(sock, outgoing.read())
             data = await loop.sock_recv(sock, _CHUNK)

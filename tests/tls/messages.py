@@ -9,7 +9,8 @@ from pinio.testing import tls_record
 
 HANDSHAKE = 22
 
-SERVER_NAME, ALPN, COMPRESS_CERTIFICATE, PRE_SHARED_KEY, SUPPORTED_VERSIONS = 0, 16, 27, 41, 43
+SERVER_NAME, ALPN, PADDING, COMPRESS_CERTIFICATE, PRE_SHARED_KEY, SUPPORTED_VERSIONS = 0, 16, 21, 27, 41, 43
+COOKIE, KEY_SHARE = 44, 51
 """Extensions."""
 
 TLS_1_2, TLS_1_3 = 0x0303, 0x0304
@@ -20,23 +21,31 @@ class ClientHello(NamedTuple):
 
     suites: tuple[int, ...]
     extensions: dict[int, bytes]
+    session: bytes
+    """legacy_session_id."""
+    head: bytes
+    """The body of the message up to its extensions."""
+    message: bytes
+    """All of it."""
 
     @classmethod
     def parse(cls, flight: bytes) -> ClientHello:
         """Read a client's first flight, which is one record."""
         assert flight[0] == HANDSHAKE
-        message = _Reader(_Reader(flight[3:]).vector(2))
+        whole = _Reader(flight[3:]).vector(2)
+        message = _Reader(whole)
         assert message.take(1) == b"\x01"
-        body = _Reader(message.vector(3))
+        body = _Reader(content := message.vector(3))
         body.take(2 + 32)  # legacy_version, random
-        body.vector(1)  # legacy_session_id
+        session = body.vector(1)
         suites = body.vector(2)
         body.vector(1)  # legacy_compression_methods
+        head = content[: len(content) - len(body.data)]
         extensions, rest = dict[int, bytes](), _Reader(body.vector(2))
         while rest.data:
             kind = int.from_bytes(rest.take(2))
             extensions[kind] = rest.vector(2)
-        return cls(_numbers(suites), extensions)
+        return cls(_numbers(suites), extensions, session, head, whole)
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -67,6 +76,20 @@ def _numbers(data: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2))
 
 
+def key_shares(hello: ClientHello) -> dict[int, bytes]:
+    """A client's public keys, by group (RFC 8446 section 4.2.8)."""
+    shares, rest = dict[int, bytes](), _Reader(_Reader(hello.extensions[KEY_SHARE]).vector(2))
+    while rest.data:
+        group = int.from_bytes(rest.take(2))
+        shares[group] = rest.vector(2)
+    return shares
+
+
+def extension(kind: int, data: bytes) -> bytes:
+    """One extension."""
+    return kind.to_bytes(2) + vector(2, data)
+
+
 def vector(length_size: int, data: bytes) -> bytes:
     """`data` behind its length."""
     return len(data).to_bytes(length_size) + data
@@ -77,9 +100,16 @@ def message(kind: int, body: bytes) -> bytes:
     return bytes((kind,)) + vector(3, body)
 
 
-def server_hello(suite: int, *, version: int = TLS_1_2, extensions: bytes = b"") -> bytes:
+def server_hello(
+    suite: int,
+    *,
+    version: int = TLS_1_2,
+    extensions: bytes = b"",
+    random: bytes = bytes(range(32)),
+    session: bytes = b"\x07" * 32,
+) -> bytes:
     """A server that chose `suite`, with a session id of its own."""
-    body = version.to_bytes(2) + bytes(range(32)) + vector(1, b"\x07" * 32) + suite.to_bytes(2) + b"\x00"
+    body = version.to_bytes(2) + random + vector(1, session) + suite.to_bytes(2) + b"\x00"
     return message(2, body + vector(2, extensions))
 
 

@@ -12,7 +12,9 @@ import pytest
 from pinio.testing import Server, silent
 from pinio.tls import peer
 from tests.tls.cast import GENUINE, ISSUER, ROOT
+from tests.tls.keyless import replay
 from tests.tls.memory import MemoryPeer, shake_hands
+from tests.tls.messages import certificate, flight, server_hello
 
 CORE_METHODS = (
     "do_handshake",
@@ -104,6 +106,44 @@ def test_with_tls_1_2_the_chain_is_known_while_the_clients_flight_is_unsent() ->
     with pytest.raises(ValueError, match="handshake"):
         peer.leaves(client.tls)
     assert not server.finished
+
+
+def test_tripwire_the_final_flight_exists_in_mid_handshake_with_tls_1_2_alone(
+    pair: tuple[MemoryPeer, MemoryPeer], tls_version: ssl.TLSVersion
+) -> None:
+    client, server = pair
+    assert "tls-unique" in ssl.CHANNEL_BINDING_TYPES
+    assert not peer.final_flight_made(client.tls)
+    flight = server.answer(client.answer())
+    assert not peer.final_flight_made(client.tls)
+    client.answer(flight)
+    assert peer.final_flight_made(client.tls)
+    assert client.finished == (tls_version is ssl.TLSVersion.TLSv1_3), "with TLS 1.3 that is the end"
+
+
+def test_tripwire_a_client_that_tries_again_after_a_retry_request_has_no_final_flight() -> None:
+    """Of a TLS 1.3 server that has proven nothing the chain is known, while there is something to send."""
+    client = MemoryPeer(ROOT.client_context(), server_hostname="localhost")
+    client.incoming.write(replay(client.answer(), GENUINE.chain))
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    assert client.outgoing.pending
+    assert peer.verified_chain(client.tls) == FULL_CHAIN
+    assert not peer.final_flight_made(client.tls)
+
+
+def test_a_client_hello_that_waits_is_no_final_flight() -> None:
+    """A library may leave it in the BIO. Whoever replays a TLS 1.2 chain, and no more, is not judged."""
+    client = MemoryPeer(ROOT.client_context(), server_hostname="localhost")
+    client.outgoing.write(hello := client.answer())
+    impostor = flight(server_hello(0xC02B, extensions=b"\xff\x01\x00\x01\x00"), certificate(GENUINE.chain))
+    assert hello
+    client.incoming.write(impostor)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    assert client.outgoing.pending
+    assert peer.verified_chain(client.tls) == FULL_CHAIN
+    assert not peer.final_flight_made(client.tls)
 
 
 def test_a_resumed_session_has_no_verified_chain(

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from tests.tls.messages import vector
+
 ALERT, HANDSHAKE, APPLICATION_DATA = 21, 22, 23
 
 
@@ -55,8 +57,8 @@ class Forge13(Forge):
 
     def _use(self, secret: bytes) -> None:
         self._secret = secret
-        self._key = AESGCM(_expand_label(secret, "key", 32))
-        self._iv = _expand_label(secret, "iv", 12)
+        self._key = AESGCM(expand_label(secret, "key", 32))
+        self._iv = expand_label(secret, "iv", 12)
         self._sequence = 0
 
     def seal(self, payload: bytes, kind: int = APPLICATION_DATA, *, padding: int = 0) -> bytes:
@@ -68,7 +70,7 @@ class Forge13(Forge):
     def key_update(self, *, requested: bool) -> bytes:
         """Announce new keys, and use them from here on (RFC 8446 section 4.6.3)."""
         record = self.seal(bytes((24, 0, 0, 1, requested)), HANDSHAKE)
-        self._use(_expand_label(self._secret, "traffic upd", 48))
+        self._use(expand_label(self._secret, "traffic upd", 48))
         return record
 
 
@@ -89,9 +91,10 @@ class Forge12(Forge):
         return bytes((kind, 3, 3)) + (8 + len(sealed)).to_bytes(2) + number + sealed
 
 
-def _expand_label(secret: bytes, label: str, size: int) -> bytes:
+def expand_label(secret: bytes, label: str, size: int, context: bytes = b"") -> bytes:
+    """HKDF-Expand-Label with SHA-384 (RFC 8446 section 7.1)."""
     name = b"tls13 " + label.encode()
-    info = size.to_bytes(2) + bytes([len(name)]) + name + b"\0"
+    info = size.to_bytes(2) + vector(1, name) + vector(1, context)
     return HKDFExpand(SHA384(), size, info).derive(secret)
 
 
