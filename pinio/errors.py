@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pinio.core.decision import Refusal
 
 __all__ = [
+    "ClientCertificateError",
     "DeniedKeyError",
     "InjectedPlaintextError",
     "JudgementError",
@@ -51,6 +52,19 @@ class PinFormatError(PinError, ValueError):
 
 class PolicyError(PinError, ValueError):
     """A policy, a policy file, a host name or a call's arguments make no sense. The message says where and what to do."""
+
+
+class ClientCertificateError(ssl.SSLError, PolicyError):
+    """The files of a client certificate do not hold a certificate and its key.
+
+    The message says which file lacks what. It is an `ssl.SSLError` too, as `load_cert_chain` raises.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ssl.SSL_ERROR_SSL, message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.strerror,)
 
 
 class PinWarning(UserWarning):

@@ -13,8 +13,8 @@ from typing import Literal, Required, TypedDict
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.tls.context import PinnedSSLContext
+from pinio.tls.identity import ClientCert
 from pinio.tls.sessions import SessionCache
-from pinio.tls.settings import ClientCert
 from pinio.typing import Observer, PolicyLike
 
 

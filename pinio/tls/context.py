@@ -17,12 +17,13 @@ from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError, ServerNameError
 from pinio.reporting import observer_or_default, tell
 from pinio.tls.handshake import Handshake
+from pinio.tls.identity import ClientCert
 from pinio.tls.judgement import Judgement
 from pinio.tls.latch import FOREIGN_SESSION, PinnedSSLSocket, arm
 from pinio.tls.outer import OuterContext
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.sessions import SessionCache
-from pinio.tls.settings import ClientCert, Settings
+from pinio.tls.settings import Settings
 from pinio.tls.wanted import Wanted
 from pinio.typing import Observer, PolicyLike
 
@@ -114,7 +115,9 @@ class PinnedSSLContext(OuterContext):
         )
 
     def profile(self, endpoint: Endpoint) -> Profile:
-        """The profile under which this context connects to an endpoint."""
+        """The profile under which this context connects to an endpoint, from now on."""
+        if endpoint.rule.pin_set is not None:  # no other host is shown a client certificate
+            self.renew_identities()
         return Profile.of(endpoint, self.settings)
 
     def _host(self, server_hostname: str | bytes | None) -> str:
@@ -176,7 +179,8 @@ def create_ssl_context(
     of one's own.
 
     Builds the contexts of the policy's trust settings at once (milliseconds each), so that no connection waits for them. Raises
-    `PolicyError` for arguments that make no sense, `OSError` or `ssl.SSLError` for a certificate that cannot be loaded.
+    `PolicyError` for arguments that make no sense, `ClientCertificateError` (a `PolicyError` too) for
+    files that do not hold a certificate and its key, `OSError` for a file that cannot be read.
     """
     wanted = Wanted.of(policy, pins, trust, anchors)
     if not isinstance(resumption, bool | SessionCache):

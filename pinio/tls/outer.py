@@ -14,18 +14,18 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NoReturn, Self, cast
 
 from pinio.errors import PolicyError
+from pinio.tls.identity import AnyPath, ClientIdentity, Password
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
+from pinio.tls.renewal import Renewals
 from pinio.tls.settings import (
     OPTIONS,
     TIGHTER_FLAGS,
     TIGHTER_OPTIONS,
     USE_PYTHON_OBJECTS,
-    AnyPath,
-    ClientIdentity,
-    Password,
     Settings,
     StockContext,
     scratch,
@@ -85,13 +85,19 @@ class OuterContext(StockContext):
     """The TLS settings in force."""
     ignored: frozenset[str]
     """What libraries set, or tried to loosen, without effect."""
+    _renewals: Renewals
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> Self:
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, settings: Settings) -> None:
         # Without its switch aiofastnet fails closed, for the C context cannot verify anybody; with it, it works.
-        self._store(settings=settings, ignored=frozenset[str](), **{USE_PYTHON_OBJECTS: True})
+        self._store(
+            settings=settings,
+            ignored=frozenset[str](),
+            _renewals=Renewals(),
+            **{USE_PYTHON_OBJECTS: True},
+        )
 
     def _store(self, **values: object) -> None:
         self.__dict__.update(values)
@@ -130,10 +136,29 @@ class OuterContext(StockContext):
     def load_cert_chain(
         self, certfile: AnyPath, keyfile: AnyPath | None = None, password: Password = None
     ) -> None:
-        """Load a client certificate; it is shown to pinned hosts only. Raises what `ssl` raises, now."""
-        identity = ClientIdentity(certfile, keyfile, password)
-        identity.load(scratch())
+        """Load a client certificate; it is shown to pinned hosts only.
+
+        Args:
+            certfile: PEM file with the certificate, and those of its issuers behind it.
+            keyfile: PEM file with the private key, if it is not in `certfile`.
+            password: of an encrypted key, or a callable that returns it and is called once.
+
+        What is loaded stays in memory, and the files may go. Where they are renewed, later
+        connections show the new certificate.
+
+        Raises:
+            ClientCertificateError: the files do not hold a certificate and its key.
+            OSError: a file cannot be read.
+        """
+        identity = ClientIdentity.read(certfile, keyfile, password)
         self._change(lambda settings: settings.with_identity(identity))
+
+    def renew_identities(self) -> None:
+        """Take what was renewed in the files of the client certificates."""
+        for identity in self.settings.identities:
+            renewed = self._renewals.of(identity)
+            if renewed is not identity:
+                self._change(partial(Settings.with_renewed, old=identity, new=renewed))
 
     def set_ecdh_curve(self, name: str) -> None:
         scratch().set_ecdh_curve(name)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from pinio.errors import PolicyError
 
-Password: TypeAlias = str | bytes | bytearray | Callable[[], str | bytes | bytearray] | None
-AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-ClientCert: TypeAlias = AnyPath | tuple[AnyPath, AnyPath] | tuple[AnyPath, AnyPath, Password]
-"""A PEM file with certificate and key, or one of each, or these and the key's password."""
-
 if TYPE_CHECKING:
+    from pinio.tls.identity import ClientIdentity
+
     StockContext = ssl.SSLContext
 else:
     StockContext = next(kind for kind in ssl.SSLContext.__mro__ if kind.__module__ == "ssl")
@@ -68,31 +61,6 @@ FLOOR: Final = ssl.TLSVersion.TLSv1_2
 
 
 @dataclass(frozen=True, slots=True)
-class ClientIdentity:
-    """A client certificate and its key, by content: the files are read again for each context, and must not have changed."""
-
-    certfile: AnyPath
-    keyfile: AnyPath | None = None
-    password: Password = field(default=None, repr=False, compare=False)
-    digest: str = field(default="", init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", self._digest())
-
-    def load(self, context: ssl.SSLContext) -> None:
-        """Load into an inner context. Raises `PolicyError` if the files changed, `ssl.SSLError` or `OSError` as `ssl` does."""
-        if self._digest() != self.digest:
-            raise PolicyError(
-                f"{os.fsdecode(self.certfile)}: the client certificate changed since it was loaded; load it again"
-            )
-        context.load_cert_chain(self.certfile, self.keyfile, self.password)
-
-    def _digest(self) -> str:
-        files = (self.certfile, self.keyfile) if self.keyfile is not None else (self.certfile,)
-        return hashlib.sha256(b"\0".join(Path(os.fsdecode(file)).read_bytes() for file in files)).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """TLS settings of one configuration, by value."""
 
@@ -132,9 +100,14 @@ class Settings:
 
     def with_identity(self, identity: ClientIdentity) -> Settings:
         """The same with one more identity; it takes the place of what the same files held before."""
-        files = identity.certfile, identity.keyfile
-        others = tuple(other for other in self.identities if (other.certfile, other.keyfile) != files)
-        return self if identity in self.identities else replace(self, identities=(*others, identity))
+        if identity in self.identities:
+            return self
+        others = tuple(other for other in self.identities if other.files != identity.files)
+        return replace(self, identities=(*others, identity))
+
+    def with_renewed(self, old: ClientIdentity, new: ClientIdentity) -> Settings:
+        """The same with `new` in the place of `old`: where two fit, OpenSSL takes the later one."""
+        return replace(self, identities=tuple(new if other == old else other for other in self.identities))
 
     def tighter_ciphers(self, wanted: str) -> tuple[str, bool]:
         """Of the TLS 1.2 suites that `wanted` names, as OpenSSL reads it, those that are in force; and whether it named others.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pinio.errors import PolicyError
-from pinio.testing import CA
-from pinio.tls.settings import CIPHERS, OPTIONS, ClientIdentity, Settings, StockContext, assign, scratch
+from pinio.tls.identity import ClientIdentity
+from pinio.tls.settings import CIPHERS, OPTIONS, Settings, StockContext, assign, scratch
 from tests.tls.cast import IDENTITY
 
 
@@ -95,49 +95,9 @@ def test_ciphers_that_nobody_knows_are_refused() -> None:
 # Client identity
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    return IDENTITY.write(tmp_path)
-
-
-def test_an_identity_is_told_by_its_content(files: tuple[Path, Path], tmp_path: Path) -> None:
-    certificate, key = files
-    first = ClientIdentity(certificate, key)
-    assert first == ClientIdentity(certificate, key, password="not compared")
-    CA("other").issue_client("other@pinio.test").write(tmp_path)
-    assert ClientIdentity(certificate, key) != first
-
-
-def test_an_identity_whose_files_changed_is_refused(files: tuple[Path, Path]) -> None:
-    certificate, key = files
-    identity = ClientIdentity(certificate, key)
-    identity.load(scratch())
-    certificate.write_text(certificate.read_text() + "\n")
-    with pytest.raises(PolicyError, match=r"changed since it was loaded"):
-        identity.load(scratch())
-
-
-def test_an_identity_does_not_show_its_password(files: tuple[Path, Path]) -> None:
-    assert "swordfish" not in repr(Settings().with_identity(ClientIdentity(*files, password="swordfish")))
-
-
-def test_identities_add_up_and_one_from_the_same_files_takes_the_place_of_the_last(tmp_path: Path) -> None:
-    """A certificate is renewed in place, and loaded again by a program that runs on."""
-    ours = IDENTITY.write(tmp_path, "ours")
-    others = CA("other").issue_client("other@pinio.test").write(tmp_path, "others")
-    both = Settings().with_identity(ClientIdentity(*ours)).with_identity(ClientIdentity(*others))
-    assert len(both.identities) == 2
-    assert both.with_identity(ClientIdentity(*others)) is both
-    CA("other").issue_client("renewed@pinio.test").write(tmp_path, "ours")
-    renewed = both.with_identity(ClientIdentity(*ours))
-    assert [identity.certfile for identity in renewed.identities] == [others[0], ours[0]]
-    applied(renewed)
-    with pytest.raises(PolicyError, match=r"changed"):
-        applied(both)
-
-
-def test_hosts_without_pins_get_settings_without_the_identity(files: tuple[Path, Path]) -> None:
-    settings = Settings(alpn=("h2",), post_handshake_auth=True).with_identity(ClientIdentity(*files))
+def test_hosts_without_pins_get_settings_without_the_identity(tmp_path: Path) -> None:
+    identity = ClientIdentity.read(*IDENTITY.write(tmp_path))
+    settings = Settings(alpn=("h2",), post_handshake_auth=True).with_identity(identity)
     assert settings.anonymous() == Settings(alpn=("h2",))
     assert Settings(alpn=("h2",)).anonymous() == Settings(alpn=("h2",))
 
