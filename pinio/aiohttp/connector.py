@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -12,9 +14,8 @@ from aiohttp.connector import Connection
 from pinio.aiohttp.errors import check_host, client_error
 from pinio.aiohttp.hooks import HookedConnector
 from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
-from pinio.core.decision import Refusal
 from pinio.core.policy import Endpoint
-from pinio.errors import PinVerificationError, PolicyError, UnpinnedHostError
+from pinio.errors import PinVerificationError, PlaintextRefusedError, PolicyError, UnpinnedHostError
 from pinio.reporting import tell
 from pinio.tls.context import PinnedSSLContext, create_ssl_context
 from pinio.tls.establish import Timeouts
@@ -23,6 +24,15 @@ from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
 
 _OTHER_TLS = frozenset({"fingerprint", "ssl_context", "verify_ssl"})
+_TLS_SCHEMES = frozenset({"https", "wss"})
+"""The schemes by which aiohttp speaks TLS, to a proxy too."""
+_UNLISTED_PROXY = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
+_CLEAR_PROXY = (
+    "this is a proxy, and would hear CONNECT and its password in clear; "
+    "if that is meant, exempt it in proxy_policy="
+)
+
+_T = TypeVar("_T")
 
 
 class PinnedConnector(HookedConnector):
@@ -32,7 +42,9 @@ class PinnedConnector(HookedConnector):
         policy: what is expected of origins, or a source of policies; after a swap, idle connections that no longer hold are
             closed before they are used again.
         ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate, ALPN, versions).
-        proxy_policy: what is expected of HTTPS proxies; by default each is judged by its own entry in `policy`.
+        proxy_policy: what is expected of proxies. It judges HTTPS proxies in place of `policy`, and refuses
+            an `http://` proxy that it pins or does not list. Without it, an HTTPS proxy is judged by
+            its own entry in `policy`, and an `http://` proxy needs no entry.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
         retire: "idle": as above; "all": close connections in use as well, as soon as the swap is noticed. For the latter the
@@ -120,9 +132,10 @@ class PinnedConnector(HookedConnector):
             if still_holds(transport) and (endpoint is None or is_for(endpoint.host, transport)):
                 break
             connection.close()  # opened under a policy that has been swapped since, or for another name
-        if transport is not None and not (req.is_ssl() and isinstance(transport, PinnedTransport)):
+        judged = req.is_ssl() and isinstance(transport, PinnedTransport)
+        if transport is not None and (not judged or req.proxy is not None):
             try:
-                self._admit(req, judged=False)
+                self._admit(req, judged=judged)
             except aiohttp.ClientError:
                 connection.close()
                 raise
@@ -135,17 +148,25 @@ class PinnedConnector(HookedConnector):
         policy may have been swapped while the request waited for its turn.
         """
         try:
-            return self._check(req, judged=judged)
-        except PinVerificationError as error:
-            tell(self._context.observer, error.refusal)
-            raise client_error(req.connection_key, error) from error
+            return self._telling(req, partial(self._check, judged=judged))
         except PolicyError:
             check_host(req.url.raw_host or "")
             raise
 
+    def _telling(self, req: ClientRequest, check: Callable[[ClientRequest], _T]) -> _T:
+        """Do a check; the observer hears of a refusal, and the request gets aiohttp's form of it."""
+        try:
+            return check(req)
+        except PinVerificationError as error:
+            tell(self._context.observer, error.refusal)
+            raise client_error(req.connection_key, error) from error
+
+    def admit_proxy(self, req: ClientRequest) -> None:
+        """Check the proxy of a request once more, since the policy may have been swapped while it was dialled."""
+        self._telling(req, self._check_proxy)
+
     def _check(self, req: ClientRequest, *, judged: bool) -> Endpoint | None:
-        if req.proxy is not None and req.proxy.scheme == "https":
-            self._check_proxy(req.proxy.raw_host or "", req.proxy.port)
+        self._check_proxy(req)
         if not req.is_ssl():
             self._context.wanted.check_plaintext(req.url.raw_host or "", req.url.port)
             return None
@@ -157,17 +178,25 @@ class PinnedConnector(HookedConnector):
                 raise endpoint.policy.refusal("NOT_JUDGED", endpoint).error()
         return endpoint
 
-    def _check_proxy(self, host: str, port: int | None) -> None:
+    def _check_proxy(self, req: ClientRequest) -> None:
+        """Check what is known of the proxy before it is dialled; a plaintext one against `proxy_policy=` alone."""
+        if req.proxy is None:
+            return
+        clear = req.proxy.scheme not in _TLS_SCHEMES
+        if clear and not self._own_proxy_policy:
+            return
         try:
-            self._proxy_context.wanted.endpoint(host, port)
-        except UnpinnedHostError as error:
-            if self._own_proxy_policy:
+            endpoint = self._proxy_context.wanted.endpoint(req.proxy.raw_host or "", req.proxy.port)
+            if clear:
+                endpoint.check_plaintext()
+        except (PlaintextRefusedError, UnpinnedHostError) as error:
+            if clear:
+                detail = _CLEAR_PROXY
+            elif not self._own_proxy_policy:
+                detail = _UNLISTED_PROXY
+            else:
                 raise
-            refusal = error.refusal
-            detail = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
-            raise Refusal(
-                refusal.reason, refusal.host, refusal.port, revision=refusal.revision, detail=detail
-            ).error() from None
+            raise replace(error.refusal, detail=detail).error() from None
 
 
 def _context(

@@ -57,6 +57,10 @@ class HookedConnector(aiohttp.TCPConnector):
         """The pinned context for one leg, to the origin or to its proxy; None leaves it to aiohttp, as the request says."""
 
     @abstractmethod
+    def admit_proxy(self, req: ClientRequest) -> None:
+        """Raise `ClientPinError` if the proxy of a request may not be spoken to as the request says."""
+
+    @abstractmethod
     def opened(self, transport: PinnedTransport) -> None:
         """Called with every connection that was made here."""
 
@@ -91,7 +95,9 @@ class HookedConnector(aiohttp.TCPConnector):
         refusals: list[ClientPinError] = []
         token = _refusals.set(refusals)
         try:
-            return await super()._create_direct_connection(req, *arguments, **options)
+            made = await super()._create_direct_connection(req, *arguments, **options)
+            self._admit_proxy_leg(req, made[0])
+            return made
         except PinVerificationError as error:  # before any address: a proxy that the policy does not list
             raise (
                 error if isinstance(error, ClientPinError) else client_error(req.connection_key, error)
@@ -102,6 +108,17 @@ class HookedConnector(aiohttp.TCPConnector):
             raise
         finally:
             _refusals.reset(token)
+
+    def _admit_proxy_leg(self, req: ClientRequest, transport: asyncio.Transport) -> None:
+        """Close a connection to a proxy that may not be used any more, before the proxy hears CONNECT."""
+        origin = _served.get()
+        if origin is None or req is origin:
+            return
+        try:
+            self.admit_proxy(origin)
+        except BaseException:
+            transport.abort()
+            raise
 
     async def _wrap_create_connection(
         self,

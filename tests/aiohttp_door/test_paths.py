@@ -16,7 +16,7 @@ from pinio.aiohttp import ClientPinError, PinnedConnector
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import CA, ConnectProxy, Interceptor, Server, http
-from tests.aiohttp_door.world import ONE_BY_ONE, PROXY, Addresses
+from tests.aiohttp_door.world import ONE_BY_ONE, PLAIN_PROXY, PROXY, Addresses
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of
 
 
@@ -26,7 +26,9 @@ def expecting(origin: str = GENUINE.pin, **policy: Any) -> Policy:
 
 
 OTHER = ROOT.issue("127.0.0.1", "right.pinned.test", "wrong.pinned.test")
-PROXIES = Policy({"localhost": PinSet([PROXY.pin, SPARE], anchors=ROOT.anchors)})
+PROXIES = Policy(
+    {"localhost": PinSet([PROXY.pin, SPARE], anchors=ROOT.anchors)}, exempt={PLAIN_PROXY: "a test"}
+)
 PRINT = aiohttp.Fingerprint(hashlib.sha256(GENUINE.der).digest())
 PATHS = ["direct", "connect", "tls in tls"]
 
@@ -42,7 +44,8 @@ class Way:
     def options(self) -> dict[str, Any]:
         if self.proxy is None:
             return {}
-        return {"proxy": f"{self.proxy.scheme}://localhost:{self.proxy.port}"}
+        host = "localhost" if self.proxy.scheme == "https" else PLAIN_PROXY
+        return {"proxy": f"{self.proxy.scheme}://{host}:{self.proxy.port}"}
 
 
 async def way(stack: AsyncExitStack, path: str, origin: Server) -> Way:
@@ -154,9 +157,10 @@ async def test_what_a_resolver_asks_is_no_business_of_the_proxys(
         there = await way(stack, path, Server(GENUINE, handler=http(), tls_version=tls_version))
         assert there.proxy is not None
         resolver = Asking(there.proxy)
+        name = "localhost" if path == "tls in tls" else "plain.test"
         async with (
             session(policy, proxy_policy=anybody, resolver=resolver) as client,
-            client.get(there.url, **there.options) as response,
+            client.get(there.url, proxy=f"{there.proxy.scheme}://{name}:{there.proxy.port}") as response,
         ):
             assert response.status == 200
         await end_of(between)
@@ -236,11 +240,15 @@ async def test_a_denied_key_is_refused_at_hosts_without_pins_too() -> None:
 
 @pytest.mark.parametrize("own", [True, False], ids=["own TLS", "ours"])
 async def test_an_http_proxy_needs_no_entry(own: bool) -> None:
-    """It hears CONNECT and nothing else, so nothing is expected of it, whatever TLS an exempt host is asked with."""
+    """Without `proxy_policy=` nothing is expected of it, whatever TLS an exempt host is asked with."""
     policy = Policy(
         {"elsewhere.test": [ABSENT, SPARE]}, exempt={"127.0.0.1": "test"}, unpinned_anchors=ROOT.anchors
     )
-    async with Server(GENUINE, handler=http()) as server, ConnectProxy() as proxy, session(policy) as client:
+    async with (
+        Server(GENUINE, handler=http()) as server,
+        ConnectProxy() as proxy,
+        session(policy, proxy_policy=None) as client,
+    ):
         through = f"http://localhost:{proxy.port}"
         async with client.get(
             f"https://127.0.0.1:{server.port}/", proxy=through, ssl=ROOT.client_context() if own else True

@@ -28,7 +28,7 @@ from pinio.core.decision import Refusal
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from tests.aiohttp_door.world import ONE_BY_ONE, PROXY, Addresses
+from tests.aiohttp_door.world import ONE_BY_ONE, PLAIN_PROXY, PROXY, Addresses
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Swapped, Told, end_of
 
 SECRET = "T0PSECRET"
@@ -90,7 +90,7 @@ class Scene:
         """Make one request that carries the secret, with a connector of the policy or the arguments `what`."""
         if connector is None:
             arguments = what if isinstance(what, dict) else {"policy": what or policy()}
-            arguments.setdefault("proxy_policy", policy(PROXY.pin))
+            arguments.setdefault("proxy_policy", policy(PROXY.pin, exempt={PLAIN_PROXY: "a test"}))
             connector = PinnedConnector(observer=self.told, **arguments)
         headers = {"Authorization": SECRET} if secret else {}
         async with aiohttp.ClientSession(
@@ -147,7 +147,8 @@ def at(server: Server, scheme: str = "https", host: str = "localhost") -> str:
 
 
 def proxied(proxy: Server) -> str:
-    return f"{proxy.scheme}://localhost:{proxy.port}"
+    host = "localhost" if proxy.scheme == "https" else PLAIN_PROXY
+    return f"{proxy.scheme}://{host}:{proxy.port}"
 
 
 _by_kind("direct", None)
@@ -213,7 +214,7 @@ async def _(scene: Scene) -> None:
 @path("an HTTP proxy of the environment leads to the stranger")
 async def _(scene: Scene) -> None:
     proxy = await scene.proxy(interceptor=await scene.stranger())
-    environment(scene, f"http://localhost:{proxy.port}")
+    environment(scene, proxied(proxy))
     await scene.ask("https://localhost/", session={"trust_env": True})
     assert [request.method for request in proxy.requests] == ["CONNECT"]
 

@@ -10,6 +10,8 @@ from pinio.testing import Server
 from tests.tls.cast import ISSUER
 
 PROXY = ISSUER.issue("localhost", "127.0.0.1")
+PLAIN_PROXY = "127.0.0.1"
+"""The host of proxies without TLS; `localhost` is that of proxies with a key."""
 ONE_BY_ONE: dict[str, Any] = {"happy_eyeballs_delay": 3600.0}
 """No address is tried beside another, however slow this machine is; each comes when the one before has failed."""
 
