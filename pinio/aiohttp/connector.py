@@ -161,7 +161,7 @@ class PinnedConnector(HookedConnector):
             tell(self._context.observer, error.refusal)
             raise client_error(req.connection_key, error) from error
 
-    def admit_proxy(self, req: ClientRequest) -> None:
+    def _admit_proxy_of(self, req: ClientRequest) -> None:
         """Check the proxy of a request once more, since the policy may have been swapped while it was dialled."""
         self._telling(req, self._check_proxy)
 

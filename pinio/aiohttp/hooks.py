@@ -57,7 +57,7 @@ class HookedConnector(aiohttp.TCPConnector):
         """The pinned context for one leg, to the origin or to its proxy; None leaves it to aiohttp, as the request says."""
 
     @abstractmethod
-    def admit_proxy(self, req: ClientRequest) -> None:
+    def _admit_proxy_of(self, req: ClientRequest) -> None:
         """Raise `ClientPinError` if the proxy of a request may not be spoken to as the request says."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class HookedConnector(aiohttp.TCPConnector):
         if origin is None or req is origin:
             return
         try:
-            self.admit_proxy(origin)
+            self._admit_proxy_of(origin)
         except BaseException:
             transport.abort()
             raise
