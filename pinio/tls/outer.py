@@ -44,11 +44,14 @@ TIGHTEN_ONLY: Final = frozenset(
 """Reach the inner contexts as far as they make them stricter; the rest is ignored and recorded."""
 IGNORED: Final = frozenset(
     {
-        "check_hostname", "hostname_checks_common_name", "load_default_certs", "load_verify_locations", "num_tickets",
+        "hostname_checks_common_name", "load_default_certs", "load_verify_locations", "num_tickets",
         "set_default_verify_paths", "set_npn_protocols", "verify_mode",
     }
 )  # fmt: skip
 """Accepted, because libraries set them on every connection, and without effect: the policy decides whom to trust."""
+SHOWN: Final = frozenset({"check_hostname"})
+"""Read as they were set, and without effect. urllib3 sets it to False where it is told another name
+to look for, and looks for it only if it reads False; the inner contexts check names in any case."""
 REFUSED: Final = frozenset(
     {
         "_host_flags", "_msg_callback", "load_dh_params", "set_psk_client_callback", "set_psk_server_callback",
@@ -68,7 +71,7 @@ INTERNAL: Final = frozenset(
 )  # fmt: skip
 """`ssl`'s own helpers. What they make of the outer context cannot verify anybody."""
 
-CLASSIFIED: Final = FORWARDED | TIGHTEN_ONLY | IGNORED | REFUSED | UNREADABLE | READ_ONLY | INTERNAL
+CLASSIFIED: Final = FORWARDED | TIGHTEN_ONLY | IGNORED | SHOWN | REFUSED | UNREADABLE | READ_ONLY | INTERNAL
 
 # So that of two threads that change a context neither undoes the other's change; and a fork does not leave it locked.
 _changing: Final = threading.Lock()
@@ -242,6 +245,18 @@ def _ignored(name: str, answer: Any) -> property:
     return property(lambda self: answer, put)
 
 
+def _shown(name: str) -> property:
+    """A switch that is kept in the settings, and changes nothing but what is read."""
+
+    def put(self: OuterContext, value: object) -> None:
+        if not value:
+            self._note_ignored(name)
+        change: dict[str, Any] = {name: bool(value)}
+        self._change(lambda settings: replace(settings, **change))
+
+    return property(lambda self: getattr(self.settings, name), put)
+
+
 def _ignored_method(name: str) -> Callable[..., None]:
     def method(self: OuterContext, *_arguments: Any, **_options: Any) -> None:
         self._note_ignored(name)
@@ -271,7 +286,7 @@ _PROPERTIES: Final = {
     "options": _bits("options", ssl.Options, TIGHTER_OPTIONS, _C_OPTIONS),
     "verify_flags": _bits("verify_flags", ssl.VerifyFlags, TIGHTER_FLAGS, _C_FLAGS),
     "verify_mode": _ignored("verify_mode", ssl.CERT_REQUIRED),
-    "check_hostname": _ignored("check_hostname", True),
+    "check_hostname": _shown("check_hostname"),
     "hostname_checks_common_name": _ignored("hostname_checks_common_name", False),
     "num_tickets": _ignored("num_tickets", 2),
     "sslobject_class": _refused("sslobject_class", PinnedSSLObject),

@@ -2,7 +2,7 @@
 
 - `SSLObject._sslobj` and `SSLSocket._sslobj`, the C object: it has `get_verified_chain` on every Python version, also while the
   handshake still runs, and its bound methods spare a Python call per read and write.
-- `_ssl._SSLContext.verify_mode`, what a context does, whatever a subclass says.
+- `_ssl._SSLContext.verify_mode` and `.check_hostname`, what a context does, whatever a subclass says.
 - `_ssl.ENCODING_DER`: those chains come as `_ssl.Certificate`, which exports PEM unless told otherwise.
 """
 
@@ -16,6 +16,7 @@ TLSObject: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
 _DER: Final[int] = _ssl.ENCODING_DER
 _VERIFY_MODE: Final[Any] = _ssl._SSLContext.verify_mode  # a descriptor, for which typeshed has an int
+_CHECK_HOSTNAME: Final[Any] = _ssl._SSLContext.check_hostname
 _REQUIRED: Final = int(ssl.CERT_REQUIRED)
 
 
@@ -42,6 +43,11 @@ def has_core(tls: TLSObject) -> bool:
 def verifies(context: ssl.SSLContext) -> bool:
     """Whether a context requires a verified certificate; asked of C, where it costs a tenth of what the enum does."""
     return bool(_VERIFY_MODE.__get__(context) == _REQUIRED)
+
+
+def checks_names(context: ssl.SSLContext) -> bool:
+    """Whether a context compares the peer's certificate with the name that was asked for."""
+    return bool(_CHECK_HOSTNAME.__get__(context))
 
 
 def verified_chain(tls: TLSObject) -> list[bytes] | None:

@@ -20,7 +20,7 @@ from pinio.core.pinset import Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
-from pinio.tls.peer import verifies
+from pinio.tls.peer import checks_names, verifies
 from pinio.tls.sealed import seal
 from pinio.tls.sessions import forget
 from pinio.tls.settings import Settings, assign, scratch
@@ -63,7 +63,7 @@ class Profile:
         context = tls.context
         if self.trust == "leaf-pin":
             return not verifies(context)
-        return verifies(context) and context.check_hostname
+        return verifies(context) and checks_names(context)
 
 
 def _build(profile: Profile) -> ssl.SSLContext:
@@ -101,7 +101,7 @@ class _InnerContexts:
         with self._lock:
             context = self._contexts.get(profile)
             if context is None:
-                context = seal(_build(profile))
+                context = seal(_build(profile), check_hostname=profile.settings.check_hostname)
                 if len(self._contexts) >= MAX_CONTEXTS:
                     forget(self._contexts.pop(next(iter(self._contexts))))
                 self._contexts[profile] = context

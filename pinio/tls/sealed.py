@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, cast
 
 from pinio.errors import PolicyError
+from pinio.tls.peer import checks_names
 from pinio.tls.settings import USE_PYTHON_OBJECTS, StockContext
 from pinio.tls.unreadable import UNREADABLE, unreadable
 
@@ -20,6 +21,8 @@ LOOKING: Final = frozenset({"get_ciphers", "get_groups", "security_level", "sess
 """Methods that change nothing."""
 MAKING: Final = frozenset({"_encode_hostname", "_wrap_bio", "_wrap_socket", "wrap_bio", "wrap_socket"})
 """Methods that make TLS objects, which `pinio.tls.latch` keeps shut."""
+
+_CHECKED_ELSEWHERE: Final = "_pinio_checked_elsewhere"
 
 
 def _refuse(name: str) -> NoReturn:
@@ -33,6 +36,11 @@ class SealedContext(StockContext):
 
     __slots__ = ()
 
+    @property
+    def check_hostname(self) -> bool:  # type: ignore[override]  # to be read only
+        """Whether a library may leave names unchecked; where it reads False, it checks them too."""
+        return checks_names(self) and not vars(self).get(_CHECKED_ELSEWHERE)
+
     def __setattr__(self, name: str, value: object) -> None:
         _refuse(name)
 
@@ -40,9 +48,10 @@ class SealedContext(StockContext):
         _refuse(name)
 
 
-def seal(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Close a stock context to changes for good."""
+def seal(context: ssl.SSLContext, *, check_hostname: bool = True) -> ssl.SSLContext:
+    """Close a stock context to changes for good; it shows `check_hostname` as it was set outside."""
     vars(context)[USE_PYTHON_OBJECTS] = True  # should somebody hand it on
+    vars(context)[_CHECKED_ELSEWHERE] = not check_hostname
     context.__class__ = cast(type[ssl.SSLContext], SealedContext)
     return context
 

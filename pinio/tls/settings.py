@@ -76,6 +76,8 @@ class Settings:
     curve: str | None = None
     post_handshake_auth: bool = False
     keylog_filename: str | None = None
+    check_hostname: bool = True
+    """What a library reads that asks whether names are checked. They are checked in any case."""
 
     def apply(self, context: ssl.SSLContext) -> None:
         """Set up an inner context."""

@@ -9,6 +9,7 @@ import logging
 import pickle
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from pinio.testing import CA, Server, self_signed, silent
 from pinio.tls import outer
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
-from pinio.tls.outer import CLASSIFIED, FORWARDED, IGNORED, INTERNAL, READ_ONLY, REFUSED, TIGHTEN_ONLY
+from pinio.tls.outer import CLASSIFIED, FORWARDED, IGNORED, INTERNAL, READ_ONLY, REFUSED, SHOWN, TIGHTEN_ONLY
 from pinio.tls.settings import OPTIONS, Settings, scratch
 from pinio.tls.unreadable import UNREADABLE
 from tests.tls.cast import GENUINE, MISPINNED, ROOT, pinned
@@ -112,7 +113,7 @@ def test_P5_nothing_that_a_library_writes_reaches_the_c_context(
     assert in_c(context) == VIRGIN
     assert VIRGIN["verify_mode"] == ssl.CERT_REQUIRED and VIRGIN["check_hostname"] is True
     assert VIRGIN["certificates"] == {"x509": 0, "crl": 0, "x509_ca": 0}
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.sslobject_class is PinnedSSLObject and context.sslsocket_class is PinnedSSLSocket
 
 
@@ -187,14 +188,14 @@ def test_a_device_works_under_a_library_that_asks_for_verification() -> None:
 
 
 def test_each_attribute_of_ssls_contexts_is_in_one_class() -> None:
-    classes = [FORWARDED, TIGHTEN_ONLY, IGNORED, REFUSED, UNREADABLE, READ_ONLY, INTERNAL]
+    classes = [FORWARDED, TIGHTEN_ONLY, IGNORED, SHOWN, REFUSED, UNREADABLE, READ_ONLY, INTERNAL]
     assert sum(map(len, classes)) == len(CLASSIFIED), "one class each"
     unknown = {name for name in dir(ssl.SSLContext) if not name.startswith("__")} - CLASSIFIED
     assert not unknown, "new in this Python: refused until somebody classifies them in pinio/tls/outer.py"
 
 
 def test_what_takes_effect_or_is_ignored_is_not_the_c_contexts_own() -> None:
-    own = FORWARDED | TIGHTEN_ONLY | IGNORED | REFUSED | UNREADABLE
+    own = FORWARDED | TIGHTEN_ONLY | IGNORED | SHOWN | REFUSED | UNREADABLE
     for name in own & set(dir(ssl.SSLContext)):
         owner = next(kind for kind in PinnedSSLContext.__mro__ if name in vars(kind))
         assert owner is outer.OuterContext, name
@@ -266,7 +267,7 @@ def test_what_is_ignored_is_told_once(
     write(context)
     assert context.ignored == {name}
     assert [record.getMessage().split()[3] for record in caplog.records] == [name]
-    assert context.settings == before, "and changes nothing"
+    assert replace(context.settings, check_hostname=True) == before, "and changes nothing"
 
 
 @pytest.mark.parametrize("write", ["verify_mode", "check_hostname"])
@@ -289,6 +290,32 @@ def test_a_context_serves_no_clients_and_cannot_be_copied() -> None:
     for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
             duplicate(context)
+
+
+# Shown
+
+
+@pytest.mark.parametrize("door", ["object", "socket"])
+def test_check_hostname_reads_as_it_was_set_and_names_are_checked(
+    door: str, tls_version: ssl.TLSVersion
+) -> None:
+    """Where urllib3 reads False it looks for a name by itself, in addition."""
+    elsewhere = ROOT.issue("elsewhere.test")
+    context = context_for(pinned(GENUINE.pin, elsewhere.pin))
+    for value in (True, False, True, False):
+        context.check_hostname = value
+        assert context.check_hostname is value
+        assert in_c(context) == VIRGIN
+        with Server(GENUINE, tls_version=tls_version) as server, blocking(context, server) as tls:
+            made = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+            shown = made.context if door == "object" else tls.context
+            assert shown.check_hostname is value
+            assert in_c(shown)["check_hostname"] is True
+        with Server(elsewhere, tls_version=tls_version) as server:
+            with pytest.raises(ssl.SSLCertVerificationError, match=r"(?i)hostname"):
+                ask(context, server)
+            server.wait_quiet()
+            assert server.application_bytes == b""
 
 
 # Tighten only
@@ -330,7 +357,7 @@ def test_no_write_takes_an_option_or_a_flag_from_the_inner_contexts(
     assert after.options & OPTIONS == OPTIONS and after.options & ssl.OP_NO_RENEGOTIATION
     assert after.verify_flags & before.verify_flags == before.verify_flags
     assert not after.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
-    assert after.verify_mode is ssl.CERT_REQUIRED and after.check_hostname
+    assert (in_c(after)["verify_mode"], in_c(after)["check_hostname"]) == (ssl.CERT_REQUIRED, True)
     assert not after.hostname_checks_common_name
     assert after.minimum_version is ssl.TLSVersion.TLSv1_2
     assert {suite["name"] for suite in after.get_ciphers()} <= {

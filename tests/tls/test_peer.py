@@ -75,6 +75,20 @@ def test_tripwire_the_c_context_says_whether_it_verifies(mode: ssl.VerifyMode) -
         assert peer.verifies(context) == (mode is ssl.CERT_REQUIRED)
 
 
+@pytest.mark.parametrize("checks", [True, False])
+def test_tripwire_the_c_context_says_whether_it_checks_names(checks: bool) -> None:
+    """Whatever a subclass says."""
+
+    class Boaster(ssl.SSLContext):
+        check_hostname = property(lambda self: not checks)
+
+    descriptor: Any = _ssl._SSLContext.check_hostname
+    for kind in (ssl.SSLContext, Boaster):
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
+        descriptor.__set__(context, checks)
+        assert peer.checks_names(context) is checks
+
+
 def test_a_chain_is_as_was_verified_and_as_was_served(pair: tuple[MemoryPeer, MemoryPeer]) -> None:
     client, server = pair
     assert peer.verified_chain(client.tls) is None
