@@ -23,6 +23,9 @@ def still_holds(transport: asyncio.BaseTransport | None) -> bool:
         except PinVerificationError:
             transport.abort()
             return False
+        except BaseException:  # an observer's, or an interrupt
+            transport.abort()
+            raise
         transport = transport.lower
     return True
 

@@ -77,6 +77,18 @@ class Engine:
         """TLS failed after the handshake: this session is not to be resumed."""
         self._handshake.broke(self.tls, error)
 
+    def recheck(self) -> None:
+        """Judge an open connection again if its policy was swapped; one comparison if not.
+
+        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is left to send.
+        """
+        try:
+            self.judgement.recheck()
+        except BaseException:
+            self.judgement.gate.fail()
+            self.outgoing.read()
+            raise
+
     def take(self) -> bytes:
         """Ciphertext to send; nothing once the peer was refused."""
         state = self.judgement.gate.state

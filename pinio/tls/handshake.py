@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 from pinio.core.policy import Endpoint
-from pinio.errors import PinVerificationError
 from pinio.tls.gate import IDLE, START
 from pinio.tls.judgement import Judgement
 from pinio.tls.peer import TLSObject
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
 from pinio.typing import Observer, PolicySource
+
+_ALERT: Final = 6 + 5 + 8 + 2 + 16
+"""Most bytes of an alert (RFC 8446 section 6): a ChangeCipherSpec before it, header, nonce, alert, tag. Any flight has more."""
 
 
 class Handshake:
@@ -56,9 +59,12 @@ class Handshake:
         """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
 
         Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does, `PinVerificationError` where the
-        judge refuses (what is in `outgoing` is then thrown away: the client's final flight), `ssl.SSLError` where TLS fails.
+        judge refuses, `ssl.SSLError` where TLS fails, and whatever an observer raises that is no `Exception`. After any failure
+        `outgoing` holds nothing but the alert of a TLS failure: what else was in it, such as the client's final flight, is
+        thrown away, so that a caller that flushes it cannot complete the handshake.
         """
         judgement = self.judgement
+        tls_failed = False
         begins = judgement.gate.state is IDLE
         if begins:
             judgement.gate.advance(START)
@@ -70,12 +76,17 @@ class Handshake:
                 if outgoing is not None and outgoing.pending and not begins:
                     judgement.flight_ready(tls)
                 raise
+            except ssl.SSLError:
+                tls_failed = True
+                raise
             judgement.handshake_done(tls)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
-        except BaseException as error:
+        except BaseException:
             judgement.gate.fail()
-            if isinstance(error, PinVerificationError) and outgoing is not None:
+            # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2 server sends its part and then
+            # garbage, or the end of the stream.
+            if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
             self._drop(tls)
             raise

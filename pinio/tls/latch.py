@@ -66,10 +66,15 @@ class _Latch:
     def _check_write(self) -> None:
         """Like for a read; and the library owns the pool, so a swapped policy is noticed here."""
         self._check_read()
-        if self._rechecks and self._handshake is not None:
+        if self._rechecks:
+            self._judge_again()
+
+    def _judge_again(self) -> None:
+        """Judge the open connection if its policy was swapped. What refuses it leaves nothing to send."""
+        if self._handshake is not None:
             try:
                 self._handshake.judgement.recheck()
-            except PinVerificationError:
+            except BaseException:  # an observer's, too, or an interrupt: the gate must not stay half open
                 self._discard()
                 raise
 
@@ -166,8 +171,10 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         try:
             self._shake(lambda: ssl.SSLSocket.do_handshake(self, block))
-        except PinVerificationError:
-            self._hang_up()
+        except BaseException as error:
+            # Of a failure of TLS or TCP the caller decides what becomes of the socket, as with `ssl`.
+            if isinstance(error, PinVerificationError) or not isinstance(error, OSError):
+                self._hang_up()
             raise
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so

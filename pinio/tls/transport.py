@@ -106,7 +106,7 @@ class PinnedTransport(asyncio.Transport):
 
         Raises `PinVerificationError` if the policy in force now does not allow it: it then carries no more application bytes.
         """
-        self._engine.judgement.recheck()
+        self._engine.recheck()
 
     # Writing
 

@@ -181,11 +181,11 @@ async def loop_start_tls(context: PinnedSSLContext, port: int) -> AsyncIterator[
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
         await writer.start_tls(context, server_hostname=HOST)
-        yield StreamLine(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+    except BaseException:
+        writer.transport.abort()  # asyncio tells nobody that such a connection is lost
+        raise
+    async with _closing(reader, writer) as line:
+        yield line
 
 
 @asynccontextmanager
