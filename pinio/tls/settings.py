@@ -35,13 +35,13 @@ def assign(context: ssl.SSLContext, name: str, value: Any) -> None:
     getattr(super(StockContext, StockContext), name).__set__(context, value)
 
 
-CIPHERS: Final = (
-    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
-)
-"""TLS 1.2 suites: ephemeral key exchange signed with a certificate, and AEAD.
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
+"""TLS 1.2 suites: ephemeral key exchange over elliptic curves, signed with a certificate, and AEAD.
 
-With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight; anonymous and pre-shared
-key suites come without any certificate. (TLS 1.3 has no such suites but for pre-shared keys, which nobody can set here.)
+With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight;
+anonymous and pre-shared key suites come without any certificate. (TLS 1.3 has no such suites but for
+pre-shared keys, which nobody can set here.) In finite fields (DHE) the server chooses the group, of
+up to 10,000 bits, and the client computes in it for a second before any certificate is judged.
 """
 
 # SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (OpenSSL 3.2): do not decompress what nobody has authenticated. Python has no name for it.
@@ -120,7 +120,8 @@ class Settings:
         left = [name for name in named if name in allowed]
         if not left:
             raise PolicyError(
-                f"no suite of {wanted!r} has ephemeral keys, a certificate and AEAD, which pinned connections need"
+                f"no suite of {wanted!r} is one that pinned connections take: ECDHE keys, signed with"
+                " a certificate, and AEAD, such as ECDHE+AESGCM"
             )
         return (
             self.ciphers if left == _suites(self.ciphers) else ":".join(left) + ":@SECLEVEL=2"
