@@ -10,18 +10,20 @@ import click
 import pinio
 from pinio.cli import ui
 from pinio.core.host import ip_address
+from pinio.core.url import split_target
 
 HTTPS: Final = 443
 
 
 def _target(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, int]:
     """Host and port of `HOST`, `HOST:PORT`, `[IPV6]:PORT` or `IPV6`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or ip_address(text) is not None:
+    if ip_address(text) is not None:
         return text, HTTPS
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise click.BadParameter(ui.NOT_A_TARGET)
-    return host, int(port)
+    try:
+        host, port = split_target(text)
+    except pinio.PolicyError:
+        raise click.BadParameter(ui.NOT_A_TARGET) from None
+    return host, port or HTTPS
 
 
 @click.command()

@@ -14,20 +14,17 @@ from datetime import datetime
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
-from urllib.parse import urlsplit
 
 from pinio.core.anchors import Anchors
 from pinio.core.decision import Refusal
 from pinio.core.host import Pattern, canonical_host
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet, PinsLike, Trust, pin_tuple
+from pinio.core.url import PLAINTEXT, split_url
 from pinio.core.value import Value, about, warn
 from pinio.errors import PinFormatError, PolicyError
 
 Unpinned = Literal["refuse", "allow"]
-
-_PLAINTEXT: Final = frozenset({"http", "ws"})
-_TLS: Final = frozenset({"https", "wss"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +240,12 @@ class Policy(Value):
         """Check a URL before it is fetched, for the hooks of HTTP libraries; returns the rule of its host.
 
         Raises `PlaintextRefusedError` for `http:` and `ws:` to a pinned host (in any mode), `UnpinnedHostError` where the
-        policy refuses a host without an entry, `PolicyError` for what is not such a URL.
+        policy refuses a host without an entry, `PolicyError` for what is not such a URL, or what another parser could read
+        as another host (brackets elsewhere than around an IPv6 address, percent signs in the host, two `@`).
         """
-        scheme, host, port = _parts(url)
+        scheme, host, port = split_url(url)
         endpoint = Endpoint(canonical_host(host), port, self, self.lookup(host))
-        if scheme in _PLAINTEXT:
+        if scheme in PLAINTEXT:
             endpoint.check_plaintext()
         self._check(endpoint)
         return endpoint.rule
@@ -347,24 +345,6 @@ def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
         if pin.role != "any":
             raise PolicyError(f"deny {pin}: a denied key has no role; it is refused at every position")
     return pins
-
-
-def _parts(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL. Its text is never quoted in an error: it may have a password in it."""
-    # White space, control characters and backslashes are no part of a URL (RFC 3986 appendix A), and parsers differ in
-    # what they make of them: what is checked here might not be what is fetched.
-    if not isinstance(url, str) or not url.isprintable() or " " in url or "\\" in url:
-        raise PolicyError(
-            "a URL to check is text, without white space, control characters and backslashes in it"
-        )
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        raise PolicyError("this is not a URL that can be checked: its host or port makes no sense") from None
-    if scheme not in _PLAINTEXT | _TLS or not host:
-        raise PolicyError("a URL to check is an absolute http, https, ws or wss URL")
-    return scheme, host, port
 
 
 def _describe(pins: PinSet | None) -> str:

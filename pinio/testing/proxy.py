@@ -7,8 +7,8 @@ import io
 import ipaddress
 import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from pinio.core.url import split_target
 from pinio.testing.connection import Connection
 from pinio.testing.leaf import Leaf
 from pinio.testing.listener import Listener
@@ -80,12 +80,12 @@ class ConnectProxy(Server):
         if request.target in self._routes:
             return self._routes[request.target]
         try:
-            target = urlsplit(f"//{request.target}")
-            host, port = target.hostname, target.port
-            local = host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-        except ValueError:
+            text, port = split_target(request.target)
+            host = text.strip("[]").lower()
+            local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:  # a PolicyError too
             return None
-        return (host, port) if local and host and port else None
+        return (host, port) if local and port else None
 
     @staticmethod
     def _connect(connection: Connection, address: tuple[str, int]) -> None:

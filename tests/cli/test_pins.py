@@ -149,6 +149,11 @@ def test_a_name_that_does_not_resolve_exits_2(command: Command, monkeypatch: pyt
         "a b",
         "*.example.com",
         "host:999999999",
+        "pinned.test[::1]:443",
+        "[::1]pinned.test:443",
+        "user@host:443",
+        "[::1",
+        "ho%73t",
     ],
 )
 def test_what_is_no_host_exits_2(command: Command, target: str) -> None:
