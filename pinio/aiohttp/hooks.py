@@ -33,6 +33,7 @@ from pinio.aiohttp.errors import ClientPinError, client_error
 from pinio.errors import PinVerificationError
 from pinio.tls.asked import Asked, asked_of
 from pinio.tls.context import PinnedSSLContext
+from pinio.tls.engine import Engine
 from pinio.tls.establish import Timeouts, context_for, engine, over, pair
 from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.transport import PinnedTransport
@@ -154,13 +155,16 @@ class HookedConnector(aiohttp.TCPConnector):
             asked = asked_of(context, name, req.url.port, also=req.url.raw_host)
             while True:
                 left = len(addr_infos)
+                tls: list[Engine] = []
                 try:
                     async with asyncio.timeout(timeout.sock_connect):
-                        return await self._dial_pinned(dial, args[0], asked, addr_infos)
-                except PinVerificationError as error:
-                    if error.refusal.resumed:  # what a resumed session could not show, a full handshake may
+                        return await self._dial_pinned(dial, args[0], asked, addr_infos, tls)
+                except Exception as error:
+                    if tls and isinstance(error, TimeoutError):
+                        tls[0].ended(error)
+                    if tls and tls[0].again:  # where resuming a session fails, a full handshake may not
                         asked = asked._replace(resumption=False)
-                    elif 0 < len(addr_infos) < left:
+                    elif isinstance(error, PinVerificationError) and 0 < len(addr_infos) < left:
                         _refused(req, error)
                     else:
                         raise
@@ -181,16 +185,16 @@ class HookedConnector(aiohttp.TCPConnector):
         factory: Callable[[], asyncio.BaseProtocol],
         asked: Asked,
         addr_infos: Any,
+        tls: list[Engine],
     ) -> Made:
-        """Connect to one of several addresses; one that is refused is taken from among them."""
+        """Connect to one of several addresses; one that is refused is taken from among them. `tls` is given the engine."""
         context = await context_for(self._loop, asked.profile)
         app = factory()
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
 
         def connected() -> PinnedProtocol:
-            made.append(
-                pair(self._loop, engine(context, asked), app, self.timeouts, context=self._shown(asked))
-            )
+            tls.append(engine(context, asked))
+            made.append(pair(self._loop, tls[0], app, self.timeouts, context=self._shown(asked)))
             return made[0][0]
 
         lower, _ = await dial(connected, ssl=None, server_hostname=None)

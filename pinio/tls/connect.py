@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
-from pinio.errors import PinVerificationError, PolicyError
+from pinio.errors import PolicyError
 from pinio.tls.asked import asked
 from pinio.tls.dial import Dialling, check_port, dial, dialled
 from pinio.tls.establish import Timeouts, context_for, engine, pair
@@ -83,6 +83,9 @@ async def create_connection(
     `observer` hears the decision. `resumption` is False for a full handshake, or a `SessionCache` of one's own. Timeouts are in
     seconds; the other arguments are asyncio's. The application's protocol is told of the connection once its keys were judged.
 
+    Where a handshake fails in which a TLS session was offered, the server is dialled once more for a full handshake; each of the
+    two has the whole `ssl_handshake_timeout`.
+
     Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where
     TLS fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
     """
@@ -107,15 +110,16 @@ async def create_connection(
         raise PolicyError("pass host and port, or sock and server_hostname")
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
     while True:
-        protocol, transport = pair(loop, engine(context, wanted), app, timeouts, context=wanted.context)
+        tls = engine(context, wanted)
+        protocol, transport = pair(loop, tls, app, timeouts, context=wanted.context)
         await _carried(protocol, dial(loop, partial(_itself, protocol), dialled(host), port, how))
         try:
             await protocol.opened()
             return transport, app
-        except PinVerificationError as error:
-            if not error.refusal.resumed:
+        except Exception:
+            if not tls.again:
                 raise
-        # What a resumed session could not show, a full handshake may; the application has not been told of anything yet.
+        # Where resuming a session fails, a full handshake may not; the application has not been told of anything yet.
         wanted = wanted._replace(resumption=False)
 
 

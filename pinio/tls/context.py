@@ -108,11 +108,16 @@ class PinnedSSLContext(OuterContext):
         endpoint = self.wanted.endpoint(self._host(server_hostname), observer=self.observer)
         profile = self.profile(endpoint)
         context = inner_context(profile)
-        return (
+        handshake = Handshake.prepare(
             endpoint,
+            profile,
             context,
-            Handshake.prepare(endpoint, profile, context, self.observer, self.resumption, self.wanted.source),
+            self.observer,
+            self.resumption,
+            self.wanted.source,
+            watched=False,  # a library that gives up says nothing
         )
+        return endpoint, context, handshake
 
     def profile(self, endpoint: Endpoint) -> Profile:
         """The profile under which this context connects to an endpoint, from now on."""

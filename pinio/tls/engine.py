@@ -69,13 +69,24 @@ class Engine:
         """Where the session is kept; None where none is."""
         return self._handshake.sessions
 
-    def keep_session(self) -> bool:
-        """Keep the session for the next connection; False while its ticket has not arrived."""
-        return self._handshake.keep_session(self.tls)
+    def heard(self) -> bool:
+        """The peer said something: keep the session for the next connection; False while its ticket has not arrived."""
+        return self._handshake.heard(self.tls)
 
-    def broke(self, error: ssl.SSLError) -> None:
-        """TLS failed after the handshake: this session is not to be resumed."""
+    @property
+    def again(self) -> bool:
+        """Whether the handshake failed in a way in which a full one, on a new connection, may not."""
+        trial = self._handshake.trial
+        return trial is not None and trial.again
+
+    def broke(self, error: OSError) -> None:
+        """The open connection broke: its session may not be worth resuming."""
         self._handshake.broke(self.tls, error)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The connection ended within the handshake; None by the caller's wish."""
+        if self._handshake.trial is not None:
+            self._handshake.trial.ended(error)
 
     def recheck(self) -> None:
         """Judge an open connection again if its policy was swapped; one comparison if not.

@@ -16,6 +16,7 @@ from pinio.tls.judgement import Judgement
 from pinio.tls.peer import TLSObject
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
+from pinio.tls.trial import Trial
 from pinio.typing import Observer, PolicySource
 
 _ALERT: Final = 6 + 5 + 8 + 2 + 16
@@ -25,14 +26,20 @@ _ALERT: Final = 6 + 5 + 8 + 2 + 16
 class Handshake:
     """The judge of one connection, and the sessions that it may use and leave behind."""
 
-    __slots__ = ("_offer", "judgement", "sessions")
+    __slots__ = ("_kept", "judgement", "sessions", "trial")
 
     def __init__(
-        self, judgement: Judgement, sessions: SessionCache | None = None, offer: Offer | None = None
+        self,
+        judgement: Judgement,
+        sessions: SessionCache | None = None,
+        offer: Offer | None = None,
+        trial: Trial | None = None,
     ) -> None:
         self.judgement = judgement
         self.sessions = sessions
-        self._offer = offer
+        self.trial = trial
+        """Of the session that is offered; None where none is, and once its server goes on."""
+        self._kept = offer
 
     @classmethod
     def prepare(
@@ -43,17 +50,24 @@ class Handshake:
         observer: Observer,
         resumption: bool | SessionCache,
         source: PolicySource | None = None,
+        *,
+        watched: bool = True,
     ) -> Handshake:
-        """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now."""
+        """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now.
+
+        `watched` says whether its driver tells the trial of that offer how the connection ends.
+        """
         sessions = resuming(endpoint, resumption)
         offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
-        evidence = offer.evidence if offer is not None else None
-        return cls(Judgement(endpoint, profile, observer, source=source, evidence=evidence), sessions, offer)
+        if sessions is None or offer is None:
+            return cls(Judgement(endpoint, profile, observer, source=source), sessions)
+        judgement = Judgement(endpoint, profile, observer, source=source, evidence=offer.evidence)
+        return cls(judgement, sessions, offer, Trial(judgement, sessions, context, offer, watched=watched))
 
     @property
     def session(self) -> ssl.SSLSession | None:
         """The session to offer."""
-        return self._offer.session if self._offer is not None else None
+        return self._kept.session if self._kept is not None else None
 
     def step(self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
         """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
@@ -68,6 +82,8 @@ class Handshake:
         begins = judgement.gate.state is IDLE
         if begins:
             judgement.gate.advance(START)
+            if self.trial is not None:
+                self.trial.begin()
         try:
             try:
                 do_handshake()
@@ -80,6 +96,8 @@ class Handshake:
                 tls_failed = True
                 raise
             judgement.handshake_done(tls)
+            if self.trial is not None and self.trial.done(resumed=bool(tls.session_reused)):
+                self.trial = None
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except BaseException:
@@ -88,7 +106,8 @@ class Handshake:
             # garbage, or the end of the stream.
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
-            self._drop(tls)
+            if self.trial is not None:
+                self.trial.ended(error)
             raise
 
     def keep_session(self, tls: TLSObject) -> bool:
@@ -110,16 +129,24 @@ class Handshake:
             cache.asked_in_vain(tls.context, endpoint, moment)
             return False
         if (evidence := self.judgement.vouch()) is not None:
-            self._offer = Offer(session, evidence)
-            cache.keep(tls.context, endpoint, self._offer, once=once)
+            self._kept = Offer(session, evidence)
+            cache.keep(tls.context, endpoint, self._kept, once=once)
         return True
 
-    def broke(self, tls: TLSObject, error: ssl.SSLError) -> None:
-        """TLS failed on an open connection: forget its session, as RFC 5246 section 7.2.2 asks. An end is no failure."""
-        # Subclasses say that bytes are missing, or that there are no more.
-        if type(error) is ssl.SSLError:
-            self._drop(tls)
+    def heard(self, tls: TLSObject) -> bool:
+        """The peer said something after the handshake. Keeps the session as `keep_session` does."""
+        if self.trial is not None:
+            self.trial.heard()
+            self.trial = None
+        return self.keep_session(tls)
 
-    def _drop(self, tls: TLSObject) -> None:
-        if self._offer is not None and self.sessions is not None:
-            self.sessions.drop(tls.context, self.judgement.endpoint, self._offer)
+    def broke(self, tls: TLSObject, error: OSError) -> None:
+        """An open connection broke.
+
+        If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no failure.
+        """
+        if self.trial is not None:
+            self.trial.broke(error)
+        # Subclasses say that bytes are missing, or that there are no more.
+        elif type(error) is ssl.SSLError and self._kept is not None and self.sessions is not None:
+            self.sessions.drop(tls.context, self.judgement.endpoint, self._kept)

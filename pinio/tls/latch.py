@@ -78,14 +78,17 @@ class _Latch:
                 self._discard()
                 raise
 
-    def _after_read(self) -> None:
+    def _after_read(self, data: object) -> None:
         """Keep the session once its ticket is there; counts down, so that later reads pay for one comparison."""
         if self._ticket_reads:
             self._ticket_reads -= 1
-            if self._handshake is None or self._handshake.keep_session(cast(TLSObject, self)):
+            handshake = self._handshake
+            if handshake is None or (handshake.heard if data else handshake.keep_session)(
+                cast(TLSObject, self)
+            ):
                 self._ticket_reads = 0
 
-    def _broke(self, error: ssl.SSLError) -> None:
+    def _broke(self, error: OSError) -> None:
         if self._handshake is not None:
             self._handshake.broke(cast(TLSObject, self), error)
 
@@ -114,10 +117,10 @@ class _Latch:
         if state in (REFUSED, CLOSED, CLOSING):
             self._refuse()
         handshake.step(cast(TLSObject, self), do_handshake, self._outgoing)
-        if (
-            cast(TLSObject, self).version() == "TLSv1.2"
-        ):  # its ticket came within the handshake; later ones, by a read
-            self._after_read()
+        tls = cast(TLSObject, self)
+        # Its ticket came within the handshake; later ones, by a read.
+        if tls.version() == "TLSv1.2" and handshake.keep_session(tls):
+            self._ticket_reads = 0 if handshake.trial is None else 1
 
     def _unwrapping(self) -> None:
         """A shutdown may take several calls; application bytes are over with the first."""
@@ -145,7 +148,7 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         except ssl.SSLError as error:
             self._broke(error)
             raise
-        self._after_read()
+        self._after_read(data)
         return data
 
     def write(self, data: Any) -> int:
@@ -181,10 +184,10 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
         self._check_read()
         try:
             data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ConnectionError) as error:
             self._broke(error)
             raise
-        self._after_read()
+        self._after_read(data)
         return data
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:

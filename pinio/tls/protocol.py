@@ -162,6 +162,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _fail(self, error: BaseException) -> None:
         """The handshake failed or the peer was refused: nothing more is sent, the application is told nothing."""
+        self._engine.ended(error)
         self._gate.fail()
         self._error = self._error or error
         self._wake(self._error)
@@ -251,7 +252,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _keep_session(self) -> None:
         """After the first reads: a TLS 1.3 ticket comes with them, or not at all."""
         self._session_wanted -= 1
-        if self._engine.keep_session():
+        if self._engine.heard():
             self._session_wanted = 0
 
     @property
@@ -315,6 +316,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _peer_ended(self, how: Literal["clean", "ragged"]) -> None:
         """Nothing more will come: tell the application, which may have last words, and close."""
+        if how == "ragged":
+            self._engine.broke(ssl.SSLEOFError())
         self._tell_eof(how)
         self._close("clean" if how == "clean" else None)
 
@@ -396,6 +399,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close at once; what is buffered is lost."""
+        if self._gate.permit is None:
+            self._engine.ended(None)
         self._gate.fail()
         if self._lower is not None:
             self._lower.abort()
@@ -420,6 +425,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._gate.state is OPEN and isinstance(exc, OSError):
+            self._engine.broke(exc)
+        elif self._gate.state is HANDSHAKING or self._gate.state is PERMITTED:
+            self._engine.ended(exc or ConnectionResetError())
         self._gate.fail()
         self._cancel_timer()
         error = self._error or exc

@@ -8,7 +8,7 @@ TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server 
 again until it is too old. Age counts from the last full handshake, whatever the number of renewals.
 
 Reading a session is not free, and in some Pythons very dear (`reading_leaks`). So a server that gives none is asked no more for a
-while.
+while. Neither is one with which resuming failed (`pinio.tls.pauses`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 from pinio.core.evidence import MAX_AGE, Evidence, Moment, age
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
+from pinio.tls.pauses import Key, Pauses
 
 MAX_HOSTS: Final = 1024
 """Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently used goes first."""
@@ -67,12 +68,6 @@ class _Barren:
     last: Moment
 
 
-class _Key(NamedTuple):
-    context: ssl.SSLContext
-    host: str
-    port: int | None
-
-
 class SessionCache:
     """Sessions by TLS configuration, host and port. Thread-safe, bounded, empty after a fork.
 
@@ -93,8 +88,9 @@ class SessionCache:
     def clear(self) -> None:
         """Forget every session."""
         self._lock = threading.Lock()
-        self._kept: dict[_Key, list[_Kept]] = {}
-        self._barren: dict[_Key, _Barren] = {}
+        self._kept: dict[Key, list[_Kept]] = {}
+        self._barren: dict[Key, _Barren] = {}
+        self.pauses = Pauses(self._hosts)
 
     def __len__(self) -> int:
         """The number of hosts with a session."""
@@ -104,8 +100,8 @@ class SessionCache:
         self, context: ssl.SSLContext, endpoint: Endpoint, profile: str, moment: Moment
     ) -> Offer | None:
         """The newest session that may be offered to `endpoint` now; `profile` is the identity of its trust profile."""
-        key = _Key(context, endpoint.host, endpoint.port)
-        if key not in self._kept:
+        key = Key(context, endpoint.host, endpoint.port)
+        if key not in self._kept or self.pauses.active(key, moment):
             return None
         with self._lock:
             fresh = [kept for kept in self._kept.pop(key, ()) if _fresh(kept, moment)]
@@ -121,7 +117,7 @@ class SessionCache:
 
     def keep(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, *, once: bool) -> None:
         """Keep a session whose connection was permitted."""
-        key = _Key(context, endpoint.host, endpoint.port)
+        key = Key(context, endpoint.host, endpoint.port)
         with self._lock:
             self._barren.pop(key, None)
             kept = self._kept.pop(key, [])
@@ -130,8 +126,14 @@ class SessionCache:
             self._kept[key] = [_Kept(offer, once), *kept[: MAX_TICKETS - 1]]
 
     def hopes(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
-        """Whether a server may give a session; False of one that gave none, each of the last `PATIENCE` times."""
-        barren = self._barren.get(_Key(context, endpoint.host, endpoint.port))
+        """Whether a server may give a session that is of use.
+
+        False of one that gave none, each of the last `PATIENCE` times, and of one to which none is offered.
+        """
+        key = Key(context, endpoint.host, endpoint.port)
+        if self.pauses.active(key, moment):
+            return False
+        barren = self._barren.get(key)
         if barren is None or barren.asked < PATIENCE:
             return True
         elapsed = moment.since(barren.last)
@@ -139,7 +141,7 @@ class SessionCache:
 
     def asked_in_vain(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> None:
         """Note that a connection had no session to keep, as yet."""
-        key = _Key(context, endpoint.host, endpoint.port)
+        key = Key(context, endpoint.host, endpoint.port)
         with self._lock:
             before = self._barren.pop(key, None)
             if len(self._barren) >= self._hosts:
@@ -147,17 +149,25 @@ class SessionCache:
             self._barren[key] = _Barren(1 if before is None else before.asked + 1, moment)
 
     def drop(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer) -> None:
-        """Forget a session with which a handshake failed."""
-        key = _Key(context, endpoint.host, endpoint.port)
+        """Forget a session that does not stand for its server any more."""
+        key = Key(context, endpoint.host, endpoint.port)
         with self._lock:
             left = [kept for kept in self._kept.pop(key, ()) if kept.offer is not offer]
             if left:
                 self._kept[key] = left
 
+    def fail(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, moment: Moment) -> None:
+        """Note that a connection with this offer failed; the server's other sessions would fail likewise."""
+        key = Key(context, endpoint.host, endpoint.port)
+        self.pauses.fail(key, offer, moment)
+        with self._lock:
+            self._kept.pop(key, None)
+
     def _forget(self, context: ssl.SSLContext) -> None:
         with self._lock:
             self._kept = {key: kept for key, kept in self._kept.items() if key.context is not context}
             self._barren = {key: barren for key, barren in self._barren.items() if key.context is not context}
+            self.pauses.forget(context)
 
 
 # Weakly: what is registered for a fork is never let go, and a cache of a program's own should end with its last user.
