@@ -85,8 +85,7 @@ class Engine:
 
     def ended(self, error: BaseException | None) -> None:
         """The connection ended within the handshake; None by the caller's wish."""
-        if self._handshake.trial is not None:
-            self._handshake.trial.ended(error)
+        self._handshake.ended(error)
 
     def recheck(self) -> None:
         """Judge an open connection again if its policy was swapped; one comparison if not.

@@ -96,19 +96,26 @@ class Handshake:
                 tls_failed = True
                 raise
             judgement.handshake_done(tls)
-            if self.trial is not None and self.trial.done(resumed=bool(tls.session_reused)):
-                self.trial = None
+            self._done(tls)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
-        except BaseException:
+        except BaseException as error:
             judgement.gate.fail()
             # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2 server sends its part and then
             # garbage, or the end of the stream.
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
-            if self.trial is not None:
-                self.trial.ended(error)
+            self.ended(error)
             raise
+
+    def _done(self, tls: TLSObject) -> None:
+        if self.trial is not None and self.trial.done(resumed=bool(tls.session_reused)):
+            self.trial = None
+
+    def ended(self, error: BaseException | None) -> None:
+        """The connection ended within the handshake; None by the caller's wish."""
+        if self.trial is not None:
+            self.trial.ended(error)
 
     def keep_session(self, tls: TLSObject) -> bool:
         """Keep the session of an open connection for the next one; False while its ticket has not arrived.
