@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
 
 if TYPE_CHECKING:
     from pinio.core.decision import Refusal
@@ -147,7 +147,7 @@ class PlaintextRefusedError(PinVerificationError):
 
 
 class OverrideRefusedError(PinVerificationError):
-    """A request to a pinned host brought its own TLS settings; the policy decides, not the request."""
+    """A request brought its own TLS settings; the policy decides, not the request."""
 
     code = "OVERRIDE_REFUSED"
 
@@ -186,6 +186,24 @@ BY_REASON: Final[dict[str, type[PinVerificationError]]] = {
     kind.code: kind for kind in PinVerificationError.__subclasses__()
 }
 """Reason code → error class."""
+
+_Form = TypeVar("_Form", bound=PinVerificationError)
+
+
+def forms(base: type[_Form], prefix: str) -> dict[type[PinVerificationError], type[_Form]]:
+    """A subclass of an HTTP library's error for each kind of refusal, which is of that kind as well.
+
+    The caller puts them into the module of `base`, where pickle looks for them.
+    """
+    attributes = {"__module__": base.__module__}
+    return {
+        kind: cast(
+            "type[_Form]",
+            type(f"{prefix}{kind.__name__}", (base, kind), {"__doc__": kind.__doc__, **attributes}),
+        )
+        for kind in BY_REASON.values()
+    }
+
 
 _LINKS: Final = ("__cause__", "__context__", "reason", "certificate_error", "os_error", "exceptions", "args")
 _MOST: Final = 1000  # exceptions looked at; cycles end earlier

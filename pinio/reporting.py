@@ -8,8 +8,9 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Final
 from weakref import WeakSet
 
@@ -25,10 +26,41 @@ logger = logging.getLogger("pinio")
 
 def tell(observer: Observer, decision: Permit | Refusal) -> None:
     """Let an observer hear of a decision; it cannot change or delay it by failing."""
+    if (heard := _heard.get()) is not None:
+        heard.last = decision
     try:
         observer(decision)
     except Exception:
         logger.exception("the observer of a pinned connection failed")
+
+
+class Heard:
+    """The last decision of those that were told while `listening` was entered."""
+
+    last: Permit | Refusal | None = None
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """That decision, if it is a refusal."""
+        return self.last if isinstance(self.last, Refusal) else None
+
+
+_heard: Final[ContextVar[Heard | None]] = ContextVar("pinio_heard", default=None)
+
+
+@contextmanager
+def listening() -> Generator[Heard]:
+    """Hear what is decided for the request of this thread or task, whoever the observer is.
+
+    A library may lose the error by which it was refused: httpcore goes on to read where it could not
+    write, and then tells of a socket that is closed.
+    """
+    heard = Heard()
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
 
 
 def observer_or_default(observer: Observer | None) -> Observer:

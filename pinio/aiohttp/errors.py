@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import ClientConnectorCertificateError, InvalidURL
 from aiohttp.client_reqrep import ConnectionKey
 
 from pinio.core.host import canonical_host
-from pinio.errors import BY_REASON, PinVerificationError, PolicyError
+from pinio.errors import PinVerificationError, PolicyError, forms
 
 
 class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
@@ -46,19 +46,13 @@ class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
         return client_error, (self._conn_key, self.certificate_error)
 
 
-_KINDS: Final = {
-    kind: type(
-        f"Client{kind.__name__}", (ClientPinError, kind), {"__doc__": kind.__doc__, "__module__": __name__}
-    )
-    for kind in BY_REASON.values()
-}
+_KINDS: Final = forms(ClientPinError, "Client")
 globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pickle looks for them
 
 
 def client_error(connection_key: ConnectionKey, error: PinVerificationError) -> ClientPinError:
     """The aiohttp form of a refusal; its `__cause__` is the plain one."""
-    kind = cast("type[ClientPinError]", _KINDS.get(type(error), ClientPinError))
-    wrapped = kind(connection_key, error)
+    wrapped = _KINDS.get(type(error), ClientPinError)(connection_key, error)
     wrapped.__cause__ = error
     return wrapped
 

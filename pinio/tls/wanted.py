@@ -72,12 +72,20 @@ class Wanted(NamedTuple):
                 tell(observer, error.refusal)
             raise
 
-    def check_plaintext(self, host: str, port: int | None = None) -> None:
-        """Check a host before it is spoken to without TLS.
+    def check_plaintext(
+        self, host: str, port: int | None = None, *, observer: Observer | None = None
+    ) -> None:
+        """Check a host before it is spoken to without TLS; `observer` hears of a refusal.
 
         Raises `PlaintextRefusedError` if it is pinned, and `UnpinnedHostError` if the policy refuses hosts without pins.
         """
-        self.endpoint(host, port).check_plaintext()
+        endpoint = self.endpoint(host, port, observer=observer)
+        try:
+            endpoint.check_plaintext()
+        except PinVerificationError as error:
+            if observer is not None:
+                tell(observer, error.refusal)
+            raise
 
     def samples(self) -> list[Endpoint]:
         """One endpoint for each way in which the policy in force verifies certificates; at most `_SAMPLES`."""

@@ -17,7 +17,17 @@ PUBLIC = (
     "pinio",
     *(
         f"pinio.{name}"
-        for name in ("aiohttp", "errors", "formats", "reporting", "sources", "testing", "typing")
+        for name in (
+            "aiohttp",
+            "errors",
+            "formats",
+            "httpx",
+            "reporting",
+            "requests",
+            "sources",
+            "testing",
+            "typing",
+        )
     ),
 )
 """The public modules; every other path is private."""

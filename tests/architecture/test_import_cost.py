@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-EXTRAS = {"aiohttp", "click", "cryptography", "defusedxml", "pytest", "rich", "tomlkit", "trustme", "uvloop"}
+EXTRAS = {
+    "aiohttp", "click", "cryptography", "defusedxml", "httpx", "pytest", "requests", "rich", "tomlkit", "trustme", "uvloop"
+}  # fmt: skip
 
 EVERY_NAME = "import pinio; [getattr(pinio, name) for name in pinio.__all__]"
 EVERY_BARE_MODULE = """
@@ -54,6 +56,8 @@ def test_an_import_brings_no_library_of_an_extra(program: str) -> None:
     ("module", "library", "extra"),
     [
         ("aiohttp", "aiohttp", "aiohttp"),
+        ("httpx", "httpx", "httpx"),
+        ("requests", "requests", "requests"),
         ("testing", "trustme", "testing"),
         ("testing", "cryptography", "testing"),
     ],
@@ -62,3 +66,13 @@ def test_a_module_of_an_extra_says_how_to_get_it(module: str, library: str, extr
     program = f"import sys; sys.modules[{library!r}] = None; import pinio.{module}"
     answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert answer.stderr.rstrip().endswith(f"pinio.{module} needs {library}: pip install 'pinio[{extra}]'")
+
+
+@pytest.mark.parametrize(
+    ("found", "works"), [("0.9.5", False), ("0.26.0", False), ("0.27.0", True), ("1.0.0", True)]
+)
+def test_an_httpx_that_forgets_the_context_of_a_proxy_is_refused(found: str, works: bool) -> None:
+    program = f"import importlib.metadata as data; data.version = lambda name: {found!r}; import pinio.httpx"
+    answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (answer.returncode == 0) == works
+    assert works or f"needs httpx 0.27 or newer, and not {found}" in answer.stderr

@@ -128,7 +128,7 @@ def test_modules_that_are_named_exist(page: str) -> None:
 def test_every_library_of_the_matrix_has_an_example_of_its_own() -> None:
     """Examples are run; this one looks that none is missing."""
     examples = "".join(block.text for block in blocks(HOWTO) if block.language == "python")
-    imported = set(re.findall(r"^\s*(?:import|from) (\w+)", examples, re.MULTILINE))
+    imported = set(re.findall(r"^\s*(?:import|from) (?:pinio\.)?(\w+)", examples, re.MULTILINE))
     assert {module for row in ROWS for module in row.modules} <= imported
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tests.interop.matrix import PATIENCE, Site, Way, row
 from tests.interop.peers import websocket
+
+if TYPE_CHECKING:
+    from pinio.tls.context import PinnedSSLContext
 
 ALL: Final[tuple[Way, ...]] = ("direct", "CONNECT proxy", "HTTPS proxy")
 
@@ -140,6 +143,44 @@ async def httpx2_trio(context: ssl.SSLContext, site: Site) -> None:
     await _async(httpx2, context, site)
 
 
+# httpx on the transports of pinio
+
+
+@row("httpx, `PinnedHTTPTransport`", "socket", "httpx", kind="sync", ways=(*ALL, "SOCKS5 proxy"))
+def httpx_transport(context: ssl.SSLContext, site: Site) -> None:
+    import httpx
+
+    from pinio.httpx import PinnedHTTPTransport
+
+    transport = PinnedHTTPTransport(ssl=cast("PinnedSSLContext", context), proxy=site.proxy_url)
+    with httpx.Client(transport=transport, timeout=PATIENCE) as client:
+        assert client.get(site.url).content == b"ok"
+
+
+async def _async_transport(context: ssl.SSLContext, site: Site) -> None:
+    import httpx
+
+    from pinio.httpx import AsyncPinnedHTTPTransport
+
+    pinned = cast("PinnedSSLContext", context)
+    transport = AsyncPinnedHTTPTransport(ssl=pinned, proxy=site.proxy_url)
+    async with httpx.AsyncClient(transport=transport, timeout=PATIENCE) as client:
+        assert (await client.get(site.url)).content == b"ok"
+
+
+PINNED_ASYNC: Final = "httpx, `AsyncPinnedHTTPTransport`"
+
+
+@row(f"{PINNED_ASYNC} on asyncio", "BIO", "httpx", kind="asyncio", ways=(*ALL, "SOCKS5 proxy"))
+async def httpx_transport_asyncio(context: ssl.SSLContext, site: Site) -> None:
+    await _async_transport(context, site)
+
+
+@row(f"{PINNED_ASYNC} on trio", "BIO", "httpx", "trio", kind="trio", ways=(*ALL, "SOCKS5 proxy"))
+async def httpx_transport_trio(context: ssl.SSLContext, site: Site) -> None:
+    await _async_transport(context, site)
+
+
 # urllib3 and requests
 
 
@@ -156,29 +197,14 @@ def urllib3_pool(context: ssl.SSLContext, site: Site) -> None:
         assert pool.request("GET", site.url, retries=False).data == b"ok"
 
 
-@row("requests, by an adapter", "socket", "requests", kind="sync", ways=ALL)
-def requests_adapter(context: ssl.SSLContext, site: Site) -> None:
-    import requests
+@row("requests, `PinnedSession`", "socket", "requests", kind="sync", ways=(*ALL, "SOCKS5 proxy"))
+def requests_session(context: ssl.SSLContext, site: Site) -> None:
+    from pinio.requests import PinnedSession
 
-    with requests.Session() as session:
+    with PinnedSession(ssl=cast("PinnedSSLContext", context)) as session:
         session.trust_env = False
-        session.mount("https://", adapter(context))
         proxies = {"https": site.proxy_url} if site.proxy_url else {}
         assert session.get(site.url, proxies=proxies).content == b"ok"
-
-
-def adapter(context: ssl.SSLContext) -> Any:
-    """What the how-to shows."""
-    from requests.adapters import HTTPAdapter
-
-    class PinnedAdapter(HTTPAdapter):
-        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-            super().init_poolmanager(*arguments, ssl_context=context, **options)
-
-        def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
-            return super().proxy_manager_for(proxy, ssl_context=context, proxy_ssl_context=context, **options)
-
-    return PinnedAdapter()
 
 
 # The standard library

@@ -181,6 +181,8 @@ def kafka(connection: Connection) -> None:
 class SocksProxy(Listener):
     """A SOCKS5 proxy without authentication; every tunnel goes to `target`."""
 
+    scheme = "socks5"
+
     def __init__(self, target: Callable[[], tuple[str, int]]) -> None:
         super().__init__(host="127.0.0.1")
         self._target = target

@@ -12,6 +12,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,10 +62,16 @@ def observed(entry: Row, outcomes: Iterable[Outcome]) -> Line:
 
 def names(outcome: Outcome) -> list[str]:
     """The classes of what was raised, the most special one first, by the names under which they are known."""
-    return [
-        f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
-        for kind in type(outcome.error).__mro__
-    ]
+    return [name for kind in type(outcome.error).__mro__ if (name := _name(kind))]
+
+
+def _name(kind: type) -> str | None:
+    """None for the form of a refusal in one of pinio's adapters, which has no public name of its own."""
+    for home in ("pinio.httpx", "pinio.requests"):
+        if kind.__module__.startswith(home):
+            public = hasattr(import_module(home), kind.__name__)
+            return f"{home}.{kind.__name__}" if public else None
+    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
 
 
 def committed() -> dict[str, Line]:

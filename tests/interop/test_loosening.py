@@ -12,7 +12,6 @@ from typing import Any
 import certifi
 import pytest
 
-from tests.interop.http_clients import adapter
 from tests.interop.matrix import IMPOSTOR, PATIENCE, Row, Site, Way, run
 
 Client = Callable[[ssl.SSLContext, Site], object]
@@ -24,18 +23,6 @@ def by_urllib3(**options: Any) -> Client:
 
         with urllib3.PoolManager(ssl_context=context, **options) as pool:
             assert pool.request("GET", site.url, retries=False).data == b"ok"
-
-    return client
-
-
-def by_requests(**options: Any) -> Client:
-    def client(context: ssl.SSLContext, site: Site) -> None:
-        import requests
-
-        with requests.Session() as session:
-            session.trust_env = False
-            session.mount("https://", adapter(context))
-            assert session.get(site.url, **options).content == b"ok"
 
     return client
 
@@ -91,8 +78,6 @@ CASES: dict[str, tuple[Client, str]] = {
     "urllib3, ca_certs": (by_urllib3(ca_certs=certifi.where()), "urllib3"),
     "urllib3, assert_hostname": (by_urllib3(assert_hostname=False), "urllib3"),
     "urllib3, versions": (by_urllib3(ssl_minimum_version=ssl.TLSVersion.TLSv1), "urllib3"),
-    "requests, verify=False": (by_requests(verify=False), "requests"),
-    "requests, verify=FILE": (by_requests(verify=certifi.where()), "requests"),
     "http.client": (by_http_client, "http"),
     "tornado": (by_tornado, "tornado"),
     "aiohttp": (by_aiohttp, "aiohttp"),

@@ -1,0 +1,114 @@
+"""What the adapters of HTTP libraries share: whom a client may speak to, asked of the policy before a request leaves.
+
+A context judges TLS connections. It never sees a request that uses none, nor which proxy a connection leads through.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pinio.core.decision import Refusal
+from pinio.errors import OverrideRefusedError, PolicyError, UnpinnedHostError
+from pinio.reporting import tell
+from pinio.tls.context import PinnedSSLContext, create_ssl_context
+from pinio.tls.sessions import SessionCache
+from pinio.typing import Observer, PolicyLike
+
+IN_CLEAR: Final = frozenset({"http", "ws"})
+OVER_TLS: Final = frozenset({"https", "wss"})
+
+
+class WebExpectation(NamedTuple):
+    """What an HTTP client expects of the origins of its requests and of the proxies on the way there."""
+
+    origins: PinnedSSLContext
+    proxies: PinnedSSLContext
+    """Another context than that of the origins where proxies have a policy of their own."""
+
+    @classmethod
+    def of(
+        cls,
+        policy: PolicyLike | None,
+        ssl: PinnedSSLContext | None,
+        proxy_policy: PolicyLike | None,
+        observer: Observer | None,
+        resumption: bool | SessionCache,
+    ) -> WebExpectation:
+        """From an adapter's arguments. Raises `PolicyError` for those that make no sense."""
+        if (policy is None) == (ssl is None):
+            raise PolicyError(
+                "pass a policy, or ssl= with a context of pinio.create_ssl_context; one of the two"
+            )
+        if policy is not None:
+            origins = create_ssl_context(policy, observer=observer, resumption=resumption)
+        elif not isinstance(ssl, PinnedSSLContext):
+            raise PolicyError(f"ssl= is a context of pinio.create_ssl_context, and no {type(ssl).__name__}")
+        elif observer is not None or resumption is not True:
+            raise PolicyError("observer= and resumption= go with a policy; a context has its own")
+        else:
+            origins = ssl
+        if proxy_policy is None:
+            return cls(origins, origins)
+        proxies = create_ssl_context(proxy_policy, observer=origins.observer, resumption=origins.resumption)
+        return cls(origins, proxies)
+
+    def check_request(self, scheme: str, host: str, port: int | None = None) -> None:
+        """Check where a request goes before anything is sent; the observer hears of a refusal.
+
+        Raises `PlaintextRefusedError` for a pinned host without TLS, `UnpinnedHostError` for a host
+        without an entry where the policy refuses such, and `PolicyError` for what is no host. What
+        becomes of other schemes is the library's business.
+        """
+        wanted, observer = self.origins.wanted, self.origins.observer
+        if scheme in IN_CLEAR:
+            wanted.check_plaintext(host, port, observer=observer)
+        elif scheme in OVER_TLS:
+            wanted.endpoint(host, port, observer=observer)
+
+    def check_proxy(self, scheme: str, host: str, port: int | None = None) -> None:
+        """Check a proxy before it hears anything; the observer hears of a refusal.
+
+        An HTTPS proxy needs an entry in its policy, as an origin does. A proxy that is spoken to in
+        clear (`http`, `socks5` …) is checked against `proxy_policy=` alone: the policy of origins
+        knows nothing of it.
+
+        Raises what `check_request` raises.
+        """
+        wanted, observer = self.proxies.wanted, self.proxies.observer
+        if scheme in OVER_TLS:
+            try:
+                wanted.endpoint(host, port)
+            except UnpinnedHostError as error:
+                refusal = error.refusal if self._apart else _unlisted_proxy(error.refusal)
+                tell(observer, refusal)
+                raise refusal.error() from None
+        elif self._apart:
+            wanted.check_plaintext(host, port, observer=observer)
+
+    @property
+    def _apart(self) -> bool:
+        return self.proxies is not self.origins
+
+    def override_refused(self, host: str, port: int | None, detail: str) -> OverrideRefusedError:
+        """The error for a request that brings TLS settings of its own; the observer hears of it."""
+        endpoint = self.origins.wanted.endpoint(host, port)
+        refusal = Refusal(
+            "OVERRIDE_REFUSED",
+            endpoint.host,
+            endpoint.port,
+            revision=endpoint.policy.revision,
+            detail=detail,
+            noted=endpoint.rule,
+        )
+        tell(self.origins.observer, refusal)
+        return OverrideRefusedError(refusal)
+
+
+def _unlisted_proxy(refusal: Refusal) -> Refusal:
+    return Refusal(
+        refusal.reason,
+        refusal.host,
+        refusal.port,
+        revision=refusal.revision,
+        detail="this is an HTTPS proxy; say what is expected of proxies with proxy_policy=",
+    )
