@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -15,22 +14,16 @@ from pinio.aiohttp.errors import check_host, client_error
 from pinio.aiohttp.hooks import HookedConnector
 from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
 from pinio.core.policy import Endpoint
-from pinio.errors import PinVerificationError, PlaintextRefusedError, PolicyError, UnpinnedHostError
+from pinio.errors import PinVerificationError, PolicyError
 from pinio.reporting import tell
-from pinio.tls.context import PinnedSSLContext, create_ssl_context
+from pinio.tls.context import PinnedSSLContext
 from pinio.tls.establish import Timeouts
 from pinio.tls.sessions import SessionCache
 from pinio.tls.transport import PinnedTransport
+from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike
 
 _OTHER_TLS = frozenset({"fingerprint", "ssl_context", "verify_ssl"})
-_TLS_SCHEMES = frozenset({"https", "wss"})
-"""The schemes by which aiohttp speaks TLS, to a proxy too."""
-_UNLISTED_PROXY = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
-_CLEAR_PROXY = (
-    "this is a proxy, and would hear CONNECT and its password in clear; "
-    "if that is meant, exempt it in proxy_policy="
-)
 
 _T = TypeVar("_T")
 
@@ -73,13 +66,8 @@ class PinnedConnector(HookedConnector):
         if retire not in ("idle", "all"):
             raise PolicyError(f'retire is "idle" or "all", not {retire!r}')
         self._given = ssl
-        self._context = _context(policy, ssl, observer, resumption)
-        self._proxy_context = (
-            self._context
-            if proxy_policy is None
-            else _context(proxy_policy, None, observer or self._context.observer, resumption)
-        )
-        self._own_proxy_policy = proxy_policy is not None
+        self._expected = WebExpectation.of(policy, ssl, proxy_policy, observer, resumption)
+        self._context, self._proxy_context = self._expected
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
         super().__init__(ssl=self._context, **options)  # for an aiohttp that would not ask `context_of`
         self._live = LiveConnections()
@@ -95,7 +83,7 @@ class PinnedConnector(HookedConnector):
         def swapped(*_: object) -> None:
             self._loop.call_soon_threadsafe(self._live.retire)
 
-        return [own(swapped)] + ([proxies(swapped)] if proxies and self._own_proxy_policy else [])
+        return [own(swapped)] + ([proxies(swapped)] if proxies and self._expected.apart else [])
 
     async def close(self, *arguments: Any, **options: Any) -> None:
         while self._unsubscribe:
@@ -182,31 +170,4 @@ class PinnedConnector(HookedConnector):
         """Check what is known of the proxy before it is dialled; a plaintext one against `proxy_policy=` alone."""
         if req.proxy is None:
             return
-        clear = req.proxy.scheme not in _TLS_SCHEMES
-        if clear and not self._own_proxy_policy:
-            return
-        try:
-            endpoint = self._proxy_context.wanted.endpoint(req.proxy.raw_host or "", req.proxy.port)
-            if clear:
-                endpoint.check_plaintext()
-        except (PlaintextRefusedError, UnpinnedHostError) as error:
-            if clear:
-                detail = _CLEAR_PROXY
-            elif not self._own_proxy_policy:
-                detail = _UNLISTED_PROXY
-            else:
-                raise
-            raise replace(error.refusal, detail=detail).error() from None
-
-
-def _context(
-    policy: PolicyLike | None,
-    context: PinnedSSLContext | None,
-    observer: Observer | None,
-    resumption: bool | SessionCache,
-) -> PinnedSSLContext:
-    if context is None and policy is not None:
-        return create_ssl_context(policy, observer=observer, resumption=resumption)
-    if not isinstance(context, PinnedSSLContext) or policy is not None:
-        raise PolicyError("pass a policy, or ssl= with a context of pinio.create_ssl_context; one of the two")
-    return context
+        self._expected.expect_proxy(req.proxy.scheme, req.proxy.raw_host or "", req.proxy.port)

@@ -108,8 +108,9 @@ class PinnedHTTPTransport(_Pinned, httpx.HTTPTransport):
         policy: what is expected of origins, or a source of policies.
         ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate,
             versions). It brings its own observer and sessions.
-        proxy_policy: what is expected of the proxy; by default an HTTPS proxy is judged by its own entry
-            in `policy`, and a proxy in clear is not asked about.
+        proxy_policy: what is expected of proxies. It judges an HTTPS proxy in place of `policy`, and
+            refuses a proxy in clear that it pins or does not list. Without it an HTTPS proxy is judged
+            by its own entry in `policy`, and a proxy in clear needs none.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
         options: every other argument of `httpx.HTTPTransport` but those that say whom to trust.

@@ -32,8 +32,9 @@ class PinnedAdapter(HTTPAdapter):
         policy: what is expected of origins, or a source of policies.
         ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate,
             versions). It brings its own observer and sessions.
-        proxy_policy: what is expected of proxies; by default an HTTPS proxy is judged by its own entry
-            in `policy`, and proxies in clear are not asked about.
+        proxy_policy: what is expected of proxies. It judges an HTTPS proxy in place of `policy`, and
+            refuses a proxy in clear that it pins or does not list. Without it an HTTPS proxy is judged
+            by its own entry in `policy`, and a proxy in clear needs none.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
         options: every other argument of `requests.adapters.HTTPAdapter`.

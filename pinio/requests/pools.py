@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 TLS_ARGUMENTS: Final = frozenset(
     {
-        "assert_fingerprint",
-        "assert_hostname",
         "ca_cert_data",
         "ca_cert_dir",
         "ca_certs",
@@ -30,8 +28,6 @@ TLS_ARGUMENTS: Final = frozenset(
         "cert_reqs",
         "key_file",
         "key_password",
-        "proxy_assert_fingerprint",
-        "proxy_assert_hostname",
         "proxy_ssl_context",
         "server_hostname",
         "ssl_context",
@@ -41,7 +37,10 @@ TLS_ARGUMENTS: Final = frozenset(
         "use_forwarding_for_https",
     }
 )
-"""What urllib3 can be told about TLS; the last one would hand the TLS of origins over to a proxy."""
+"""What urllib3 can be told about whom to trust; the last one would leave TLS to origins to a proxy.
+
+`assert_hostname` and `assert_fingerprint` are not among them: they demand more, and hold beside the pins.
+"""
 
 
 class _Pinned(PoolManager):

@@ -5,10 +5,17 @@ A context judges TLS connections. It never sees a request that uses none, nor wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from pinio.core.decision import Refusal
-from pinio.errors import OverrideRefusedError, PolicyError, UnpinnedHostError
+from pinio.errors import (
+    OverrideRefusedError,
+    PinVerificationError,
+    PlaintextRefusedError,
+    PolicyError,
+    UnpinnedHostError,
+)
 from pinio.reporting import tell
 from pinio.tls.context import PinnedSSLContext, create_ssl_context
 from pinio.tls.sessions import SessionCache
@@ -68,25 +75,38 @@ class WebExpectation(NamedTuple):
     def check_proxy(self, scheme: str, host: str, port: int | None = None) -> None:
         """Check a proxy before it hears anything; the observer hears of a refusal.
 
-        An HTTPS proxy needs an entry in its policy, as an origin does. A proxy that is spoken to in
-        clear (`http`, `socks5` …) is checked against `proxy_policy=` alone: the policy of origins
-        knows nothing of it.
-
-        Raises what `check_request` raises.
+        Raises what `expect_proxy` raises.
         """
-        wanted, observer = self.proxies.wanted, self.proxies.observer
-        if scheme in OVER_TLS:
-            try:
-                wanted.endpoint(host, port)
-            except UnpinnedHostError as error:
-                refusal = error.refusal if self._apart else _unlisted_proxy(error.refusal)
-                tell(observer, refusal)
-                raise refusal.error() from None
-        elif self._apart:
-            wanted.check_plaintext(host, port, observer=observer)
+        try:
+            self.expect_proxy(scheme, host, port)
+        except PinVerificationError as error:
+            tell(self.proxies.observer, error.refusal)
+            raise
+
+    def expect_proxy(self, scheme: str, host: str, port: int | None = None) -> None:
+        """Ask the policy about a proxy.
+
+        One that is spoken to in TLS needs an entry, as an origin does. One that is spoken to in clear
+        (`http`, `socks5` …) is held against `proxy_policy=` alone: the policy of origins knows nothing
+        of it.
+
+        Raises `PlaintextRefusedError`, `UnpinnedHostError`, and `PolicyError` for what is no host.
+        """
+        clear = scheme not in OVER_TLS
+        if clear and not self.apart:
+            return
+        try:
+            endpoint = self.proxies.wanted.endpoint(host, port)
+            if clear:
+                endpoint.check_plaintext()
+        except (PlaintextRefusedError, UnpinnedHostError) as error:
+            if clear or not self.apart:
+                detail = _CLEAR_PROXY if clear else _UNLISTED_PROXY
+                raise replace(error.refusal, detail=detail).error() from None
+            raise
 
     @property
-    def _apart(self) -> bool:
+    def apart(self) -> bool:
         return self.proxies is not self.origins
 
     def override_refused(self, host: str, port: int | None, detail: str) -> OverrideRefusedError:
@@ -104,11 +124,8 @@ class WebExpectation(NamedTuple):
         return OverrideRefusedError(refusal)
 
 
-def _unlisted_proxy(refusal: Refusal) -> Refusal:
-    return Refusal(
-        refusal.reason,
-        refusal.host,
-        refusal.port,
-        revision=refusal.revision,
-        detail="this is an HTTPS proxy; say what is expected of proxies with proxy_policy=",
-    )
+_UNLISTED_PROXY: Final = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
+_CLEAR_PROXY: Final = (
+    "this is a proxy, and would hear CONNECT and its password in clear; "
+    "if that is meant, exempt it in proxy_policy="
+)

@@ -106,7 +106,6 @@ TLS = [
     {"cert_reqs": "CERT_NONE"},
     {"ca_certs": certifi.where()},
     {"server_hostname": "other.test"},
-    {"assert_hostname": False},
 ]
 
 

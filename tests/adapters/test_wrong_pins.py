@@ -259,14 +259,14 @@ def test_P5_a_pinned_proxy_is_not_spoken_to_in_clear(
             visit(
                 [url_of(server)],
                 policy(),
-                proxy=proxy.replace("//", "//user:password@"),
+                proxy=proxy.replace("//", "//user:T0PSECRET@"),
                 proxy_policy=PROXIES,
                 **options,
             )
         assert not through.connections and not server.connections
     assert isinstance(caught.value, library_error)
     assert [decision.host for decision in told] == ["127.0.0.1"]
-    assert "password" not in str(caught.value)
+    assert SECRET not in str(caught.value)
 
 
 # What is refused is told apart from what was refused before

@@ -11,7 +11,6 @@ import pytest
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import ConnectProxy, Server, http
-from tests.interop.http_clients import adapter
 from tests.tls.cast import GENUINE, ROOT, SPARE
 from tests.tls.through import context_for
 
@@ -122,18 +121,27 @@ def test_a_name_is_demanded_in_vain_of_a_device_whose_key_is_the_trust(
 
 def test_the_demands_of_a_requests_adapter_hold(tls_version: ssl.TLSVersion) -> None:
     requests = pytest.importorskip("requests", reason="requests is not installed")
+    from pinio.requests import PinnedAdapter
+
     with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
-        for name, refused in ((HELD, False), (NOT_HELD, True)):
-            with requests.Session() as session:
-                session.trust_env = False
-                mounted = adapter(context_for(POLICY))
-                mounted.poolmanager.connection_pool_kw["assert_hostname"] = name["assert_hostname"]
-                session.mount("https://", mounted)
-                url = f"https://localhost:{server.port}/"
-                if refused:
-                    with pytest.raises(requests.exceptions.SSLError, match="doesn't match"):
-                        session.get(url)
-                else:
-                    assert session.get(url).content == b"ok"
+        url = f"https://localhost:{server.port}/"
+        for demands in (HELD, NOT_HELD):
+            for name, value in demands.items():
+                demand: dict[str, Any] = {name: value}
+                with requests.Session() as session:
+                    session.trust_env = False
+                    adapter = PinnedAdapter(ssl=context_for(POLICY))
+                    adapter.init_poolmanager(1, 1, **demand)
+                    session.mount("https://", adapter)
+                    if demands is HELD:
+                        assert session.get(url).content == b"ok"
+                    else:
+                        with pytest.raises(requests.exceptions.SSLError):
+                            session.get(url)
         server.wait_quiet()
-        assert [bool(record.application_bytes) for record in server.connections] == [True, False]
+        assert [bool(record.application_bytes) for record in server.connections] == [
+            True,
+            True,
+            False,
+            False,
+        ]
