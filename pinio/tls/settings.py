@@ -54,6 +54,9 @@ LOOSER_OPTIONS: Final = 1 << 0 | 1 << 2 | 1 << 18
 """Cleared in every inner context: OpenSSL's configuration file may have set them, and an environment variable names that file."""
 TIGHTER_OPTIONS: Final = int(ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3 | ssl.OP_NO_TICKET)
 """Options that may be added: none of them accepts what would otherwise be refused."""
+FLAGS: Final = int(ssl.VERIFY_X509_TRUSTED_FIRST)
+"""Verify flags of every inner context, whatever this Python sets by itself. Without `X509_STRICT`: it
+also holds for the trust anchors, and a root of the public list has no key identifier."""
 TIGHTER_FLAGS: Final = int(ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN)
 """Verify flags that may be added, likewise."""
 
@@ -84,7 +87,7 @@ class Settings:
         assign(context, "minimum_version", self.minimum_version)
         assign(context, "maximum_version", self.maximum_version)
         assign(context, "options", int(context.options) & ~LOOSER_OPTIONS | OPTIONS | self.options)
-        assign(context, "verify_flags", int(context.verify_flags) | self.verify_flags)
+        assign(context, "verify_flags", FLAGS | self.verify_flags)
         context.set_ciphers(self.ciphers)
         if self.alpn:
             context.set_alpn_protocols(list(self.alpn))
