@@ -19,7 +19,8 @@ from pinio.errors import PolicyError
 
 Kind = Literal["exact", "one", "any"]
 
-_LONGEST: Final = 253  # RFC 1035 section 2.3.4, in text form
+LONGEST: Final = 253
+"""Most characters of a host name (RFC 1035 section 2.3.4, in text form)."""
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}+(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # The names that are their own canonical spelling for certain, which is nearly all of them; what it leaves is worked out.
@@ -35,9 +36,9 @@ def canonical_host(host: str) -> str:
         raise PolicyError(f"a host is text, not {type(host).__name__}")
     if not host:
         raise PolicyError("the host is empty; nobody could check the server's name")
-    if len(host) > 4 * _LONGEST:
+    if len(host) > 4 * LONGEST:
         raise PolicyError(f"a host of {len(host)} characters is too long to be one")
-    if len(host) <= _LONGEST and "xn--" not in host and (plain := _PLAIN.fullmatch(host)):
+    if len(host) <= LONGEST and "xn--" not in host and (plain := _PLAIN.fullmatch(host)):
         return plain[0]
     return _canonical(host)
 
@@ -47,8 +48,8 @@ def _canonical(host: str) -> str:
     if (address := ip_address(host)) is not None:
         return address
     name = _a_label(host).removesuffix(".")
-    if len(name) > _LONGEST:
-        _fail(host, f"longer than {_LONGEST} characters (RFC 1035)")
+    if len(name) > LONGEST:
+        _fail(host, f"longer than {LONGEST} characters (RFC 1035)")
     labels = name.split(".")
     for label in labels:
         if not _LABEL.fullmatch(label):

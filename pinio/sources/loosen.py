@@ -1,26 +1,18 @@
 """What a new policy accepts that an old one refused: a pure comparison, in words.
 
-Two policies differ for a host only by the rules that win for it. Which patterns cover a host depends on where its name stands
-among the patterns of both, so one name for each such place stands for all: for `example.com` itself; for `*.example.com` a name
-right below it that neither policy mentions; for `**.example.com` the apex and such a name two labels down. So a new pattern that
-takes hosts out of a wider one is seen, and one that only says the same again is not.
+Two policies differ for a host only by the rules that win for it, so one host for each set of hosts with the same rules stands
+for all of them (see `places`). A new pattern that takes hosts out of a wider one is seen in this way, and one that only says the
+same again is not. What the two rules accept is then compared as values (see `accepted`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
-from typing import Final
 
-from pinio.core.anchors import Anchors
 from pinio.core.host import Pattern
-from pinio.core.pin import Pin
-from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy, Rule
-from pinio.errors import PolicyError
-
-_LETTERS: Final = "_abcdefghijklmnopqrstuvwxyz0123456789"
-_PLACES: Final = {"leaf": ("leaf",), "ca": ("ca",), "any": ("leaf", "ca")}
+from pinio.sources.accepted import Accepted, adds_anchors
+from pinio.sources.places import places
 
 
 def loosened(old: Policy, new: Policy) -> list[str]:
@@ -29,14 +21,17 @@ def loosened(old: Policy, new: Policy) -> list[str]:
     Looser is: a pattern that lost its pins, an added exemption, an added pin, trust anchor or way of trust, report-only, a later
     or waived expiry, a resumption that was off, a denied key that no longer is, and `unpinned` from "refuse" to "allow". Hosts
     that were refused for having no entry, and have enforced pins now, are not.
+
+    Where two names lead to one connection (a URL's host and another `server_hostname`), both their rules count. So what is
+    looser for such a connection is looser for one of the names, and is said of that.
     """
     found = dict.fromkeys(_overall(old, new))
-    for pattern, name in _names(old, new):
-        try:
-            before, after = old.lookup(name), new.lookup(name)
-        except PolicyError:  # longer than a host name can be: there is no such host
+    for host in places(old, new):
+        before, after = old.lookup(host), new.lookup(host)
+        if before.pin_set is not None and before.pin_set == after.pin_set:
             continue
-        found |= dict.fromkeys(f"{pattern}: {what}" for what in _rule(old, before, after))
+        for what in _of_one_host(old, before, new, after):
+            found[f"{_label(before, after)}: {what}"] = None
     return list(found)
 
 
@@ -46,88 +41,36 @@ def _overall(old: Policy, new: Policy) -> Iterator[str]:
     for pin in old.deny:
         if new.denied(pin.selector, pin.algorithm, pin.digest) is None:
             yield f"{pin} is no longer denied"
-    if _adds_anchors(old.unpinned_anchors, new.unpinned_anchors):
+    if adds_anchors(old.unpinned_anchors, new.unpinned_anchors):
         yield "other trust anchors hold for hosts without pins"
 
 
-def _names(old: Policy, new: Policy) -> Iterator[tuple[str, str]]:
-    """Every pattern of the two, with the names that stand for its hosts."""
-    texts = {*old.hosts, *old.exempt, *new.hosts, *new.exempt}
-    patterns = {text: Pattern.parse(text) for text in texts}
-    fresh = _fresh_label({label for pattern in patterns.values() for label in pattern.suffix.split(".")})
-    for text, (kind, suffix) in sorted(patterns.items()):
-        if kind != "one":
-            yield text, suffix
-        if kind != "exact":
-            yield text, f"{fresh}.{suffix}" if kind == "one" else f"{fresh}.{fresh}.{suffix}"
-
-
-def _fresh_label(taken: set[str]) -> str:
-    """The shortest label that is not `taken`."""
-    length = 1
-    while True:
-        for letters in product(_LETTERS, repeat=length):
-            if (label := "".join(letters)) not in taken:
-                return label
-        length += 1
-
-
-def _rule(old: Policy, before: Rule, after: Rule) -> Iterator[str]:
+def _of_one_host(old: Policy, before: Rule, new: Policy, after: Rule) -> Iterator[str]:
     """What one host's rule lets through that its rule did not before."""
-    was, now = before.pin_set, after.pin_set
-    if was is not None and now is not None:
-        if was is not now and was != now:
-            yield from _pins(was, now)
-    elif was is not None:
-        yield f"exempt from pinning ({after.exempt})" if after.exempt else "no longer pinned"
-    elif after.exempt and not before.exempt:
-        yield f"exempt from pinning ({after.exempt})"
-    elif now is not None and now.mode == "report-only":
-        if old.unpinned == "refuse" and not before.exempt:
+    was, now = Accepted.by(old, before), Accepted.by(new, after)
+    exempt = f"exempt from pinning ({after.exempt})"
+    if before.pin_set is not None and after.pin_set is None:
+        # Also where the new policy refuses the host: a file that lost the entry may have been cut off.
+        yield exempt if after.exempt else "no longer pinned"
+    elif was is not None and now is not None and after.pin_set is not None:
+        looser = now.beyond(was)
+        waived = before.pin_set is None and after.pin_set.mode == "report-only"
+        yield from (f"{what}, report-only" for what in looser) if waived else looser
+    elif was is None and after.pin_set is None and after.exempt:
+        yield exempt
+    elif was is None and now is not None and after.pin_set is not None:
+        if now.places is None:
             yield "was refused, and is report-only"
-        elif _adds_anchors(old.unpinned_anchors, now.anchors):
-            yield "other trust anchors, report-only"
+        elif now.fails_open and now.expires is not None:
+            yield "was refused, and expired pins are reported only"
 
 
-def _pins(was: PinSet, now: PinSet) -> Iterator[str]:
-    known = {where for pin in was.pins + was.backup for where in _accepted(was, pin)}
-    for pin in now.pins + now.backup:
-        if not known.issuperset(_accepted(now, pin)):
-            yield f"accepts {pin}"
-    if was.mode == "enforce" and now.mode == "report-only":
-        yield "report-only"
-    if was.trust == "pkix" and now.trust == "leaf-pin":
-        yield "certificates are no longer verified (leaf-pin)"
-    if was.trust == now.trust == "pkix" and _adds_anchors(was.anchors, now.anchors):
-        yield "other trust anchors"
-    yield from _expiry(was, now)
-    if now.resumption and not was.resumption:
-        yield "sessions may be resumed"
+def _label(before: Rule, after: Rule) -> str:
+    """The pattern that says most about the host, of the two that win for it."""
+    patterns = [rule.pattern for rule in (before, after) if rule.pattern is not None]
+    return max(patterns, key=_specific)
 
 
-def _accepted(pins: PinSet, pin: Pin) -> Iterator[tuple[str, str, bytes, str]]:
-    """Where a pin of a set matches; under leaf-pin that is the leaf, whatever the pin says."""
-    for place in _PLACES[pin.role if pins.trust == "pkix" else "leaf"]:
-        yield pin.selector, pin.algorithm, pin.digest, place
-
-
-def _expiry(was: PinSet, now: PinSet) -> Iterator[str]:
-    if now.on_expiry == "report":
-        # Fails open at its date: sooner is looser.
-        if was.on_expiry == "refuse" or _later(was, now):
-            yield "expired pins are reported only"
-    elif was.on_expiry == "refuse" and _later(now, was):
-        yield f"expires {f'{now.expires:%Y-%m-%dT%H:%M:%SZ}' if now.expires else 'never'}, later than before"
-
-
-def _later(one: PinSet, other: PinSet) -> bool:
-    """Whether one set expires after another; without a date that is never."""
-    return other.expires is not None and (one.expires is None or one.expires > other.expires)
-
-
-def _adds_anchors(old: Anchors | None, new: Anchors | None) -> bool:
-    """Whether verification may end where it could not. What a named list holds is not compared: another one counts."""
-    was, now = old or Anchors(), new or Anchors()
-    if was.origin == now.origin == "private":
-        return not set(now.certificates) <= set(was.certificates)
-    return was != now
+def _specific(text: str) -> tuple[int, int]:
+    kind, suffix = Pattern.parse(text)
+    return suffix.count("."), ("any", "one", "exact").index(kind)

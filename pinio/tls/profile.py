@@ -15,7 +15,7 @@ from typing import Final
 
 import certifi
 
-from pinio.core.anchors import Anchors
+from pinio.core.anchors import Anchors, partial_chains
 from pinio.core.pinset import Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
@@ -121,9 +121,7 @@ def _load(context: ssl.SSLContext, anchors: Anchors) -> None:
         _load_system(context)
     else:
         context.load_verify_locations(cadata=b"".join(item.der for item in anchors.certificates))
-    if anchors.origin == "private" and not any(item.self_issued for item in anchors.certificates):
-        # Only intermediates: without this flag they could not end a chain. With a root in the same file it would cut the
-        # chain at the intermediate, and pins on the root would stop matching.
+    if partial_chains(anchors):
         assign(context, "verify_flags", int(context.verify_flags) | ssl.VERIFY_X509_PARTIAL_CHAIN)
 
 
