@@ -251,6 +251,14 @@ def test_a_name_that_stands_for_many_is_none_that_a_policy_mentions() -> None:
     assert loosened(old, new) == [f"*.x.example: accepts {THIRD}"]
 
 
+def test_everything_that_a_policy_says_is_compared() -> None:
+    """What is new in a policy may loosen it: compare it in `pinio.sources.loosen`, or see here why not."""
+    pin_set = {"pins", "backup", "expires", "on_expiry", "mode", "trust", "anchors", "resumption"}
+    whole = {"hosts", "exempt", "unpinned", "deny", "unpinned_anchors"}
+    words = {"single", "revision"}
+    assert {*PinSet._arguments, *Policy._arguments} == pin_set | whole | words
+
+
 def long_name(length: int) -> str:
     return ".".join(["a" * 63] * 3 + ["b" * (length - 192)])
 
