@@ -10,7 +10,8 @@ and drain it in slices of at most `SLICE` bytes.
 from __future__ import annotations
 
 import ssl
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from pinio.tls import peer
 from pinio.tls.gate import CLOSED, REFUSED
@@ -46,11 +47,26 @@ class Engine:
         arm(self.tls, handshake, self.outgoing)
         raw = peer.raw(self.tls)
         self._do_handshake = raw.do_handshake
-        self.read = raw.read
+        read, shutdown = raw.read, raw.shutdown
+        if handshake.answers:
+            read, shutdown = self._checked(read), self._checked(shutdown)
+        self.read = read
         """`read(size)` → plaintext, `b""` at the peer's close_notify; `read(size, buffer)` → bytes written to it."""
         self.write = raw.write
         self.pending = raw.pending
-        self.shutdown = raw.shutdown
+        self.shutdown = shutdown
+
+    def _checked(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """`step`, within which OpenSSL may answer a request for the client's certificate."""
+        check, outgoing = self._handshake.check_answer, self.outgoing
+
+        def checked(*arguments: Any) -> Any:  # without `self`: no cycle
+            try:
+                return step(*arguments)
+            finally:
+                check(outgoing)
+
+        return checked
 
     def handshake(self) -> bool:
         """Go as far as the bytes received allow; True once it is done and judged.
@@ -92,12 +108,7 @@ class Engine:
 
         Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is left to send.
         """
-        try:
-            self.judgement.recheck()
-        except BaseException:
-            self.judgement.gate.fail()
-            self.outgoing.read()
-            raise
+        self._handshake.recheck(self.outgoing)
 
     def take(self) -> bytes:
         """Ciphertext to send; nothing once the peer was refused."""

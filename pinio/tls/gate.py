@@ -96,8 +96,11 @@ class Gate:
         return permit
 
     def renew(self, permit: Permit) -> None:
-        """OPEN stays OPEN under another Permit, because the policy was swapped. Raises `GateError` in any other state."""
-        if type(permit) is not Permit or self.state is not OPEN:
+        """OPEN stays OPEN, and CLOSING stays CLOSING, under another Permit, because the policy was swapped.
+
+        Raises `GateError` in any other state.
+        """
+        if type(permit) is not Permit or self.state not in (OPEN, CLOSING):
             raise GateError(f"{type(permit).__name__} cannot renew a connection that is {self.state}")
         self.permit = permit
 

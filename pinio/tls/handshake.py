@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pinio.core.policy import Endpoint
-from pinio.tls.gate import IDLE, START
+from pinio.tls.gate import CLOSING, IDLE, OPEN, START
 from pinio.tls.judgement import Judgement
 from pinio.tls.peer import TLSObject
 from pinio.tls.profile import Profile
@@ -20,7 +20,10 @@ from pinio.tls.trial import Trial
 from pinio.typing import Observer, PolicySource
 
 _ALERT: Final = 6 + 5 + 8 + 2 + 16
-"""Most bytes of an alert (RFC 8446 section 6): a ChangeCipherSpec before it, header, nonce, alert, tag. Any flight has more."""
+"""Most bytes of an alert (RFC 8446 section 6): a ChangeCipherSpec before it, header, nonce, alert, tag.
+
+A handshake flight has more, and so has an answer to a request for the client's certificate.
+"""
 
 
 class Handshake:
@@ -116,6 +119,41 @@ class Handshake:
         """The connection ended within the handshake; None by the caller's wish."""
         if self.trial is not None:
             self.trial.ended(error)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the peer may ask for the client's certificate later (RFC 8446 section 4.6.2)."""
+        return self.judgement.profile.settings.post_handshake_auth
+
+    def recheck(self, outgoing: ssl.MemoryBIO | None) -> None:
+        """Judge an open connection again if its policy was swapped; one comparison if not.
+
+        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
+        left to send.
+        """
+        self._again(self.judgement.recheck, outgoing)
+
+    def check_answer(self, outgoing: ssl.MemoryBIO | None) -> None:
+        """Judge again before a request for the client's certificate is answered.
+
+        OpenSSL answers within any read, and within a shutdown. With a BIO this is called
+        afterwards, and looks whether there is an answer; with a socket it is called before, for the
+        socket sends by itself. Raises what `recheck` raises, and `UnpinnedHostError` if the policy
+        in force now does not pin the host: the client's certificate is for pinned hosts only.
+        """
+        if self.judgement.gate.state not in (OPEN, CLOSING):
+            return  # another thread has closed it
+        if outgoing is None or outgoing.pending > _ALERT:
+            self._again(self.judgement.recheck_identity, outgoing)
+
+    def _again(self, judge: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
+        try:
+            judge()
+        except BaseException:
+            self.judgement.gate.fail()
+            if outgoing is not None:
+                outgoing.read()
+            raise
 
     def keep_session(self, tls: TLSObject) -> bool:
         """Keep the session of an open connection for the next one; False while its ticket has not arrived.

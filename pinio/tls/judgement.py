@@ -98,6 +98,13 @@ class Judgement:
         except Exception as error:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
+    def recheck_identity(self) -> None:
+        """Judge again, as `recheck` does, before the client's certificate is shown on request."""
+        self.recheck()
+        if self.endpoint.rule.pin_set is None and self.profile.settings.identities:
+            detail = "it may ask for the client certificate, which is shown to pinned hosts only"
+            raise self.refuse("UNPINNED_HOST", detail)
+
     def _judge_again(self, policy: Policy) -> None:
         endpoint, decision = self.hold_against(policy)
         if isinstance(decision, Refusal):

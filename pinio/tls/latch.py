@@ -36,6 +36,7 @@ class _Latch:
     _handshake: Handshake | None = None
     _outgoing: ssl.MemoryBIO | None = None
     _rechecks = False
+    _answers = False
     _ticket_reads = 3  # a TLS 1.3 ticket comes with the first reads, or not at all
 
     @property
@@ -57,6 +58,7 @@ class _Latch:
         self._handshake = handshake
         self._outgoing = outgoing
         self._rechecks = handshake.judgement.source is not None
+        self._answers = handshake.answers
 
     def _check_read(self) -> None:
         handshake = self._handshake
@@ -66,17 +68,20 @@ class _Latch:
     def _check_write(self) -> None:
         """Like for a read; and the library owns the pool, so a swapped policy is noticed here."""
         self._check_read()
-        if self._rechecks:
-            self._judge_again()
+        if self._rechecks and self._handshake is not None:
+            self._again(self._handshake.recheck)
 
-    def _judge_again(self) -> None:
-        """Judge the open connection if its policy was swapped. What refuses it leaves nothing to send."""
-        if self._handshake is not None:
-            try:
-                self._handshake.judgement.recheck()
-            except BaseException:  # an observer's, too, or an interrupt: the gate must not stay half open
-                self._discard()
-                raise
+    def _check_answer(self) -> None:
+        """Judge the connection again where the peer may have asked for the client's certificate."""
+        if self._answers and self._handshake is not None:
+            self._again(self._handshake.check_answer)
+
+    def _again(self, judge: Callable[[ssl.MemoryBIO | None], None]) -> None:
+        try:
+            judge(self._outgoing)
+        except BaseException:  # a refusal, what an observer raised, an interrupt
+            self._discard()
+            raise
 
     def _after_read(self, data: object) -> None:
         """Keep the session once its ticket is there; counts down, so that later reads pay for one comparison."""
@@ -148,6 +153,8 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         except ssl.SSLError as error:
             self._broke(error)
             raise
+        finally:
+            self._check_answer()
         self._after_read(data)
         return data
 
@@ -157,7 +164,10 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
 
     def unwrap(self) -> None:
         self._unwrapping()
-        super().unwrap()
+        try:
+            super().unwrap()
+        finally:
+            self._check_answer()
 
 
 class PinnedSSLSocket(_Latch, ssl.SSLSocket):
@@ -182,11 +192,14 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         self._check_read()
+        self._check_answer()  # the socket would send an answer by itself
         try:
             data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
         except (ssl.SSLError, ConnectionError) as error:
             self._broke(error)
             raise
+        finally:
+            self._check_answer()  # the policy may have been swapped while it waited
         self._after_read(data)
         return data
 
@@ -199,6 +212,7 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def unwrap(self) -> Any:
         self._unwrapping()
+        self._check_answer()
         return super().unwrap()
 
     def shutdown(self, how: int) -> None:

@@ -355,6 +355,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
+        except BaseException:  # an interrupt, or an observer's
+            self.abort()
+            raise
         if ended:
             self._finish(ended)
         self._feed(held)
@@ -376,6 +379,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
+        except BaseException:
+            self.abort()
+            raise
         if self._engine.outgoing.pending:  # an answer to a key update, after our last word
             self._engine.outgoing.read()
         if ended:

@@ -131,10 +131,10 @@ def test_a_permit_of_a_failed_handshake_is_never_published() -> None:
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_permit_is_renewed_while_the_gate_is_open_and_by_a_permit(state: State) -> None:
+def test_a_permit_is_renewed_of_an_open_or_closing_connection_and_by_a_permit(state: State) -> None:
     gate = gate_in(state)
     before, renewed = gate.permit, gate_permit()
-    if state is State.OPEN:
+    if state in (State.OPEN, State.CLOSING):
         gate.renew(renewed)
         assert gate.permit is renewed
     else:
