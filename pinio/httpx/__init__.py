@@ -12,8 +12,8 @@ from importlib.util import find_spec
 if find_spec("httpx") is None:
     raise ImportError("pinio.httpx needs httpx: pip install 'pinio[httpx]'")
 # Before, its transports for event loops forget the context of an HTTPS proxy, and make one of their own.
-if version("httpx").startswith(tuple(f"0.{minor}." for minor in range(27))):
-    raise ImportError(f"pinio.httpx needs httpx 0.27 or newer, and not {version('httpx')}")
+if (f"{version('httpx')}.").startswith(("0.27.0.", *(f"0.{minor}." for minor in range(27)))):
+    raise ImportError(f"pinio.httpx needs httpx 0.27.1 or newer, and not {version('httpx')}")
 
 from pinio.httpx.errors import TransportPinError
 from pinio.httpx.transport import AsyncPinnedHTTPTransport, PinnedHTTPTransport

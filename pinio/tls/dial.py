@@ -114,6 +114,9 @@ class _Recorder:
         self._loop = loop
         self.errors: list[OSError] = []
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         try:
             await self._loop.sock_connect(sock, address)

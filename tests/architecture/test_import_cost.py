@@ -69,10 +69,11 @@ def test_a_module_of_an_extra_says_how_to_get_it(module: str, library: str, extr
 
 
 @pytest.mark.parametrize(
-    ("found", "works"), [("0.9.5", False), ("0.26.0", False), ("0.27.0", True), ("1.0.0", True)]
+    ("found", "works"),
+    [("0.9.5", False), ("0.26.0", False), ("0.27.0", False), ("0.27.1", True), ("1.0.0", True)],
 )
 def test_an_httpx_that_forgets_the_context_of_a_proxy_is_refused(found: str, works: bool) -> None:
     program = f"import importlib.metadata as data; data.version = lambda name: {found!r}; import pinio.httpx"
     answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert (answer.returncode == 0) == works
-    assert works or f"needs httpx 0.27 or newer, and not {found}" in answer.stderr
+    assert works or f"needs httpx 0.27.1 or newer, and not {found}" in answer.stderr
