@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pinio.tls.probe import probe
     from pinio.tls.sessions import SessionCache
     from pinio.tls.starttls import start_tls, upgrade
+    from pinio.tls.unix import create_unix_connection, open_unix_connection
 
 __all__ = [
     "Anchors",
@@ -55,9 +56,11 @@ __all__ = [
     "attest",
     "create_connection",
     "create_ssl_context",
+    "create_unix_connection",
     "find_pin_error",
     "load_policy",
     "open_connection",
+    "open_unix_connection",
     "probe",
     "start_tls",
     "upgrade",
@@ -86,6 +89,7 @@ _HOMES = {
     "tls.probe": ("probe",),
     "tls.sessions": ("SessionCache",),
     "tls.starttls": ("start_tls", "upgrade"),
+    "tls.unix": ("create_unix_connection", "open_unix_connection"),
 }
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
 

@@ -50,6 +50,13 @@ class _Dial(_Any, total=False):
     all_errors: bool
 
 
+class _Unix(_Any, total=False):
+    """What the doors take that dial a Unix socket: asyncio's arguments of the same names."""
+
+    sock: socket.socket | None
+    server_hostname: Required[str]
+
+
 class _Upgrade(_Any, total=False):
     """What the doors take that begin TLS on a connection."""
 
@@ -94,6 +101,18 @@ class DialByPins(_Dial, _ByPins, total=False):
 
 class DialByContext(_Dial, _ByContext, total=False):
     """`ssl=` to dial."""
+
+
+class UnixByPolicy(_Unix, _ByPolicy, total=False):
+    """`policy=` to dial a Unix socket."""
+
+
+class UnixByPins(_Unix, _ByPins, total=False):
+    """`pins=` to dial a Unix socket."""
+
+
+class UnixByContext(_Unix, _ByContext, total=False):
+    """`ssl=` to dial a Unix socket."""
 
 
 class UpgradeByPolicy(_Upgrade, _ByPolicy, total=False):

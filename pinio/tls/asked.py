@@ -45,6 +45,8 @@ def asked(
 
     Raises `PolicyError` for arguments that make no sense, `UnpinnedHostError` for a host that the policy does not list.
     """
+    if port is not None:
+        check_port(port)
     name = _verified_name(host, server_hostname)
     also = host if server_hostname is not None else None
     if not isinstance(resumption, (bool, SessionCache)):
@@ -75,6 +77,12 @@ def asked_of(
     return Asked(
         endpoint, context.profile(endpoint), chosen, context.resumption, context.wanted.source, context
     )
+
+
+def check_port(port: object) -> None:
+    """Raises `PolicyError` for what is no port: resolvers take 65979 for 443, and policies speak of numbers."""
+    if not (isinstance(port, int) and 0 < port < 65536) or isinstance(port, bool):
+        raise PolicyError(f"port is a whole number from 1 to 65535, not {port!r}")
 
 
 def _verified_name(host: str | None, server_hostname: str | None) -> str:

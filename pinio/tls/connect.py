@@ -9,51 +9,49 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
 from pinio.tls.asked import asked
-from pinio.tls.dial import Dialling, check_port, dial, dialled
-from pinio.tls.establish import Timeouts, context_for, engine, pair
-from pinio.tls.protocol import PinnedProtocol
+from pinio.tls.dial import Dialling, dial, dialled
+from pinio.tls.establish import App, Reach, Timeouts, reached
 from pinio.tls.sessions import SessionCache
-from pinio.tls.streams import LIMIT, Streams
+from pinio.tls.streams import LIMIT, Streams, streams
 from pinio.tls.transport import PinnedTransport
 from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
     from pinio.tls.arguments import DialByContext, DialByPins, DialByPolicy
-
-_App = TypeVar("_App", bound=asyncio.BaseProtocol)
+    from pinio.tls.context import PinnedSSLContext
 
 
 @overload
 async def create_connection(
-    protocol_factory: Callable[[], _App],
+    protocol_factory: Callable[[], App],
     host: str | None = None,
     port: int | None = None,
     **arguments: Unpack[DialByPolicy],
-) -> tuple[PinnedTransport, _App]: ...
+) -> tuple[PinnedTransport, App]: ...
 @overload
 async def create_connection(
-    protocol_factory: Callable[[], _App],
+    protocol_factory: Callable[[], App],
     host: str | None = None,
     port: int | None = None,
     **arguments: Unpack[DialByPins],
-) -> tuple[PinnedTransport, _App]: ...
+) -> tuple[PinnedTransport, App]: ...
 @overload
 async def create_connection(
-    protocol_factory: Callable[[], _App],
+    protocol_factory: Callable[[], App],
     host: str | None = None,
     port: int | None = None,
     **arguments: Unpack[DialByContext],
-) -> tuple[PinnedTransport, _App]: ...
+) -> tuple[PinnedTransport, App]: ...
 async def create_connection(
-    protocol_factory: Callable[[], _App],
+    protocol_factory: Callable[[], App],
     host: str | None = None,
     port: int | None = None,
     *,
@@ -61,7 +59,7 @@ async def create_connection(
     pins: PinsLike | None = None,
     trust: Trust | None = None,
     anchors: Anchors | None = None,
-    ssl: object = None,
+    ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
     family: int = 0,
@@ -75,68 +73,61 @@ async def create_connection(
     happy_eyeballs_delay: float | None = None,
     interleave: int | None = None,
     all_errors: bool = False,
-) -> tuple[PinnedTransport, _App]:
-    """Like `loop.create_connection`, over pinned TLS.
+) -> tuple[PinnedTransport, App]:
+    """Connect as `loop.create_connection` does, over TLS that shows a pinned key.
 
-    One of `policy`, `pins` and `ssl` (a `PinnedSSLContext`) says what is expected; `trust` and `anchors` go with `pins` and mean
-    what they mean in `PinSet`. `ssl=True` beside `policy` or `pins` means nothing, for code that was written for asyncio.
-    `observer` hears the decision. `resumption` is False for a full handshake, or a `SessionCache` of one's own. Timeouts are in
-    seconds; the other arguments are asyncio's. The application's protocol is told of the connection once its keys were judged.
+    The protocol's `connection_made` is called after the peer's keys were judged, and never where they
+    are refused. Where a handshake fails in which a TLS session was offered, the server is dialled once
+    more for a full handshake; each of the two has the whole `ssl_handshake_timeout`.
 
-    Where a handshake fails in which a TLS session was offered, the server is dialled once more for a full handshake; each of the
-    two has the whole `ssl_handshake_timeout`.
+        policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
+        transport, protocol = await pinio.create_connection(Client, "api.example.com", 443, policy=policy)
 
-    Raises `PolicyError` for arguments that make no sense, `PinVerificationError` where the peer is refused, `ssl.SSLError` where
-    TLS fails, `OSError` where no address answers, `ConnectionAbortedError` after the handshake timeout.
+    Args:
+        protocol_factory: makes the application's protocol.
+        host: the host to connect to; it is looked up in the policy.
+        port: the port, from 1 to 65535.
+        policy: which keys are expected of which host: a `Policy`, or a source of one such as
+            `FileSource`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
+        anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
+            one of these means nothing, for code that was written for asyncio.
+        observer: is called with the `Permit` or `Refusal`; the default logs refusals.
+        resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        family: the address family, for `getaddrinfo`.
+        proto: the protocol, for `getaddrinfo`.
+        flags: flags of `getaddrinfo`.
+        sock: a connected socket to use, instead of `host` and `port`.
+        local_addr: host and port to connect from.
+        server_hostname: the name that the certificate must have and that is looked up in the policy, if
+            it is not `host`.
+        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
+        happy_eyeballs_delay: seconds after which the next address is tried beside the one before
+            (RFC 8305); None tries one after the other.
+        interleave: how many addresses of one family come first before families alternate.
+        all_errors: whether an `ExceptionGroup` with the error of each address is raised, if none answers.
+
+    Returns:
+        The transport, and the protocol that the factory made.
+
+    Raises:
+        PolicyError: the arguments make no sense.
+        PinVerificationError: the peer is refused; `.refusal` has the reason and what was seen.
+        ssl.SSLError: the TLS handshake failed.
+        OSError: no address answers, or the connection broke.
+        ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    if port is not None:
-        check_port(port)
     wanted = asked(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
-    if sock is not None and (host is not None or port is not None):
-        raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
-    loop = asyncio.get_running_loop()
-    context = await context_for(loop, wanted.profile)
-    app = protocol_factory()
-    if sock is not None:
-        protocol, transport = pair(loop, engine(context, wanted), app, timeouts, context=wanted.context)
-        await _carried(protocol, loop.create_connection(partial(_itself, protocol), sock=sock))
-        await protocol.opened()
-        return transport, app
-    if host is None or port is None:
-        raise PolicyError("pass host and port, or sock and server_hostname")
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
-    while True:
-        tls = engine(context, wanted)
-        protocol, transport = pair(loop, tls, app, timeouts, context=wanted.context)
-        await _carried(protocol, dial(loop, partial(_itself, protocol), dialled(host), port, how))
-        try:
-            await protocol.opened()
-            return transport, app
-        except Exception:
-            if not tls.again:
-                raise
-        # Where resuming a session fails, a full handshake may not; the application has not been told of anything yet.
-        wanted = wanted._replace(resumption=False)
-
-
-def _itself(protocol: PinnedProtocol) -> PinnedProtocol:
-    """A protocol factory for a loop."""
-    return protocol
-
-
-async def _carried(protocol: PinnedProtocol, dialling: Awaitable[object]) -> None:
-    """Wait until the protocol has a lower transport."""
-    try:
-        await dialling
-    except BaseException:
-        protocol.abort()
-        # uvloop drops the transport of a cancelled create_connection without a word.
-        protocol.connection_lost(None)
-        raise
+    reach = _reach(host, port, sock, how)
+    return await reached(reach, protocol_factory, wanted, timeouts, again=sock is None)
 
 
 @overload
@@ -168,14 +159,86 @@ async def open_connection(
     port: int | None = None,
     *,
     limit: int = LIMIT,
-    **arguments: Any,
+    policy: PolicyLike | None = None,
+    pins: PinsLike | None = None,
+    trust: Trust | None = None,
+    anchors: Anchors | None = None,
+    ssl: PinnedSSLContext | Literal[True] | None = None,
+    observer: Observer | None = None,
+    resumption: bool | SessionCache = True,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
+    all_errors: bool = False,
 ) -> Streams:
-    """Like `asyncio.open_connection`, over pinned TLS; takes the arguments of `create_connection`.
+    """Open a pair of streams as `asyncio.open_connection` does, over TLS that shows a pinned key.
 
-    `limit` is the number of bytes that the reader buffers before it pauses the transport.
+    It returns after the peer's keys were judged, and raises where they are refused.
+
+        policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
+        reader, writer = await pinio.open_connection("api.example.com", 443, policy=policy)
+
+    Args:
+        host: the host to connect to; it is looked up in the policy.
+        port: the port, from 1 to 65535.
+        limit: bytes that the reader buffers before it pauses the transport.
+        policy: which keys are expected of which host: a `Policy`, or a source of one such as
+            `FileSource`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
+        anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
+            one of these means nothing, for code that was written for asyncio.
+        observer: is called with the `Permit` or `Refusal`; the default logs refusals.
+        resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        family: the address family, for `getaddrinfo`.
+        proto: the protocol, for `getaddrinfo`.
+        flags: flags of `getaddrinfo`.
+        sock: a connected socket to use, instead of `host` and `port`.
+        local_addr: host and port to connect from.
+        server_hostname: the name that the certificate must have and that is looked up in the policy, if
+            it is not `host`.
+        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
+        happy_eyeballs_delay: seconds after which the next address is tried beside the one before
+            (RFC 8305); None tries one after the other.
+        interleave: how many addresses of one family come first before families alternate.
+        all_errors: whether an `ExceptionGroup` with the error of each address is raised, if none answers.
+
+    Returns:
+        The reader and the writer.
+
+    Raises:
+        PolicyError: the arguments make no sense.
+        PinVerificationError: the peer is refused; `.refusal` has the reason and what was seen.
+        ssl.SSLError: the TLS handshake failed.
+        OSError: no address answers, or the connection broke.
+        ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
+    wanted = asked(
+        host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
+        observer=observer, resumption=resumption,
+    )  # fmt: skip
+    timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
+    how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
+    reach = _reach(host, port, sock, how)
+    return await streams(limit, lambda factory: reached(reach, factory, wanted, timeouts, again=sock is None))
+
+
+def _reach(host: str | None, port: int | None, sock: socket.socket | None, how: Dialling) -> Reach:
+    """How the plain connection comes about."""
+    if sock is not None and (host is not None or port is not None):
+        raise PolicyError("host and port cannot go with sock; name the server by server_hostname")
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=limit, loop=loop)
-    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await create_connection(lambda: protocol, host, port, **arguments)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    if sock is not None:
+        return partial(loop.create_connection, sock=sock)
+    if host is None or port is None:
+        raise PolicyError("pass host and port, or sock and server_hostname")
+    return lambda factory: dial(loop, factory, dialled(host), port, how)

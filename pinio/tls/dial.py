@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import aiohappyeyeballs
 
 from pinio.core.host import canonical_host, ip_address
-from pinio.errors import PolicyError
 
 AddrInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
@@ -31,12 +30,6 @@ class Dialling(NamedTuple):
     happy_eyeballs_delay: float | None = None
     interleave: int | None = None
     all_errors: bool = False
-
-
-def check_port(port: object) -> None:
-    """Raises `PolicyError` for what is no port: resolvers take 65979 for 443, and policies speak of numbers."""
-    if not (isinstance(port, int) and 0 < port < 65536) or isinstance(port, bool):
-        raise PolicyError(f"port is a whole number from 1 to 65535, not {port!r}")
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pinio.errors import PolicyError
 from pinio.tls.asked import Asked
@@ -14,6 +16,10 @@ from pinio.tls.handshake import Handshake
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.protocol import PinnedProtocol
 from pinio.tls.transport import PinnedTransport
+
+App = TypeVar("App", bound=asyncio.BaseProtocol)
+Reach: TypeAlias = Callable[[Callable[[], PinnedProtocol]], Awaitable[object]]
+"""Opens a plain connection for the protocol that the factory makes, as `loop.create_connection` does."""
 
 HANDSHAKE_TIMEOUT: Final = 60.0
 """Seconds; asyncio's default."""
@@ -96,3 +102,50 @@ async def over(
     lower.resume_reading()
     await protocol.opened()
     return transport
+
+
+async def reached(
+    reach: Reach,
+    factory: Callable[[], App],
+    wanted: Asked,
+    timeouts: Timeouts,
+    *,
+    again: bool,
+) -> tuple[PinnedTransport, App]:
+    """Open a plain connection and put pinned TLS between it and its application.
+
+    `again` says whether it may be opened once more, for a full handshake, where the offer of a session
+    brought a handshake to its end.
+    """
+    loop = asyncio.get_running_loop()
+    context = await context_for(loop, wanted.profile)
+    app = factory()
+    while True:
+        tls = engine(context, wanted)
+        protocol, transport = pair(loop, tls, app, timeouts, context=wanted.context)
+        await _carried(protocol, reach(partial(_itself, protocol)))
+        try:
+            await protocol.opened()
+            return transport, app
+        except Exception:
+            if not (again and tls.again):
+                raise
+        # Where resuming a session fails, a full handshake may not; the application has not been told
+        # of anything yet.
+        wanted = wanted._replace(resumption=False)
+
+
+def _itself(protocol: PinnedProtocol) -> PinnedProtocol:
+    """A protocol factory for a loop."""
+    return protocol
+
+
+async def _carried(protocol: PinnedProtocol, reaching: Awaitable[object]) -> None:
+    """Wait until the protocol has a lower transport."""
+    try:
+        await reaching
+    except BaseException:
+        protocol.abort()
+        # uvloop drops the transport of a cancelled create_connection without a word.
+        protocol.connection_lost(None)
+        raise

@@ -11,7 +11,8 @@ from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
 from pinio.core.wording import chain_lines, escape
 from pinio.tls import peer
-from pinio.tls.dial import Dialling, check_port, dialled, race
+from pinio.tls.asked import check_port
+from pinio.tls.dial import Dialling, dialled, race
 from pinio.tls.establish import HANDSHAKE_TIMEOUT
 from pinio.tls.profile import Profile, inner_context
 

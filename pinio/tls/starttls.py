@@ -6,13 +6,12 @@ What a peer said in clear must not be taken for something that it said under TLS
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Unpack, cast, overload
+from typing import TYPE_CHECKING, Final, Literal, Unpack, cast, overload
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
 from pinio.tls.asked import Asked, asked
-from pinio.tls.dial import check_port
 from pinio.tls.establish import Timeouts, context_for, engine, over
 from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
@@ -22,6 +21,7 @@ from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
     from pinio.tls.arguments import UpgradeByContext, UpgradeByPins, UpgradeByPolicy
+    from pinio.tls.context import PinnedSSLContext
 
 
 @overload
@@ -50,7 +50,7 @@ async def start_tls(
     pins: PinsLike | None = None,
     trust: Trust | None = None,
     anchors: Anchors | None = None,
-    ssl: object = None,
+    ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
     server_hostname: str,
@@ -58,15 +58,39 @@ async def start_tls(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
 ) -> PinnedTransport:
-    """Like `loop.start_tls`, pinned; over a plain transport, over the loop's own TLS, or over another pinned one.
+    """Begin TLS on an open transport as `loop.start_tls` does, and judge the peer's keys.
 
-    `server_hostname` is the name that the certificate must have and that is looked up in the policy; `port` stands in reports.
-    `protocol` must be used with the returned transport from now on, and the old transport no more.
+    The transport is a plain one, one of the loop's own TLS, or another pinned one. `protocol` must be
+    used with the returned transport from now on, and the old transport no more.
 
-    Raises what `create_connection` raises, and `InjectedPlaintextError` if `protocol` is a stream that holds unread bytes.
+    Args:
+        transport: the open transport.
+        protocol: its protocol; it is not told of a new connection.
+        policy: which keys are expected of which host: a `Policy`, or a source of one such as
+            `FileSource`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
+        anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
+            one of these means nothing, for code that was written for asyncio.
+        observer: is called with the `Permit` or `Refusal`; the default logs refusals.
+        resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        server_hostname: the name that the certificate must have and that is looked up in the policy.
+        port: stands in reports.
+        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
+
+    Returns:
+        The transport to use from now on.
+
+    Raises:
+        PolicyError: the arguments make no sense, or the transport cannot carry TLS.
+        PinVerificationError: the peer is refused; `InjectedPlaintextError` where `protocol` is a stream
+            that holds unread bytes.
+        ssl.SSLError: the TLS handshake failed.
+        OSError: the connection broke.
+        ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    if port is not None:
-        check_port(port)
     wanted = asked(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
@@ -113,7 +137,7 @@ async def upgrade(
     pins: PinsLike | None = None,
     trust: Trust | None = None,
     anchors: Anchors | None = None,
-    ssl: object = None,
+    ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
     server_hostname: str,
@@ -121,13 +145,44 @@ async def upgrade(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
 ) -> Streams:
-    """Upgrade a pair of streams to pinned TLS, as STARTTLS protocols do; returns the new pair, and the old one raises on use.
+    """Begin TLS on an open pair of streams, as STARTTLS protocols do, and judge the peer's keys.
 
-    Call it when the server's go-ahead was read. Bytes that arrived after it in plaintext are an injection
-    (`InjectedPlaintextError`, and the connection is closed). Raises what `start_tls` raises.
+    Call it when the server's go-ahead was read. Bytes that arrived after it in plaintext are an
+    injection (`InjectedPlaintextError`, and the connection is closed). The old pair raises on use.
+
+        reader, writer = await pinio.upgrade(
+            reader, writer, policy=policy, server_hostname="mail.example.com"
+        )
+
+    Args:
+        reader: the open pair's reader.
+        writer: the open pair's writer.
+        limit: bytes that the new reader buffers before it pauses the transport.
+        policy: which keys are expected of which host: a `Policy`, or a source of one such as
+            `FileSource`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
+        anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
+            one of these means nothing, for code that was written for asyncio.
+        observer: is called with the `Permit` or `Refusal`; the default logs refusals.
+        resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        server_hostname: the name that the certificate must have and that is looked up in the policy.
+        port: stands in reports.
+        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
+
+    Returns:
+        The new reader and the new writer.
+
+    Raises:
+        RuntimeError: the pair was upgraded before.
+        PolicyError: the arguments make no sense, or the writer's transport cannot carry TLS.
+        PinVerificationError: the peer is refused, for its keys or for an injection.
+        ssl.SSLError: the TLS handshake failed.
+        OSError: the connection broke.
+        ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    if port is not None:
-        check_port(port)
     wanted = asked(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,

@@ -8,12 +8,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 LIMIT: Final = 64 * 1024
 """Bytes that a `StreamReader` buffers before it pauses the transport; asyncio's default."""
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_Protocol: TypeAlias = asyncio.StreamReaderProtocol
+_Connect: TypeAlias = Callable[[Callable[[], _Protocol]], Awaitable[tuple[asyncio.Transport, _Protocol]]]
+
+
+async def streams(limit: int, connect: _Connect) -> Streams:
+    """A pair of streams over what `connect` opens for their protocol."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await connect(lambda: protocol)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def unread(protocol: asyncio.BaseProtocol) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 
 import pytest
 
@@ -28,13 +29,39 @@ def test_everything_public_says_what_it_is() -> None:
     assert not mute
 
 
+DOORS = (
+    "open_connection",
+    "create_connection",
+    "open_unix_connection",
+    "create_unix_connection",
+    "start_tls",
+    "upgrade",
+)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_names_and_explains_every_argument(door: str) -> None:
+    """`help()` is the reference: no argument hides behind `**`, and each has its line."""
+    function = getattr(pinio, door)
+    parameters = inspect.signature(function).parameters
+    assert not {item.kind for item in parameters.values()} & {
+        inspect.Parameter.VAR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
+    }
+    text = inspect.getdoc(function) or ""
+    arguments = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    explained = re.findall(r"^    (\w+): ", arguments, re.MULTILINE)
+    assert explained == list(parameters)
+    assert "\nReturns:\n" in text and "\nRaises:\n" in text
+
+
 def test_a_reexported_name_is_no_modules_name() -> None:
     modules = {module.name for module in pkgutil.iter_modules(pinio.__path__)}
     assert not modules & set(pinio.__all__)
 
 
 def test_the_paved_path_is_short() -> None:
-    assert len(pinio.__all__) <= 25
+    assert len(pinio.__all__) <= 27
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from pinio.testing import Leaf, Server, http, starttls
 from pinio.testing.listener import Listener
 from pinio.tls.profile import inner_context
 from tests.interop import peers
+from tests.tls.unix import leading_to
 
 ROOT: Final = "Example Root CA"
 ISSUER: Final = "Example Issuing CA 3"
@@ -38,6 +39,8 @@ API, MAIL, CAMERA = "api.example.com", "mail.example.com", "camera.local"
 SMTP, CHAT, DATABASE = "smtp.example.com", "ws.example.com", "db.example.com"
 CACHE, BROKER, LOG = "cache.example.com", "nats.example.com", "kafka.example.com"
 SOCKS: Final = "socks.example.com"
+API_SOCKET: Final = "api.sock"
+"""A Unix socket, in the directory in which the page runs, that leads to `api.example.com`."""
 SPARE: Final = "the key that api.example.com will use next"
 
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SP 800-186)
@@ -139,6 +142,8 @@ def world(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[None]:
     with ExitStack() as running:
         running.callback(inner_context.clear)
         places = {place: running.enter_context(server) for place, server in servers().items()}
+        if hasattr(socket, "AF_UNIX"):
+            running.enter_context(leading_to(places[API, 443], Path(API_SOCKET)))
         real = socket.getaddrinfo
 
         def resolve(host: str | bytes, port: int, *arguments: Any, **options: Any) -> Any:

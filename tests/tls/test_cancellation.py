@@ -19,6 +19,7 @@ from pinio.testing import CutRelay, Server, starttls
 from pinio.tls.dial import dial
 from tests.tls.cast import GENUINE, MISPINNED, App, Told, end_of, pinned
 from tests.tls.residue import nothing_left_behind
+from tests.tls.unix import unix_socket
 
 # Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at last none comes.
 NEVER = 1 << 30
@@ -73,6 +74,19 @@ async def test_create_connection(tls_version: ssl.TLSVersion) -> None:
                 if "connection_made" in app.calls:
                     await app.lost
         assert opened is not None, "the last of them was not cancelled"
+        await end_of(server)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
+async def test_open_unix_connection(tls_version: ssl.TLSVersion) -> None:
+    with Server(GENUINE, tls_version=tls_version, greeting=b"hello") as server:
+        async with unix_socket(server) as path:
+            opened = None
+            for turns in TURNS:
+                attempt = pinio.open_unix_connection(path, policy=pinned(), server_hostname="localhost")
+                opened = await cancelled_after(turns, attempt)
+                await closed(opened)
+            assert opened is not None, "the last of them was not cancelled"
         await end_of(server)
 
 

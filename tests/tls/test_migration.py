@@ -10,14 +10,15 @@ import ast
 import asyncio
 import inspect
 import ssl
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import pinio
-from pinio.testing import Server, starttls
-from tests.tls.cast import GENUINE, ISSUER, ROOT, end_of, pinned
+from pinio.testing import RawServer, Server, silent, starttls
+from tests.tls.cast import GENUINE, ISSUER, ROOT, App, end_of, pinned
 
 IMPOSTOR = ISSUER.issue("localhost")
 
@@ -162,3 +163,76 @@ async def test_a_program_is_pinned_now(name: str, tls_version: ssl.TLSVersion) -
         first, second = server.connections
         assert first.application_bytes and not second.application_bytes
         assert not second.handshake_finished
+
+
+# What docs/howto/from-asyncio.md lists as different
+
+
+class WithGetBuffer(asyncio.BaseProtocol):
+    """What uvloop takes for a `BufferedProtocol`, and asyncio does not."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def get_buffer(self, _size: int) -> bytearray:
+        self.calls.append("get_buffer")
+        return bytearray(100)
+
+    def buffer_updated(self, _size: int) -> None:
+        self.calls.append("buffer_updated")
+
+    def data_received(self, _data: bytes) -> None:
+        self.calls.append("data_received")
+
+    def eof_received(self) -> None:
+        self.calls.append("eof_received")
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.lost.set_result(None)
+
+
+async def test_a_buffer_of_its_own_is_for_a_buffered_protocol() -> None:
+    with Server(GENUINE, handler=lambda connection: connection.sendall(b"hello")) as server:
+        _, app = await pinio.create_connection(WithGetBuffer, "localhost", server.port, policy=pinned())
+        await app.lost
+    assert app.calls == ["data_received", "eof_received"]
+
+
+async def test_a_transport_takes_no_attributes() -> None:
+    with Server(GENUINE) as server:
+        transport, _ = await pinio.create_connection(
+            asyncio.Protocol, "localhost", server.port, policy=pinned()
+        )
+        with pytest.raises(AttributeError, match="user"):
+            transport.user = "somebody"  # type: ignore[attr-defined]
+        assert weakref.ref(transport)() is transport
+        transport.abort()
+
+
+async def test_the_words_of_a_timeout() -> None:
+    async with RawServer(silent) as server:
+        with pytest.raises(
+            ConnectionAbortedError, match=r"^the TLS handshake took longer than 0\.1 seconds$"
+        ):
+            await pinio.open_connection("localhost", server.port, policy=pinned(), ssl_handshake_timeout=0.1)
+
+
+async def test_what_arrives_during_a_pause_waits_for_its_end() -> None:
+    """And the end of the connection behind it, on every loop."""
+
+    class Paused(App):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            cast(asyncio.Transport, transport).pause_reading()
+
+    with Server(GENUINE, handler=lambda connection: connection.sendall(b"x" * 100_000)) as server:
+        transport, app = await pinio.create_connection(
+            lambda: Paused(b""), "localhost", server.port, policy=pinned()
+        )
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+        assert app.calls == ["connection_made"]
+        transport.resume_reading()
+        await app.lost
+        assert (len(app.received), app.calls[-2:]) == (100_000, ["eof_received", "connection_lost"])

@@ -23,6 +23,7 @@ from pinio.tls.sessions import SessionCache
 from pinio.typing import PolicyLike
 from tests.tls.cast import GENUINE, ISSUER, ROOT, App, Told
 from tests.tls.messages import PRE_SHARED_KEY, SESSION_TICKET, ClientHello
+from tests.tls.unix import unix_socket
 
 How = Literal["alert", "end", "reset", "stall", "alert late", "end late", "reset late"]
 AT_ONCE: tuple[How, ...] = ("alert", "end", "reset")
@@ -118,6 +119,7 @@ class There:
 
     def __init__(self, port: int, policy: PolicyLike, cache: SessionCache, **options: Any) -> None:
         self.port = port
+        self.address = "127.0.0.1", port
         self.told = Told()
         self.context = pinio.create_ssl_context(policy, resumption=cache, observer=self.told, **options)
 
@@ -161,6 +163,11 @@ async def create_connection(there: There) -> None:
     assert app.calls[:1] == ["connection_made"]
     await app.lost
     _check(bytes(app.received))
+
+
+async def open_unix_connection(there: There) -> None:
+    async with unix_socket(there) as path:
+        await _ask(*await pinio.open_unix_connection(path, server_hostname="localhost", ssl=there.context))
 
 
 async def over_a_socket(there: There) -> None:
@@ -225,6 +232,7 @@ async def by_aiohttp_through_a_tunnel(there: There) -> None:
 DIALLING: dict[str, Door] = {
     "open_connection": open_connection,
     "create_connection": create_connection,
+    "open_unix_connection": open_unix_connection,
     "aiohttp": by_aiohttp,
 }
 """Doors that dial: they try again by themselves."""

@@ -64,6 +64,22 @@ async def streams(policy: PolicyLike, pins: PinsLike, anchors: pinio.Anchors, ob
     await pinio.upgrade(reader, writer, policy=policy)  # type: ignore[call-overload]
 
 
+async def unix_sockets(policy: PolicyLike, context: pinio.PinnedSSLContext) -> None:
+    name = "example.com"
+    reader, _ = await pinio.open_unix_connection("/s", policy=policy, server_hostname=name, limit=1024)
+    assert_type(reader, asyncio.StreamReader)
+    _, application = await pinio.create_unix_connection(
+        Application, Path("/s"), pins=PIN, trust="leaf-pin", server_hostname=name
+    )
+    assert_type(application, Application)
+    await pinio.open_unix_connection(b"/s", ssl=context, server_hostname=name)
+    await pinio.create_unix_connection(Application, sock=socket(), ssl=context, server_hostname=name)
+    await pinio.open_unix_connection("/s", server_hostname=name)  # type: ignore[call-overload]
+    await pinio.open_unix_connection("/s", policy=policy)  # type: ignore[call-overload]
+    await pinio.open_unix_connection("/s", policy=policy, pins=PIN, server_hostname=name)  # type: ignore[call-overload]
+    await pinio.create_unix_connection(Application, "/s", server_hostname=name)  # type: ignore[call-overload]
+
+
 class Application(asyncio.Protocol):
     pass
 
