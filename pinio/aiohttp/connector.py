@@ -40,8 +40,10 @@ class PinnedConnector(HookedConnector):
             its own entry in `policy`, and an `http://` proxy needs no entry.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
-        retire: "idle": as above; "all": close connections in use as well, as soon as the swap is noticed. For the latter the
-            source must have `subscribe`, as `FileSource` has.
+        retire: "idle": as above; "all": close connections in use as well, as soon as the swap is
+            noticed. For the latter the source must have `subscribe`, as `FileSource` has, and what
+            that returns must end the subscription whenever and in whatever thread it is called. The
+            connector ends it when it is closed, or when nobody holds it any more.
         options: every other argument of `aiohttp.TCPConnector`.
 
     Raises `PolicyError` for arguments that make no sense. Requests raise `ClientPinError` where a peer or the request itself is
@@ -70,24 +72,23 @@ class PinnedConnector(HookedConnector):
         self._context, self._proxy_context = self._expected
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
         super().__init__(ssl=self._context, **options)  # for an aiohttp that would not ask `context_of`
-        self._live = LiveConnections()
-        self._unsubscribe = self._subscribe() if retire == "all" else []
+        self._live = self._following() if retire == "all" else None
 
-    def _subscribe(self) -> list[Callable[[], None]]:
-        """Hear of swaps of either policy; what ends that."""
+    def _following(self) -> LiveConnections:
+        """The connections in use, which hear of swaps of either policy."""
         contexts = (self._context, self._proxy_context)
         own, proxies = (getattr(context.wanted.source, "subscribe", None) for context in contexts)
         if own is None:
             raise PolicyError('retire="all" needs a source that tells of swaps, such as FileSource')
-
-        def swapped(*_: object) -> None:
-            self._loop.call_soon_threadsafe(self._live.retire)
-
-        return [own(swapped)] + ([proxies(swapped)] if proxies and self._expected.apart else [])
+        live = LiveConnections(self._loop)
+        live.follow(own)
+        if proxies is not None and self._expected.apart:
+            live.follow(proxies)
+        return live
 
     async def close(self, *arguments: Any, **options: Any) -> None:
-        while self._unsubscribe:
-            self._unsubscribe.pop()()
+        if self._live is not None:
+            self._live.stop()
         await super().close(*arguments, **options)
 
     # Which policy, and whether it lets the request decide
@@ -100,7 +101,7 @@ class PinnedConnector(HookedConnector):
         return context if endpoint.needs_chain or proxy else None
 
     def opened(self, transport: PinnedTransport) -> None:
-        if self._unsubscribe:
+        if self._live is not None:
             self._live.add(transport)
 
     def _endpoint(self, req: ClientRequest, *, proxy: bool = False) -> Endpoint:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from weakref import WeakSet
+from collections.abc import Callable
+from contextlib import suppress
+from weakref import WeakSet, finalize, ref
 
 from pinio.errors import PinVerificationError
 from pinio.tls.gate import State
@@ -39,17 +41,48 @@ def is_for(host: str, transport: asyncio.BaseTransport | None) -> bool:
 
 
 class LiveConnections:
-    """The open connections of one connector, so that those in use can be closed when the policy no longer allows them."""
+    """The open connections of one connector, so that those in use can be closed when the policy no longer allows them.
 
-    def __init__(self) -> None:
+    Sources of policies hold what they call, and outlive the loops that connectors work in. What they
+    are given here holds nothing: neither this nor the connector or its loop is kept alive by it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._transports: WeakSet[PinnedTransport] = WeakSet()
+        self._ends: list[Callable[[], object]] = []
+        finalize(self, _call_all, self._ends).atexit = False
+
+    def follow(self, subscribe: Callable[[Callable[..., None]], Callable[[], object]]) -> None:
+        """Retire connections at each swap of a source, until `stop`, or until nobody holds this."""
+        own = ref(self)
+
+        def swapped(*_: object) -> None:
+            if (live := own()) is not None:
+                live.retire_soon()
+
+        self._ends.append(subscribe(swapped))
+
+    def stop(self) -> None:
+        """Follow no source any more."""
+        _call_all(self._ends)
 
     def add(self, transport: PinnedTransport) -> None:
         """Watch a connection for as long as it lives."""
         self._transports.add(transport)
+
+    def retire_soon(self) -> None:
+        """Retire connections in their loop, from whatever thread; those of a closed loop are dead."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.retire)
 
     def retire(self) -> None:
         """Abort those that no longer hold."""
         for transport in list(self._transports):
             if not still_holds(transport):
                 transport.abort()
+
+
+def _call_all(ends: list[Callable[[], object]]) -> None:
+    while ends:
+        ends.pop()()

@@ -106,7 +106,8 @@ class FileSource:
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Have `callback` called with every policy that comes into force; call what is returned to end it.
 
-        It is called in the thread that looked, one change at a time; its exceptions are logged.
+        It is called in the thread that looked, one change at a time; its exceptions are logged. The
+        source holds it until then, and with a bound method the object.
         """
         token = object()
         self._callbacks[token] = callback

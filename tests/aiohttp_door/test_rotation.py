@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import threading
+from collections.abc import Callable
 from inspect import signature
+from itertools import count
+from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import aiohttp
 import pytest
 
 import pinio
 from pinio.aiohttp import PinnedConnector
+from pinio.formats import FORMATS
 from pinio.testing import ConnectProxy, Server, http
 from pinio.testing.connection import Connection
 from tests.aiohttp_door.world import PROXY, Addresses
+from tests.conftest import LOOPS
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, Swapped, Told, end_of, pinned
 
 
@@ -204,6 +211,89 @@ async def test_a_swap_while_the_tunnel_is_made_decides_about_its_end(after: str,
         assert isinstance(caught.value, pinio.PinVerificationError) and caught.value.refusal.reason == reason
         assert [request.method for request in proxy.requests] == ["CONNECT"]
         assert server.application_bytes == b"" and server.handshakes_finished == 0
+
+
+def source_of(kind: str, path: Path) -> tuple[Any, Callable[[], None], Callable[[], int]]:
+    """A source, what swaps its policy, and how many subscribe to it."""
+    if kind == "ours":
+        path.write_text(FORMATS["native"].dumps(pinned()))
+        numbers = count(1)
+        times = count()
+        source = pinio.FileSource(path, interval=0.5, clock=lambda: float(next(times)))
+
+        def swap() -> None:
+            new = pinned().replace(revision=str(next(numbers)))
+            path.write_text(FORMATS["native"].dumps(new))
+            assert [source.current for _ in range(3)][-1] == new  # it was looked at twice
+
+        return source, swap, lambda: len(source._callbacks)
+    other = Swapped(pinned())
+    return other, lambda: other.swap(pinned()), lambda: len(other.callbacks)
+
+
+async def open_one(source: Any, server: Server, kept: list[Any], **options: Any) -> None:
+    """Make a connector and a request with it, and never close it; its one connection is gone."""
+    connector = PinnedConnector(source, retire="all", force_close=True, **options)
+    client = aiohttp.ClientSession(connector=connector)
+    await get(client, server)
+    client.detach()
+    kept.append(connector)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("kind", ["ours", "another's"])
+def test_a_source_keeps_no_connector_alive(
+    loop: str, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Programs that start a loop for each job, and close no connector, leave nothing behind."""
+    source, swap, subscribed = source_of(kind, tmp_path / "pins.toml")
+    proxies = Swapped(pinned(PROXY.pin))
+
+    async def job() -> list[Any]:
+        kept: list[Any] = []
+        async with Server(GENUINE, handler=http()) as server:
+            await open_one(source, server, kept, proxy_policy=proxies)
+            await end_of(server)
+        return [ref(connector) for connector in kept]
+
+    gone: list[Any] = []
+    for _ in range(20):
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            gone += runner.run(job())
+    gc.collect()
+    assert [connector() for connector in gone] == [None] * 20
+    assert subscribed() == 0 and proxies.callbacks == []
+    swap()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("kind", ["ours", "another's"])
+def test_a_connector_that_outlives_its_loop_is_quiet(
+    loop: str, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, swap, subscribed = source_of(kind, tmp_path / "pins.toml")
+    kept: list[Any] = []
+
+    async def job() -> None:
+        async with Server(GENUINE, handler=http()) as server:
+            await open_one(source, server, kept)
+            await end_of(server)
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(job())
+    assert subscribed() == 1
+    swap()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_connector_that_is_closed_hears_of_no_swap() -> None:
+    source, proxies = Swapped(pinned()), Swapped(pinned(PROXY.pin))
+    connector = PinnedConnector(source, proxy_policy=proxies, retire="all")
+    assert len(source.callbacks) == len(proxies.callbacks) == 1
+    await connector.close()
+    await connector.close()
+    assert source.callbacks == proxies.callbacks == []
 
 
 async def test_retiring_all_needs_a_source_that_tells() -> None:
