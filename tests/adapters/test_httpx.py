@@ -119,6 +119,7 @@ def test_a_target_is_a_path_otherwise() -> None:
 
 
 def test_P5_a_websocket_through_a_socks_proxy_would_have_no_tls() -> None:
+    pytest.importorskip("socksio", reason="socksio is not installed: pip install --group interop")
     with (
         Server(plain=True, handler=http()) as clear,
         SocksProxy(lambda: clear.address) as socks,

@@ -131,6 +131,7 @@ def test_P5_every_pool_has_the_pinned_context_in_its_key_whatever_is_asked_for(
     proxy: str | None,
 ) -> None:
     """As requests 2.32.0 to 2.32.2 ask for a context of their own, and others may."""
+    pytest.importorskip("socks", reason="PySocks is not installed: pip install --group interop")
     adapter = PinnedAdapter(pinned())
     manager = adapter.poolmanager if proxy is None else adapter.proxy_manager_for(proxy)
     other = ssl.create_default_context()
@@ -211,6 +212,7 @@ def test_socks_without_pysocks_is_refused_in_words(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("kind", ["https", "socks5"])
 def test_a_password_for_a_proxy_arrives_there(kind: str) -> None:
+    pytest.importorskip("socks", reason="PySocks is not installed: pip install --group interop")
     from tests.adapters.world import PROXY
 
     both = Policy({"localhost": pinned().hosts["localhost"], "127.0.0.1": pins(PROXY.pin)})

@@ -66,6 +66,8 @@ def proxied(kind: str, server: Listener) -> Iterator[tuple[str | None, Server | 
     if kind == "direct":
         yield None, None
     elif kind == "SOCKS":
+        for module in ("socks", "socksio"):
+            pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
         with SocksProxy(lambda: server.address) as socks:
             yield f"socks5://127.0.0.1:{socks.port}", socks
     else:

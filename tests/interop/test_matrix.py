@@ -18,6 +18,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+SOCKS = {"httpx": "socksio", "requests": "socks"}
+"""What a library needs for SOCKS proxies, by what it is imported as."""
+
 Between: TypeAlias = Literal["server", "proxy"] | None
 
 CASES = [
@@ -29,7 +32,10 @@ each_case = pytest.mark.parametrize(("entry", "loop"), CASES)
 
 
 def outcome(entry: Row, loop: str | None, tls_version: ssl.TLSVersion, between: Between = None) -> Outcome:
-    for module in entry.modules:
+    for module in (
+        *entry.modules,
+        *(SOCKS.get(name, name) for name in entry.modules if entry.way == "SOCKS5 proxy"),
+    ):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
     factory = LOOPS[loop] if loop else None
     return run(entry, between=between, tls_version=tls_version, loop_factory=factory)
