@@ -15,10 +15,13 @@ from pinio.errors import PinVerificationError, find_pin_error
 from pinio.testing import ConnectProxy, Handler, Server, http
 from pinio.tls.context import create_ssl_context
 from pinio.tls.sessions import SessionCache
-from tests.interop.peers import IN_CLEAR, SocksProxy
+from tests.interop.peers import AFTER_CONNECT, AFTER_SOCKS, IN_CLEAR, INJECTIONS, Injector, SocksProxy
 from tests.tls.cast import GENUINE, ROOT, SPARE, Told
 
 Way = Literal["direct", "CONNECT proxy", "HTTPS proxy", "SOCKS5 proxy", "STARTTLS", "WebSocket"]
+Injected = Literal["refused", "dropped", "read"]
+"""What became of plaintext that was injected before TLS: the connection was refused; the client went on
+without having seen it; the client took it for something that the server said under TLS."""
 Client = Callable[[ssl.SSLContext, "Site"], object]
 AnyClient = TypeVar("AnyClient", bound=Client)
 
@@ -30,8 +33,8 @@ PATIENCE: Final = 60.0
 class Site:
     """Where a client is sent: a server, and the proxy on the way to it."""
 
-    server: Server
-    proxy: ConnectProxy | SocksProxy | None = None
+    server: Server | Injector
+    proxy: ConnectProxy | SocksProxy | Injector | None = None
 
     @property
     def host(self) -> str:
@@ -125,9 +128,44 @@ def run(
             drive(entry, context, there, loop_factory)
         except Exception as raised:  # noqa: BLE001 - whatever the library makes of it is the result
             error = raised
-        met = there.proxy if between == "proxy" and isinstance(there.proxy, Server) else there.server
+        met = there.proxy if between == "proxy" else there.server
+        assert isinstance(met, Server)
         met.wait_quiet()
     return Outcome(error, met.application_bytes, met.handshakes_finished, told.kinds)
+
+
+def run_injected(
+    entry: Row,
+    *,
+    tls_version: ssl.TLSVersion | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Injected:
+    """Let a client talk to the genuine server while somebody in between injects plaintext before TLS."""
+    context = create_ssl_context(POLICY, observer=Told(), resumption=SessionCache())
+    with site(entry, None, tls_version) as there:
+        server, failed = there.server, False
+        assert isinstance(server, Server)
+        with _injector(entry, there) as between:
+            through = Site(between) if there.proxy is None else Site(server, between)
+            try:
+                drive(entry, context, through, loop_factory)
+            except Exception:  # noqa: BLE001 - which one it is depends on the library
+                failed = True
+        server.wait_quiet()  # some libraries forget a connection that failed; it ends with the relay
+        if not failed:
+            return "dropped"
+        return "read" if server.application_bytes else "refused"
+
+
+def _injector(entry: Row, there: Site) -> Injector:
+    if there.proxy is None:
+        return Injector(there.server, INJECTIONS[entry.handler])
+    return Injector(there.proxy, AFTER_SOCKS if entry.way == "SOCKS5 proxy" else AFTER_CONNECT)
+
+
+def injectable(entry: Row) -> bool:
+    """Whether something is said in clear before TLS, so that somebody could add to it."""
+    return entry.way in {"STARTTLS", "CONNECT proxy", "SOCKS5 proxy"}
 
 
 POLICY = Policy(

@@ -6,21 +6,28 @@ import asyncio
 import contextlib
 import os
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+import pinio
 from pinio.testing import echo
 from tests.interop.http_clients import aiohttp_connector
 from tests.interop.matrix import PATIENCE, Site, row
 from tests.interop.peers import (
+    ftp,
+    imap,
     kafka,
     nats,
     nats_after_tls,
+    pop3,
     postgres,
     postgres_after_tls,
     redis,
     smtp,
     smtp_with_greeting,
 )
+
+if TYPE_CHECKING:
+    from pinio.tls.context import PinnedSSLContext
 
 SECRET = b"the password is swordfish"
 
@@ -80,6 +87,25 @@ async def asyncio_loop_start_tls(context: ssl.SSLContext, site: Site) -> None:
     transport.write(b"\x00\x00\x00\x09\x00\x03\x00\x00\x00")  # StartupMessage
     assert await reader.readexactly(1) == b"R"
     transport.abort()
+
+
+@row("pinio, `upgrade(ssl=)`", "BIO", kind="asyncio", ways=("STARTTLS",), handler=smtp)
+async def pinio_upgrade(context: ssl.SSLContext, site: Site) -> None:
+    """The pinned way to do it, with the context of the other rows."""
+    reader, writer = await asyncio.open_connection(site.host, site.port)
+    await reader.readline()
+    writer.write(b"EHLO client.test\r\n")
+    await reader.readuntil(b"250 STARTTLS\r\n")
+    writer.write(b"STARTTLS\r\n")
+    await reader.readline()
+    reader, writer = await pinio.upgrade(
+        reader, writer, ssl=cast("PinnedSSLContext", context), server_hostname="localhost"
+    )
+    try:
+        writer.write(b"MAIL FROM:<secret>\r\n")
+        assert (await reader.readline()).startswith(b"250")
+    finally:
+        await _close(writer)
 
 
 @row("aiofastnet, `open_connection`", "BIO", "aiofastnet", kind="asyncio", handler=echo)
@@ -145,6 +171,35 @@ def smtplib_starttls(context: ssl.SSLContext, site: Site) -> None:
     with smtplib.SMTP(site.host, site.port, local_hostname="client.test") as client:
         client.starttls(context=context)
         assert client.mail("secret")[0] == 250
+
+
+@row("imaplib", "socket", kind="sync", ways=("STARTTLS",), handler=imap)
+def imaplib_starttls(context: ssl.SSLContext, site: Site) -> None:
+    import imaplib
+
+    client = imaplib.IMAP4(site.host, site.port)
+    client.starttls(context)
+    assert client.login("user", "secret")[0] == "OK"
+    client.logout()
+
+
+@row("poplib", "socket", kind="sync", ways=("STARTTLS",), handler=pop3)
+def poplib_stls(context: ssl.SSLContext, site: Site) -> None:
+    import poplib
+
+    client = poplib.POP3(site.host, site.port)
+    client.stls(context)
+    assert client.pass_("secret").startswith(b"+OK")
+    client.quit()
+
+
+@row("ftplib", "socket", kind="sync", ways=("STARTTLS",), handler=ftp)
+def ftplib_auth(context: ssl.SSLContext, site: Site) -> None:
+    import ftplib
+
+    with contextlib.closing(ftplib.FTP_TLS(context=context)) as client:
+        client.connect(site.host, site.port)
+        assert client.login("user", "secret").startswith("230")
 
 
 @row("aiosmtplib", "BIO", "aiosmtplib", kind="asyncio", ways=("STARTTLS",), handler=smtp)

@@ -11,6 +11,8 @@ import io
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinio.testing import Connection, Handler
 from pinio.testing.listener import Listener
@@ -54,6 +56,48 @@ def smtp(connection: Connection) -> None:
 def smtp_with_greeting(connection: Connection) -> None:
     connection.sendall(b"220 mail.test ready\r\n")
     smtp(connection)
+
+
+# IMAP (RFC 9051), POP3 (RFC 2595) and FTP (RFC 4217)
+
+
+def imap_in_clear(connection: Connection) -> None:
+    connection.sendall(b"* OK ready\r\n")
+    tag, _ = read_line(connection).split()  # CAPABILITY
+    connection.sendall(b"* CAPABILITY IMAP4rev1 STARTTLS\r\n" + tag + b" OK done\r\n")
+    tag, _ = read_line(connection).split()  # STARTTLS
+    connection.sendall(tag + b" OK go ahead\r\n")
+
+
+def imap(connection: Connection) -> None:
+    while line := read_line(connection):
+        tag, command, *_ = line.split()
+        first = {b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n", b"LOGOUT": b"* BYE\r\n"}
+        connection.sendall(first.get(command, b"") + tag + b" OK done\r\n")
+
+
+def pop3_in_clear(connection: Connection) -> None:
+    connection.sendall(b"+OK ready\r\n")
+    read_line(connection)  # CAPA
+    connection.sendall(b"+OK\r\nSTLS\r\n.\r\n")
+    read_line(connection)  # STLS
+    connection.sendall(b"+OK go ahead\r\n")
+
+
+def pop3(connection: Connection) -> None:
+    while read_line(connection):
+        connection.sendall(b"+OK\r\n")
+
+
+def ftp_in_clear(connection: Connection) -> None:
+    connection.sendall(b"220 ready\r\n")
+    read_line(connection)  # AUTH TLS
+    connection.sendall(b"234 go ahead\r\n")
+
+
+def ftp(connection: Connection) -> None:
+    while read_line(connection):
+        connection.sendall(b"230 welcome\r\n")
 
 
 # WebSocket (RFC 6455)
@@ -182,6 +226,7 @@ class SocksProxy(Listener):
     """A SOCKS5 proxy without authentication; every tunnel goes to `target`."""
 
     scheme = "socks5"
+    CONNECTED = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00"
 
     def __init__(self, target: Callable[[], tuple[str, int]]) -> None:
         super().__init__(host="127.0.0.1")
@@ -195,7 +240,7 @@ class SocksProxy(Listener):
         *_, kind = read_exactly(connection, 4)
         read_exactly(connection, (read_exactly(connection, 1)[0] if kind == 3 else {1: 4, 4: 16}[kind]) + 2)
         onward = connection.dial(self._target())
-        connection.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+        connection.sendall(self.CONNECTED)
         relay(Direction(connection, onward), Direction(onward, connection))
 
 
@@ -227,5 +272,61 @@ def nats_without_tls(connection: Connection) -> None:
     nats(connection)
 
 
-IN_CLEAR: dict[Handler, Handler] = {smtp: smtp_in_clear, postgres: postgres_in_clear, nats: nats_in_clear}
+IN_CLEAR: dict[Handler, Handler] = {
+    smtp: smtp_in_clear,
+    imap: imap_in_clear,
+    pop3: pop3_in_clear,
+    ftp: ftp_in_clear,
+    postgres: postgres_in_clear,
+    nats: nats_in_clear,
+}
 """What is said before TLS, for the protocols that start without."""
+
+
+# A man in the middle who has no key, and says something in the server's name before TLS begins
+
+
+class Injection(NamedTuple):
+    """What he waits for, the last thing that is said in clear, and what he appends to it."""
+
+    after: bytes
+    words: bytes
+
+
+INJECTIONS: dict[Handler, Injection] = {
+    smtp: Injection(b"220 go ahead\r\n", b"550 injected\r\n"),
+    imap: Injection(b" OK go ahead\r\n", b"* BYE injected\r\n"),
+    pop3: Injection(b"+OK go ahead\r\n", b"-ERR injected\r\n"),
+    ftp: Injection(b"234 go ahead\r\n", b"530 injected\r\n"),
+    postgres: Injection(b"S", _message(b"E", b"SFATAL\x00C28000\x00Minjected\x00\x00")),
+    nats: Injection(b"}\r\n", b"-ERR 'injected'\r\n"),
+}
+_REFUSED_REQUEST = b"HTTP/1.1 500 injected\r\nContent-Length: 8\r\n\r\ninjected"
+AFTER_CONNECT = Injection(b"established\r\n\r\n", _REFUSED_REQUEST)
+AFTER_SOCKS = Injection(SocksProxy.CONNECTED, _REFUSED_REQUEST)
+
+
+class Injector(Listener):
+    """A relay that appends words of its own to what the server, or a proxy, says last in clear."""
+
+    def __init__(self, onward: Listener, injection: Injection) -> None:
+        super().__init__(host="127.0.0.1")
+        self.scheme = onward.scheme
+        self._onward = onward
+        self._injection = injection
+
+    def serve(self, connection: Connection) -> None:
+        connection.settled = True
+        onward = connection.dial(self._onward.address)
+        relay(Direction(connection, onward), _Appending(onward, connection, injection=self._injection))
+
+
+@dataclass
+class _Appending(Direction):
+    injection: Injection | None = None
+
+    def load(self) -> None:
+        super().load()
+        if self.injection is not None and self._unsent.endswith(self.injection.after):
+            self._unsent += self.injection.words
+            self.injection = None

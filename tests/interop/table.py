@@ -10,23 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 import warnings
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from tests.conftest import LOOPS
 from tests.interop import http_clients, other_clients
-from tests.interop.matrix import ROWS, Outcome, Row, run
+from tests.interop.matrix import ROWS, Injected, Outcome, Row, injectable, run, run_injected
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "libraries.md"
 HEAD: Final = (
-    "| library | way | door | stopped | application bytes seen | client's final flight | raised | `find_pin_error` |\n"
-    "|---|---|---|---|---|---|---|---|\n"
+    "| library | way | door | stopped | application bytes seen | client's final flight | raised "
+    "| `find_pin_error` | plaintext injected before TLS |\n"
+    "|---|---|---|---|---|---|---|---|---|\n"
 )
 ENTERED: Final = (http_clients, other_clients)
 """Imported for the rows that they enter."""
+INJECTED: Final[tuple[Injected, ...]] = get_args(Injected)
+"""From the best to the worst."""
 
 
 class Line(NamedTuple):
@@ -40,14 +44,16 @@ class Line(NamedTuple):
     final_flight: str
     raised: str
     found: str
+    injected: str
 
     def __str__(self) -> str:
         return f"| {' | '.join(self)} |\n"
 
 
-def observed(entry: Row, outcomes: Iterable[Outcome]) -> Line:
+def observed(entry: Row, outcomes: Iterable[Outcome], injected: Iterable[Injected]) -> Line:
     """What is to be said of a client after these runs of it."""
     outcomes = list(outcomes)
+    worst = max(injected, key=INJECTED.index, default=None)
     return Line(
         entry.library,
         entry.way,
@@ -57,6 +63,7 @@ def observed(entry: Row, outcomes: Iterable[Outcome]) -> Line:
         "sent" if any(outcome.handshakes_finished for outcome in outcomes) else "withheld",
         f"`{next(name for name in names(outcomes[0]) if all(name in names(other) for other in outcomes))}`",
         "finds it" if all(outcome.pin_error for outcome in outcomes) else "does not",
+        "-" if worst is None else f"**{worst}**" if worst == "read" else worst,
     )
 
 
@@ -85,7 +92,16 @@ def main() -> None:
     logging.disable()
     warnings.simplefilter("ignore")
     lines = [
-        observed(entry, [run(entry, between="server", loop_factory=factory) for factory in factories(entry)])
+        observed(
+            entry,
+            [run(entry, between="server", loop_factory=factory) for factory in factories(entry)],
+            [
+                run_injected(entry, tls_version=version, loop_factory=factory)
+                for factory in factories(entry)
+                for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+                if injectable(entry)
+            ],
+        )
         for entry in ROWS
     ]
     before, head, after = PAGE.read_text("utf-8").partition(HEAD)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from typing import Literal, TypeAlias
+import sys
+from typing import Literal, TypeAlias, cast
 
 import pytest
 
 from tests.conftest import LOOPS
-from tests.interop.matrix import ROWS, Outcome, Row, run
+from tests.interop.matrix import ROWS, Outcome, Row, injectable, run, run_injected
 from tests.interop.table import ENTERED, committed, names
 
 assert ENTERED
@@ -31,12 +32,16 @@ CASES = [
 each_case = pytest.mark.parametrize(("entry", "loop"), CASES)
 
 
-def outcome(entry: Row, loop: str | None, tls_version: ssl.TLSVersion, between: Between = None) -> Outcome:
+def need(entry: Row) -> None:
     for module in (
         *entry.modules,
         *(SOCKS.get(name, name) for name in entry.modules if entry.way == "SOCKS5 proxy"),
     ):
         pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
+
+
+def outcome(entry: Row, loop: str | None, tls_version: ssl.TLSVersion, between: Between = None) -> Outcome:
+    need(entry)
     factory = LOOPS[loop] if loop else None
     return run(entry, between=between, tls_version=tls_version, loop_factory=factory)
 
@@ -76,6 +81,22 @@ def test_P1_nor_does_one_in_the_place_of_the_proxy(
     assert result.error is not None
     assert result.application_bytes == b""
     assert result.decisions[-1] == "Refusal"
+
+
+@pytest.mark.parametrize(("entry", "loop"), [case for case in CASES if injectable(cast(Row, case.values[0]))])
+def test_what_becomes_of_plaintext_that_is_injected_before_tls(
+    entry: Row, loop: str | None, tls_version: ssl.TLSVersion
+) -> None:
+    """The one who injects has no key, and sits before the genuine server: its pins match."""
+    need(entry)
+    seen = run_injected(entry, tls_version=tls_version, loop_factory=LOOPS[loop] if loop else None)
+    said = committed()[entry.name].injected.strip("*")
+    # Later Pythons hand on to TLS what asyncio's streams have not read yet, which refuses it.
+    assert seen == said or (seen == "refused" and sys.version_info >= (3, 12))
+
+
+def test_P1_pinio_itself_takes_no_plaintext_for_what_the_server_said() -> None:
+    assert committed()["pinio, `upgrade(ssl=)`, STARTTLS"].injected == "refused"
 
 
 def test_the_table_in_the_documentation_is_the_matrix() -> None:
