@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from pinio.extras import how_to_install
+
 if find_spec("aiohttp") is None:
-    raise ImportError("pinio.aiohttp needs aiohttp: pip install 'pinio[aiohttp]'")
+    raise ImportError(f"pinio.aiohttp needs aiohttp; {how_to_install('aiohttp')}")
 
 from pinio.aiohttp.connector import PinnedConnector
 from pinio.aiohttp.errors import ClientPinError

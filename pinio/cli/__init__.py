@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import sys
 
+from pinio.extras import how_to_install
+
 __all__ = ["main"]
 
 
@@ -26,5 +28,5 @@ def main() -> None:
         library = (error.name or "pinio").partition(".")[0]
         if library == "pinio":
             raise
-        sys.stderr.write(f"pinio: this command needs {library}; install it with: pip install 'pinio[cli]'\n")
+        sys.stderr.write(f"pinio: this command needs {library}; {how_to_install('cli')}\n")
         sys.exit(2)

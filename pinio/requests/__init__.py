@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from pinio.extras import how_to_install
+
 if find_spec("requests") is None:
-    raise ImportError("pinio.requests needs requests: pip install 'pinio[requests]'")
+    raise ImportError(f"pinio.requests needs requests; {how_to_install('requests')}")
 
 from pinio.requests.adapter import PinnedAdapter
 from pinio.requests.errors import RequestPinError

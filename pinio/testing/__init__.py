@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from pinio.extras import how_to_install
+
 if _missing := [name for name in ("cryptography", "trustme") if find_spec(name) is None]:
     raise ModuleNotFoundError(
-        f"pinio.testing needs {_missing[0]}: pip install 'pinio[testing]'", name=_missing[0]
+        f"pinio.testing needs {_missing[0]}; {how_to_install('testing')}", name=_missing[0]
     )
 
 from pinio.testing.authority import CA

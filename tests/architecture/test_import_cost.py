@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from pinio.extras import how_to_install
+
 EXTRAS = {
     "aiohttp", "click", "cryptography", "defusedxml", "httpx", "pytest", "requests", "rich", "tomlkit", "trustme", "uvloop"
 }  # fmt: skip
@@ -65,7 +67,7 @@ def test_an_import_brings_no_library_of_an_extra(program: str) -> None:
 def test_a_module_of_an_extra_says_how_to_get_it(module: str, library: str, extra: str) -> None:
     program = f"import sys; sys.modules[{library!r}] = None; import pinio.{module}"
     answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
-    assert answer.stderr.rstrip().endswith(f"pinio.{module} needs {library}: pip install 'pinio[{extra}]'")
+    assert answer.stderr.rstrip().endswith(f"pinio.{module} needs {library}; {how_to_install(extra)}")
 
 
 @pytest.mark.parametrize(

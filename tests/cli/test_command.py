@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pinio.cli.group import pinio
+from pinio.extras import how_to_install
 from tests.cli.conftest import Command
 
 
@@ -48,9 +49,7 @@ main()
 """
     answer = python("-c", program)
     assert answer.returncode == 2
-    assert (
-        answer.stderr == f"pinio: this command needs {library}; install it with: pip install 'pinio[cli]'\n"
-    )
+    assert answer.stderr == f"pinio: this command needs {library}; {how_to_install('cli')}\n"
 
 
 def test_a_defect_of_our_own_is_no_missing_library() -> None:

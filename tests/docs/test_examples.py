@@ -5,6 +5,7 @@ How a page is read:
 - ```` ```python ```` blocks run in order, in one namespace for each page, on one event loop. `await` stands at the top level, as
   in `python -m asyncio`, where a reader can paste them.
 - ```` ```output ```` is what was printed since the last one. `...` stands for anything on its line.
+- ```` ```text ```` is what pinio logged since the last one, which a program without logging shows on standard error.
 - ```` ```console ```` blocks hold commands after `$` and what they say. `pinio` is run; other commands are for the reader.
 - A block with `title="FILE"` is that file, in the directory in which the page runs.
 - Other languages are for the eye.
@@ -27,6 +28,7 @@ import pytest
 from click.testing import CliRunner
 
 from pinio.cli.group import pinio
+from pinio.reporting import LogObserver
 from tests.docs.pages import PAGES, Block, blocks
 from tests.docs.world import world
 
@@ -36,13 +38,16 @@ def in_the_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     monkeypatch.chdir(tmp_path)
     for name in ("FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pinio.reporting.default_observer", LogObserver())  # which has told of nothing yet
     with world(monkeypatch, tmp_path):
         yield
 
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.usefixtures("in_the_world")
-def test_the_page_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_runs(
+    page: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with asyncio.Runner() as runner:
         for block in blocks(page):
@@ -52,6 +57,10 @@ def test_the_page_runs(page: str, capsys: pytest.CaptureFixture[str]) -> None:
                 run_python(block, page, namespace, runner)
             elif block.language == "output":
                 check_output(capsys.readouterr().out, block.text, f"{page}, line {block.line}")
+            elif block.language == "text":
+                logged = [record.getMessage() for record in caplog.records if record.name == "pinio"]
+                check_output("\n".join(logged), block.text, f"{page}, line {block.line}")
+                caplog.clear()
             elif block.language == "console":
                 run_commands(block, page)
 

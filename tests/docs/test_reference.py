@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pkgutil
 import re
+import tomllib
 from types import ModuleType
 
 import click
@@ -26,6 +27,8 @@ assert ENTERED
 ERRORS, API, CLI = "docs/reference/errors.md", "docs/reference/api.md", "docs/reference/cli.md"
 ARCHITECTURE = "docs/explanation/architecture.md"
 HOWTO = "docs/howto/pin-any-library.md"
+
+PROJECT = tomllib.loads(text("pyproject.toml"))["project"]
 
 each_page = pytest.mark.parametrize("page", PAGES)
 
@@ -140,3 +143,22 @@ def test_every_page_can_be_found_from_the_index() -> None:
         if page not in ("README.md", "docs/index.md") and f"]({page.removeprefix('docs/')})" not in index
     }
     assert not unlisted, "new pages: give each a link in docs/index.md"
+
+
+def test_no_page_and_no_hint_offers_what_no_index_has() -> None:
+    """Until a version is published, pinio comes from a checkout; see `pinio/extras.py`."""
+    assert PROJECT["version"].endswith(".dev0"), (
+        "published? then say `pip install pinio` again, in pages and hints"
+    )
+    offers = re.compile(r"pip install (?!pinio` finds)[\"']?pinio\b")
+    sources = [path.relative_to(ROOT) for path in (ROOT / "pinio").rglob("*.py")]
+    assert not [str(name) for name in (*PAGES, *sources) if offers.search(text(str(name)))]
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    """In pages, and in what the program itself says."""
+    extras = set(PROJECT["optional-dependencies"])
+    sources = [str(path.relative_to(ROOT)) for path in (ROOT / "pinio").rglob("*.py")]
+    for name in (*PAGES, *sources):
+        for listed in re.findall(r"pip install '\.\[([\w,]+)\]'|how_to_install\('(\w+)'\)", text(name)):
+            assert set("".join(listed).split(",")) <= extras, name
