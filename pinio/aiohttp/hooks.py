@@ -21,8 +21,8 @@ import ssl
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
-from typing import Any, cast
+from contextvars import ContextVar, Token
+from typing import Any, Generic, TypeVar, cast
 
 import aiohappyeyeballs
 import aiohttp
@@ -42,6 +42,8 @@ _served: ContextVar[ClientRequest | None] = ContextVar("pinio_served", default=N
 """The request for whose sake this task is connecting: to its origin, or to a proxy by a request that aiohttp makes up."""
 _refusals: ContextVar[list[ClientPinError] | None] = ContextVar("pinio_refusals", default=None)
 """The refusals of the addresses that this task has tried for one host."""
+
+_T = TypeVar("_T")
 
 Made = tuple[asyncio.Transport, asyncio.BaseProtocol]
 
@@ -85,18 +87,15 @@ class HookedConnector(aiohttp.TCPConnector):
 
     async def _create_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
         # Set for every request: a resolver that asks over HTTPS makes one in the middle of another.
-        token = _served.set(req)
-        try:
+        with _Set(_served, req):
             return await super()._create_connection(req, *arguments, **options)
-        finally:
-            _served.reset(token)
 
     async def _create_direct_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
         """Try every address. A good one may win over a refused one; if none is good, the refusal is what surfaces."""
         refusals: list[ClientPinError] = []
-        token = _refusals.set(refusals)
         try:
-            made = await super()._create_direct_connection(req, *arguments, **options)
+            with _Set(_refusals, refusals):
+                made = await super()._create_direct_connection(req, *arguments, **options)
             self._admit_proxy_leg(req, made[0])
             return made
         except PinVerificationError as error:  # before any address: a proxy that the policy does not list
@@ -107,8 +106,6 @@ class HookedConnector(aiohttp.TCPConnector):
             if refusals:
                 raise refusals[0] from refusals[0].certificate_error
             raise
-        finally:
-            _refusals.reset(token)
 
     def _admit_proxy_leg(self, req: ClientRequest, transport: asyncio.Transport) -> None:
         """Close a connection to a proxy that may not be used any more, before the proxy hears CONNECT."""
@@ -197,7 +194,12 @@ class HookedConnector(aiohttp.TCPConnector):
             made.append(pair(self._loop, tls[0], app, self.timeouts, context=self._shown(asked)))
             return made[0][0]
 
-        lower, _ = await dial(connected, ssl=None, server_hostname=None)
+        try:
+            lower, _ = await dial(connected, ssl=None, server_hostname=None)
+        except BaseException:
+            for protocol, _ in made:
+                protocol.abandon()
+            raise
         protocol, transport = made[0]
         peer = lower.get_extra_info("peername")
         try:
@@ -243,7 +245,8 @@ class HookedConnector(aiohttp.TCPConnector):
                         context=self._shown(asked),
                     )
             except BaseException:
-                underlying_transport.abort()
+                if not self._loop.is_closed():  # or the collector ends a request that its loop forgot
+                    underlying_transport.abort()
                 raise
         self.opened(transport)
         return transport, app
@@ -255,6 +258,27 @@ def _refused(req: ClientRequest, error: PinVerificationError) -> ClientPinError:
     if (refusals := _refusals.get()) is not None:
         refusals.append(refusal)
     return refusal
+
+
+class _Set(Generic[_T]):
+    """Gives a context variable a value for the length of a block.
+
+    The block may end in another context: the garbage collector ends a request whose loop was closed, in the
+    context of the code that runs at that moment. There the value was never set, and stays as it is.
+    """
+
+    def __init__(self, variable: ContextVar[_T], value: _T) -> None:
+        self._variable = variable
+        self._value = value
+        self._token: Token[_T] | None = None
+
+    def __enter__(self) -> None:
+        self._token = self._variable.set(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            with suppress(ValueError):  # of another context
+                self._variable.reset(self._token)
 
 
 class _Mapping:

@@ -145,7 +145,5 @@ async def _carried(protocol: PinnedProtocol, reaching: Awaitable[object]) -> Non
     try:
         await reaching
     except BaseException:
-        protocol.abort()
-        # uvloop drops the transport of a cancelled create_connection without a word.
-        protocol.connection_lost(None)
+        protocol.abandon()
         raise

@@ -404,12 +404,17 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         )
 
     def abort(self) -> None:
-        """Close at once; what is buffered is lost."""
+        """Close at once; what is buffered is lost. A loop that was closed has closed the rest."""
         if self._gate.permit is None:
             self._engine.ended(None)
         self._gate.fail()
-        if self._lower is not None:
+        if self._lower is not None and not self._loop.is_closed():
             self._lower.abort()
+
+    def abandon(self) -> None:
+        """Abort, and hear of the end now: uvloop drops the transport of a dial that is cancelled without a word."""
+        self.abort()
+        self.connection_lost(None)
 
     def fatal(self, error: BaseException, message: str) -> None:
         """Abort because of `error`, which the application hears from `connection_lost`."""

@@ -1,19 +1,41 @@
-"""What a connection leaves behind: descriptors, tasks, and garbage that complains."""
+"""What a connection leaves behind, cancelled or not: descriptors, tasks, and garbage that complains."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pinio
 from pinio.testing import Server
 from tests.tls.cast import GENUINE, App, pinned
 
 _DESCRIPTORS = Path("/dev/fd")
+
+# Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at last none comes.
+NEVER = 1 << 30
+TURNS = [*range(24), 32, 48, 64, 96, 128, 192, 256, 384, 512, NEVER]
+
+T = TypeVar("T")
+
+
+async def cancelled_after(turns: int, attempt: Coroutine[Any, Any, T]) -> T | None:
+    """What comes of `attempt` if it is cancelled after so many turns of the loop; None if it was in time."""
+    task = asyncio.ensure_future(attempt)
+    for _ in range(turns):
+        if task.done():
+            break
+        await asyncio.sleep(0)
+        time.sleep(0)  # noqa: ASYNC251  # the server's thread wants its turn, too
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        return await task
+    return None
 
 
 @asynccontextmanager

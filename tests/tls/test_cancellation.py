@@ -6,40 +6,20 @@ import asyncio
 import gc
 import socket
 import ssl
-import time
+import sys
 import weakref
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 import pinio
 from pinio.testing import CutRelay, Server, starttls
 from pinio.tls.dial import dial
+from tests.conftest import LOOPS
 from tests.tls.cast import GENUINE, MISPINNED, App, Told, end_of, pinned
-from tests.tls.residue import nothing_left_behind
+from tests.tls.residue import TURNS, cancelled_after, nothing_left_behind
 from tests.tls.unix import unix_socket
-
-# Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at last none comes.
-NEVER = 1 << 30
-TURNS = [*range(24), 32, 48, 64, 96, 128, 192, 256, 384, 512, NEVER]
-
-T = TypeVar("T")
-
-
-async def cancelled_after(turns: int, attempt: Coroutine[Any, Any, T]) -> T | None:
-    """What comes of `attempt` if it is cancelled after so many turns of the loop; None if it was in time."""
-    task = asyncio.ensure_future(attempt)
-    for _ in range(turns):
-        if task.done():
-            break
-        await asyncio.sleep(0)
-        time.sleep(0)  # noqa: ASYNC251  # the server's thread wants its turn, too
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        return await task
-    return None
 
 
 async def closed(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None) -> None:
@@ -209,3 +189,31 @@ async def test_happy_eyeballs() -> None:
             )
             await closed(await cancelled_after(turns, attempt))
         await end_of(server)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the transport that the loop left behind
+@pytest.mark.parametrize("after_bytes", [0, 700])
+def test_a_loop_that_is_closed_during_the_handshake(
+    after_bytes: int, loop_kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The collector ends the call, and there is no loop left to abort the connection with."""
+    complaints: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    with Server(GENUINE) as genuine, CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay:
+
+        async def begin() -> asyncio.Task[object]:
+            task = asyncio.create_task(pinio.open_connection("localhost", relay.port, policy=pinned()))
+            while not relay.connections:  # noqa: ASYNC110  # the relay runs in a thread
+                await asyncio.sleep(0)
+            await relay.quiet()
+            return task
+
+        loop = LOOPS[loop_kind]()
+        left = [loop.run_until_complete(begin())]
+        loop.close()
+        left.clear()
+        del loop
+        gc.collect()
+        assert all(record.ended.wait(60) for record in relay.connections)
+    assert not complaints
+    caplog.clear()  # of asyncio, which tells of the task that was destroyed
