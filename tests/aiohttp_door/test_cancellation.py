@@ -29,7 +29,6 @@ PATHS = [
     "plain by an HTTPS proxy",
     "own TLS",
     "own TLS, connect",
-    "own TLS, tls in tls",
     "happy eyeballs",
     "no address cache",
     "refused",
