@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import logging
 import os
 import threading
@@ -11,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, cast
 from weakref import WeakSet
 
 from pinio.core.decision import Permit, Refusal
@@ -29,9 +31,18 @@ def tell(observer: Observer, decision: Permit | Refusal) -> None:
     if (heard := _heard.get()) is not None:
         heard.last = decision
     try:
-        observer(decision)
+        result = observer(decision)
+        if inspect.iscoroutine(result):  # of a plain function, which nobody could tell before
+            result.close()
+            raise TypeError(_NEVER_AWAITED)  # so that it is logged, and says whose it is
     except Exception:
         logger.exception("the observer of a pinned connection failed")
+
+
+_NEVER_AWAITED: Final = (
+    "an observer is called and never awaited, so that a coroutine would never run; put decisions into a pinio.reporting.Queue "
+    "and await its get(), or start a task"
+)
 
 
 class Heard:
@@ -63,12 +74,26 @@ def listening() -> Generator[Heard]:
         _heard.reset(token)
 
 
-def observer_or_default(observer: Observer | None) -> Observer:
-    """A door's `observer=`, or the default one. Raises `PolicyError` for what cannot be called."""
-    if observer is None:
-        return default_observer
+def check_observer(observer: object) -> None:
+    """Raise `PolicyError` for what cannot be called with a decision, or would not run when it is."""
     if not callable(observer):
         raise PolicyError(f"observer= is a callable of one Permit or Refusal, not {type(observer).__name__}")
+    function: object = observer
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[object]", function).func
+    # An object is called by the method of its class.
+    for called in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(called):
+            raise PolicyError(_NEVER_AWAITED)
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            raise PolicyError("an observer is called and never iterated, so that a generator would never run")
+
+
+def observer_or_default(observer: Observer | None) -> Observer:
+    """A door's `observer=`, or the default one. Raises `PolicyError` as `check_observer` does."""
+    if observer is None:
+        return default_observer
+    check_observer(observer)
     return observer
 
 
@@ -267,13 +292,15 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 
 def fan_out(*observers: Observer) -> Observer:
-    """One observer that tells several; if one fails, the others hear it all the same."""
+    """One observer that tells several; if one fails, the others hear it all the same.
 
-    def tell(decision: Permit | Refusal) -> None:
+    Raises `PolicyError` for what is no observer.
+    """
+    for observer in observers:
+        check_observer(observer)
+
+    def tell_all(decision: Permit | Refusal) -> None:
         for observer in observers:
-            try:
-                observer(decision)
-            except Exception:
-                logger.exception("an observer of pinned connections failed")
+            tell(observer, decision)
 
-    return tell
+    return tell_all

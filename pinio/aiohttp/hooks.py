@@ -71,8 +71,7 @@ class HookedConnector(aiohttp.TCPConnector):
         return asked.context if asked.context is self._given else None
 
     def _context_of(self, req: ClientRequest) -> PinnedSSLContext | None:
-        origin = _served.get()
-        return self.context_of(req, proxy=origin is not None and req is not origin)
+        return self.context_of(req, proxy=_is_for_proxy(req))
 
     def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:
         if not req.is_ssl():
@@ -155,7 +154,9 @@ class HookedConnector(aiohttp.TCPConnector):
                 tls: list[Engine] = []
                 try:
                     async with asyncio.timeout(timeout.sock_connect):
-                        return await self._dial_pinned(dial, args[0], asked, addr_infos, tls)
+                        made = await self._dial_pinned(dial, args[0], asked, addr_infos, tls)
+                    tls[0].judgement.for_proxy = _is_for_proxy(req)
+                    return made
                 except Exception as error:
                     if tls and isinstance(error, TimeoutError):
                         tls[0].ended(error)
@@ -250,6 +251,12 @@ class HookedConnector(aiohttp.TCPConnector):
                 raise
         self.opened(transport)
         return transport, app
+
+
+def _is_for_proxy(req: ClientRequest) -> bool:
+    """Whether aiohttp made this request up, to connect to a proxy for the sake of another."""
+    origin = _served.get()
+    return origin is not None and req is not origin
 
 
 def _refused(req: ClientRequest, error: PinVerificationError) -> ClientPinError:

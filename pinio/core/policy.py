@@ -69,6 +69,12 @@ class Endpoint:
         """Whether the verified chain has to be looked at: a host without pins, and no deny list, pays nothing."""
         return self.rule.pin_set is not None or self.also is not None or bool(self.policy.deny)
 
+    def next_expiry(self, now: float) -> float | None:
+        """When the first of its pin sets that still count expires; both times in POSIX seconds. None if none does."""
+        sets = (self.rule.pin_set, self.also[1].pin_set if self.also is not None else None)
+        times = [pins.expires_at for pins in sets if pins is not None and pins.expires_at is not None]
+        return min((time for time in times if time > now), default=None) if times else None
+
     @property
     def trust(self) -> Trust:
         """How the certificate is verified, "pkix" or "leaf-pin"."""

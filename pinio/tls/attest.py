@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 from pinio.core.decision import Permit, Refusal
+from pinio.core.policy import Policy
 from pinio.errors import NotJudgedError
 from pinio.tls.gate import State
 from pinio.tls.judgement import Judgement
@@ -13,56 +14,101 @@ from pinio.tls.transport import PinnedTransport
 from pinio.tls.wanted import current_policy
 from pinio.typing import PolicyLike
 
+_Pinned: TypeAlias = PinnedTransport | PinnedSSLObject | PinnedSSLSocket
+
 
 def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     """Return the `Permit` of an open pinned connection; with `policy`, judge its chain again by that policy, now.
 
-    `connection` is what a door returned: a transport, a `StreamWriter`, a TLS object or socket of a pinned context, or an HTTP
-    response that still holds its connection (aiohttp's give it back once the body has arrived). It is recognised by what it
-    is, never by what it says of itself. Raises `NotJudgedError` for anything else, and for connections that are closed. With
-    `policy` raises what a new connection would, and `NoVerifiedChainError` if that policy verifies the host's certificate in
-    another way than was done.
+    Without `policy` it is the Permit that the connection was opened with, or was judged again with when a policy was swapped.
+    If the pins have expired since, the connection is judged again by the same policy. Asking changes nothing.
+
+    Args:
+        connection: what pinio returned: a transport, a `StreamWriter`, a TLS object or socket of a pinned context, or an HTTP
+            response that still holds its connection (aiohttp's give it back once the body has arrived). It is recognised by
+            what it is, never by what it says of itself.
+        policy: a policy, or a source of policies.
+
+    Raises `NotJudgedError` for anything else, for a connection that is closed, and for a response that came in plaintext
+    through a pinned proxy; `PinVerificationError` where a new connection would be refused, and `NoVerifiedChainError` if
+    `policy` verifies the host's certificate in another way than was done.
     """
     pinned = _find(connection)
-    judgement = pinned.judgement if pinned is not None else None
-    if judgement is None or judgement.gate.state is not State.OPEN or judgement.gate.permit is None:
-        raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=_why_not(connection)))
-    return judgement.gate.permit if policy is None else _judge_again(judgement, policy)
+    if pinned is None:
+        raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=_what(connection)))
+    judgement = pinned.judgement
+    permit = judgement.gate.permit if judgement is not None else None
+    if judgement is None or permit is None or judgement.gate.state is not State.OPEN:
+        raise _not_judged(judgement, f"this connection {_state(pinned.state)}")
+    if pinned is not connection and (judgement.for_proxy or _came_in_plaintext(connection)):
+        detail = (
+            "this came in plaintext from its origin; what was judged is the connection to the HTTPS proxy"
+        )
+        raise _not_judged(judgement, detail)
+    if policy is not None:
+        return _judge_again(judgement, current_policy(policy))
+    return _judge_again(judgement, judgement.endpoint.policy) if judgement.expired else permit
 
 
-def _find(connection: Any) -> PinnedTransport | PinnedSSLObject | PinnedSSLSocket | None:
+def _find(connection: Any) -> _Pinned | None:
     """The pinned thing behind a writer (`.transport`), a response (`.connection.transport`), or a loop's TLS transport."""
     for candidate in (
         connection,
         _get(connection, "transport"),
         _get(_get(connection, "connection"), "transport"),
     ):
-        if isinstance(candidate, PinnedTransport | PinnedSSLObject | PinnedSSLSocket):
+        if _is_pinned(candidate):
             return candidate
         ask = _get(candidate, "get_extra_info")  # uvloop's transports are no asyncio.BaseTransport
         if ask is not None:
             inner = ask("ssl_object")
-            if isinstance(inner, PinnedSSLObject):
+            if _is_pinned(inner):
                 return inner
     return None
 
 
-def _why_not(connection: object) -> str:
-    kind = type(connection).__name__
-    if _get(connection, "connection") is None and hasattr(connection, "connection"):
-        return (
-            f"this {kind} holds no connection: a response gives it back once its body has arrived; "
-            "observer= hears of every Permit"
-        )
-    return f"this {kind} is no connection of pinio's, or one that is closed"
+def _came_in_plaintext(response: Any) -> bool:
+    return _get(_get(response, "url"), "scheme") in ("http", "ws")
+
+
+def _is_pinned(candidate: object) -> TypeGuard[_Pinned]:
+    """By its type: `isinstance` would ask it what its class is."""
+    return issubclass(type(candidate), (PinnedTransport, PinnedSSLObject, PinnedSSLSocket))
+
+
+def _state(state: State) -> str:
+    if state is State.REFUSED:
+        return "was refused"
+    if state is State.CLOSED or state is State.CLOSING:
+        return "is closed; ask before closing it, or let observer= hear every Permit"
+    return "is not open yet; complete its handshake first"
+
+
+def _what(connection: object) -> str:
+    if connection is None:
+        what = "None is no connection of pinio's, or one that is closed"
+    elif _get(connection, "connection") is None and hasattr(connection, "connection"):
+        what = f"this {type(connection).__name__} holds no connection"
+    else:
+        return f"this {type(connection).__name__} is no connection of pinio's, or one that is closed"
+    return f"{what} (a response gives it back once its body has arrived; see observer=)"
+
+
+def _not_judged(judgement: Judgement | None, detail: str) -> NotJudgedError:
+    if judgement is None:
+        return NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=detail))
+    endpoint = judgement.endpoint
+    return NotJudgedError(
+        Refusal("NOT_JUDGED", endpoint.host, endpoint.port, detail=detail, noted=endpoint.rule)
+    )
 
 
 def _get(holder: Any, name: str) -> Any:
     return getattr(holder, name, None)
 
 
-def _judge_again(judgement: Judgement, policy: PolicyLike) -> Permit:
-    _, decision = judgement.hold_against(current_policy(policy))
+def _judge_again(judgement: Judgement, policy: Policy) -> Permit:
+    _, decision = judgement.hold_against(policy)
     if isinstance(decision, Refusal):
         raise decision.error()
     return decision

@@ -104,7 +104,7 @@ class Engine:
         self._handshake.ended(error)
 
     def recheck(self) -> None:
-        """Judge an open connection again if its policy was swapped; one comparison if not.
+        """Judge an open connection again if its policy was swapped or has expired; two comparisons if not.
 
         Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is left to send.
         """

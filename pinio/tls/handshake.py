@@ -126,7 +126,7 @@ class Handshake:
         return self.judgement.profile.settings.post_handshake_auth
 
     def recheck(self, outgoing: ssl.MemoryBIO | None) -> None:
-        """Judge an open connection again if its policy was swapped; one comparison if not.
+        """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
 
         Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
         left to send.

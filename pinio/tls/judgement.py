@@ -37,6 +37,8 @@ class Judgement:
         "clock",
         "endpoint",
         "evidence",
+        "expires_at",
+        "for_proxy",
         "gate",
         "observer",
         "profile",
@@ -62,6 +64,10 @@ class Judgement:
         self.gate = Gate()
         self.evidence = evidence
         """Of the session that is offered; None where none is, and after a full handshake."""
+        self.expires_at: float | None = None
+        """When the pins expire by which the connection was judged, in POSIX seconds; None if they do not."""
+        self.for_proxy = False
+        """Whether the peer is a proxy, which may pass on plaintext from somewhere else."""
         self._chain: VerifiedChain | None = None
         self._evidence_age: float | None = None
         self._moment: Moment | None = None
@@ -86,17 +92,24 @@ class Judgement:
         return permit
 
     def recheck(self) -> None:
-        """Judge an open connection again if its policy was swapped; one comparison if not.
+        """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
 
-        Raises `PinVerificationError` if the policy in force now does not allow it, and closes the gate.
+        Raises `PinVerificationError` if it is not allowed now, and closes the gate.
         """
         try:
-            if self.source is not None and (current := self.source.current) is not self.endpoint.policy:
+            policy = self.endpoint.policy
+            current = policy if self.source is None else self.source.current
+            if current is not policy or (self.expires_at is not None and self.expired):
                 self._judge_again(current)
         except PinVerificationError:
             raise
         except Exception as error:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
+
+    @property
+    def expired(self) -> bool:
+        """Whether pins have expired since the connection was judged."""
+        return self.expires_at is not None and self.clock().wall >= self.expires_at
 
     def recheck_identity(self) -> None:
         """Judge again, as `recheck` does, before the client's certificate is shown on request."""
@@ -109,8 +122,15 @@ class Judgement:
         endpoint, decision = self.hold_against(policy)
         if isinstance(decision, Refusal):
             raise self._refused(decision)
+        before = self.gate.permit
         self.endpoint = endpoint
+        self.expires_at = endpoint.next_expiry(decision.time)
         self.gate.renew(decision)
+        # What is waived from now on is told, once.
+        if decision.report is not None and (
+            before is None or type(before.verdict) is not type(decision.verdict)
+        ):
+            tell(self.observer, decision)
 
     def hold_against(self, policy: Policy) -> tuple[Endpoint, Permit | Refusal]:
         """What another policy says of this connection, now; nothing changes by asking."""
@@ -198,6 +218,7 @@ class Judgement:
         if isinstance(decision, Refusal):
             raise self._refused(decision)
         self._chain = chain
+        self.expires_at = self.endpoint.next_expiry(moment.wall)
         self.gate.permit_by(decision)
 
     def _compare_witnesses(self, leaf: bytes, tls: peer.TLSObject) -> None:

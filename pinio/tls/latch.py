@@ -57,7 +57,8 @@ class _Latch:
     def _arm(self, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
         self._handshake = handshake
         self._outgoing = outgoing
-        self._rechecks = handshake.judgement.source is not None
+        judgement = handshake.judgement
+        self._rechecks = judgement.source is not None or judgement.endpoint.next_expiry(0.0) is not None
         self._answers = handshake.answers
 
     def _check_read(self) -> None:
@@ -66,7 +67,7 @@ class _Latch:
             self._refuse()
 
     def _check_write(self) -> None:
-        """Like for a read; and the library owns the pool, so a swapped policy is noticed here."""
+        """Like for a read; and the library owns the pool, so a swapped policy and an expiry are noticed here."""
         self._check_read()
         if self._rechecks and self._handshake is not None:
             self._again(self._handshake.recheck)

@@ -102,7 +102,7 @@ class PinnedTransport(asyncio.Transport):
         return self._lower
 
     def recheck(self) -> None:
-        """Judge the connection again if its policy was swapped since; one comparison if not.
+        """Judge the connection again if its policy was swapped since or has expired; two comparisons if not.
 
         Raises `PinVerificationError` if the policy in force now does not allow it: it then carries no more application bytes.
         """

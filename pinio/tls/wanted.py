@@ -64,7 +64,8 @@ class Wanted(NamedTuple):
         `observer` hears of a host that is refused before there is a connection.
         """
         if self.source is None:
-            return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port)
+            # The other name has no pins, and is remembered all the same: a policy that judges later may have some.
+            return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port, also=also)
         try:
             return self.source.current.endpoint(host, port, also=also)
         except PinVerificationError as error:
