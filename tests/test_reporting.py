@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import ssl
 import threading
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 import pinio
 from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Policy
-from pinio.errors import BY_REASON, PinVerificationError
-from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_out
+from pinio.errors import BY_REASON, PinVerificationError, PolicyError
+from pinio.httpx import AsyncPinnedHTTPTransport, PinnedHTTPTransport
+from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_out, tell
+from pinio.requests import PinnedSession
 from pinio.testing import Server, http
 from pinio.tls.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, MISPINNED, App, Told, pinned
@@ -372,8 +377,8 @@ async def raw_upgrade(policy: Policy, server: Server, observer: Any) -> None:
 
 
 async def over_bio(policy: Policy, server: Server, observer: Any) -> None:
-    _, writer = await asyncio.open_connection(*server.address)
     context = pinio.create_ssl_context(policy, observer=observer, resumption=False)
+    _, writer = await asyncio.open_connection(*server.address)
     try:
         await writer.start_tls(context, server_hostname="localhost")
     finally:
@@ -476,3 +481,102 @@ async def test_P6_an_observer_cannot_turn_a_refusal_into_anything_else(door: Any
         assert isinstance(pinio.find_pin_error(error.value), pinio.PinMismatchError)
         await server.quiet()
         assert server.application_bytes == b""
+
+
+# What would never run
+
+
+async def coroutine(decision: Permit | Refusal) -> None:
+    """A coroutine function: called, it does nothing."""
+
+
+def generator(decision: Permit | Refusal) -> Iterator[None]:
+    """A generator function, likewise."""
+    yield
+
+
+async def asynchronous_generator(decision: Permit | Refusal) -> AsyncIterator[None]:
+    """And one that is both."""
+    yield
+
+
+class Called:
+    """An object whose call is a coroutine function."""
+
+    async def __call__(self, decision: Permit | Refusal) -> None: ...
+
+    async def method(self, decision: Permit | Refusal) -> None: ...
+
+
+NEVER_RUN: dict[str, Any] = {
+    "coroutine function": coroutine,
+    "method": Called().method,
+    "object": Called(),
+    "partial": functools.partial(coroutine),
+    "partial of a partial": functools.partial(functools.partial(Called().method)),
+    "partial of an object": functools.partial(Called()),
+    "mock": AsyncMock(),
+    "generator": generator,
+    "asynchronous generator": asynchronous_generator,
+}
+never_run = pytest.mark.parametrize("observer", NEVER_RUN.values(), ids=NEVER_RUN)
+
+
+@never_run
+@each_door
+async def test_no_door_takes_an_observer_that_would_never_run(door: Any, observer: Any) -> None:
+    """Before anything is sent."""
+    with Server(GENUINE) as server, pytest.raises(PolicyError, match="an observer is called and never"):
+        await door(pinned(), server, observer)
+    assert not any(record.handshake_bytes for record in server.connections)
+
+
+@never_run
+def test_nor_does_anything_else_that_passes_decisions_on(observer: Any) -> None:
+    for take in (
+        lambda: fan_out(LogObserver(), observer),
+        lambda: PinnedSession(pinned(), observer=observer),
+        lambda: PinnedHTTPTransport(pinned(), observer=observer),
+        lambda: AsyncPinnedHTTPTransport(pinned(), observer=observer),
+        lambda: pinio.create_ssl_context(pins=[GENUINE.pin, ABSENT], observer=observer),
+    ):
+        with pytest.raises(PolicyError, match="an observer is called and never"):
+            take()
+
+
+async def test_a_call_that_stands_in_for_its_contexts_observer_is_checked_too() -> None:
+    with Server(GENUINE) as server, pytest.raises(PolicyError, match="never awaited"):
+        await pinio.open_connection(
+            "localhost",
+            server.port,
+            ssl=pinio.create_ssl_context(pinned()),
+            observer=coroutine,
+        )
+
+
+def test_a_coroutine_that_a_plain_function_returns_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody can see it before; it is closed, so that Python does not complain of it somewhere else."""
+
+    def returning(decision: Permit | Refusal) -> object:
+        return coroutine(decision)
+
+    tell(returning, MATCH)
+    fan_out(returning)(MATCH)
+    assert len(caplog.records) == 2
+    assert all("never awaited" in (record.exc_text or "") for record in caplog.records)
+
+
+def test_what_runs_is_taken() -> None:
+    """Whatever its shape."""
+    told = Told()
+    for observer in (
+        told,
+        told.append,
+        functools.partial(told.__class__.append, told),
+        lambda decision: told.append(decision),  # noqa: PLW0108  # a function, and no method
+        Mock(side_effect=told),
+        fan_out(told),
+    ):
+        pinio.create_ssl_context(pinned(), observer=observer)
+        tell(observer, MATCH)
+    assert len(told) == 6

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
+import aiohttp
 import pytest
 
 import pinio
+from pinio.aiohttp import PinnedConnector
+from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.errors import (
     DeniedKeyError,
@@ -23,8 +27,11 @@ from pinio.errors import (
     PolicyError,
     UnpinnedHostError,
 )
-from pinio.testing import CA, Server
+from pinio.testing import CA, Connection, ConnectProxy, Server
+from pinio.tls.gate import State
 from pinio.tls.transport import PinnedTransport
+from tests.aiohttp_door.world import PROXY
+from tests.interop.peers import websocket
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, App, Told, pinned
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -173,3 +180,151 @@ async def test_the_other_name_is_judged_again_too() -> None:
         with pytest.raises(PinMismatchError):
             pinio.attest(transport, policy=Policy({"localhost": genuine, "127.0.0.1": other}))
         transport.abort()
+
+
+# The pair of names
+
+
+PAIRED: dict[str, Callable[[], dict[str, Any]]] = {
+    "policy": lambda: {"policy": pinned()},
+    "pins": lambda: {"pins": [GENUINE.pin, SPARE], "anchors": ROOT.anchors},
+    "context of pins": lambda: {
+        "ssl": pinio.create_ssl_context(pins=[GENUINE.pin, SPARE], anchors=ROOT.anchors)
+    },
+}
+
+
+@pytest.mark.parametrize("by", PAIRED)
+async def test_both_names_count_whatever_the_connection_was_made_by(
+    by: str, tls_version: ssl.TLSVersion
+) -> None:
+    """A new connection to this pair would be refused for the name that was dialled, so that this one is no match."""
+    genuine, other = pinned().hosts["localhost"], pinned(ABSENT).hosts["localhost"]
+    both = Policy({"localhost": genuine, "127.0.0.1": other})
+    with Server(GENUINE, tls_version=tls_version) as server:
+        _, writer = await pinio.open_connection(
+            "127.0.0.1", server.port, server_hostname="localhost", **PAIRED[by]()
+        )
+        with pytest.raises(PinMismatchError):
+            pinio.attest(writer, policy=both)
+        with pytest.raises(PinMismatchError):
+            await pinio.open_connection(
+                "127.0.0.1", server.port, server_hostname="localhost", policy=both, observer=Told()
+            )
+        assert pinio.attest(writer, policy=pinned()).pinned
+        writer.close()
+        await writer.wait_closed()
+
+
+# Plaintext that came through a proxy
+
+
+def unfinished(connection: Connection) -> None:
+    """Answer, but not to the end: so the response keeps its connection."""
+    connection.recv()
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    connection.recv()
+
+
+def _allowing() -> Policy:
+    """Pins for the proxy, and none for anybody else."""
+    return Policy(
+        {"localhost": PinSet([PROXY.pin, SPARE], anchors=ROOT.anchors)},
+        unpinned="allow",
+        unpinned_anchors=ROOT.anchors,
+    )
+
+
+@pytest.mark.parametrize("connector", ["pinned", "stock"])
+async def test_a_plaintext_response_through_a_pinned_proxy_is_not_judged(connector: str) -> None:
+    """The proxy was; what it passes on is anybody's."""
+    allowing = _allowing()
+    kind: aiohttp.TCPConnector = (
+        PinnedConnector(allowing)
+        if connector == "pinned"
+        else aiohttp.TCPConnector(ssl=pinio.create_ssl_context(allowing))
+    )
+    async with (
+        Server(PROXY, handler=unfinished) as proxy,
+        aiohttp.ClientSession(connector=kind) as client,
+        client.get("http://elsewhere.test/", proxy=f"https://localhost:{proxy.port}") as response,
+    ):
+        assert response.connection is not None
+        for policy in (None, allowing):
+            with pytest.raises(NotJudgedError, match="came in plaintext") as refused:
+                pinio.attest(response, policy=policy)
+            assert "connection to the HTTPS proxy" in str(refused.value)
+        assert pinio.attest(response.connection.transport).host == "localhost", "the proxy's own"
+
+
+async def test_a_plaintext_websocket_through_a_pinned_proxy_is_not_judged() -> None:
+    async with (
+        Server(PROXY, handler=websocket) as proxy,
+        aiohttp.ClientSession(connector=PinnedConnector(_allowing())) as client,
+        client.ws_connect("ws://elsewhere.test/", proxy=f"https://localhost:{proxy.port}") as socket,
+    ):
+        with pytest.raises(NotJudgedError, match="came in plaintext"):
+            pinio.attest(socket)
+
+
+async def test_a_response_through_a_tunnel_is_judged_by_its_own_connection() -> None:
+    """Whatever lies below."""
+    async with (
+        Server(GENUINE, handler=unfinished) as server,
+        ConnectProxy(PROXY) as proxy,
+        aiohttp.ClientSession(connector=PinnedConnector(pinned(), proxy_policy=pinned(PROXY.pin))) as client,
+        client.get(f"https://localhost:{server.port}/", proxy=f"https://localhost:{proxy.port}") as response,
+    ):
+        assert str(pinio.attest(response).pin) == GENUINE.pin
+
+
+# What it says
+
+
+def test_what_a_mock_says_of_itself_counts_for_nothing() -> None:
+    """Not even one that takes the class for its own, and has the state of an open connection."""
+    mock = Mock(spec=PinnedTransport)
+    mock.judgement.gate.state = State.OPEN
+    with pytest.raises(NotJudgedError, match="no connection of pinio's"):
+        pinio.attest(mock)
+
+
+async def test_it_says_what_became_of_the_connection() -> None:
+    with Server(GENUINE) as server:
+        _, writer = await pinio.open_connection("localhost", server.port, policy=pinned())
+        writer.close()
+        for _ in range(2):
+            with pytest.raises(NotJudgedError, match="this connection is closed; ask before") as refused:
+                pinio.attest(writer)
+            assert (refused.value.host, refused.value.port) == ("localhost", server.port)
+            await writer.wait_closed()
+
+
+def test_it_says_that_a_handshake_is_missing_or_was_refused() -> None:
+    with Server(GENUINE) as server:
+        for policy, says in ((pinned(), "not open yet"), (MISPINNED, "was refused")):
+            context = pinio.create_ssl_context(policy, observer=Told())
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            if says == "was refused":
+                with socket.create_connection(server.address) as sock, pytest.raises(PinMismatchError):
+                    _shake_hands(tls, incoming, outgoing, sock)
+            with pytest.raises(NotJudgedError, match=says):
+                pinio.attest(tls)
+
+
+def _shake_hands(
+    tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, sock: socket.socket
+) -> None:
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(65536))
+
+
+def test_of_nothing_it_says_where_the_connection_may_be() -> None:
+    """aiohttp's `response.connection` is None once the body has arrived."""
+    with pytest.raises(NotJudgedError, match=r"None is no connection .* once its body has arrived"):
+        pinio.attest(None)

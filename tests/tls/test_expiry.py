@@ -19,6 +19,8 @@ from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.core.verdict import Expired, Match
 from pinio.errors import NotJudgedError, PinExpiredError, find_pin_error
+from pinio.httpx import AsyncPinnedHTTPTransport, PinnedHTTPTransport
+from pinio.requests import PinnedSession
 from pinio.testing import ConnectProxy, Server, http
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.gate import State
@@ -77,7 +79,7 @@ made_by = pytest.mark.parametrize("make", [by_pins, by_policy, by_source])
 
 
 @made_by
-def test_a_socket_ends_with_its_pins(make: Made, tls_version: ssl.TLSVersion, clock: Clock) -> None:
+def test_P6_a_socket_ends_with_its_pins(make: Made, tls_version: ssl.TLSVersion, clock: Clock) -> None:
     told = Told()
     with (
         Server(GENUINE, tls_version=tls_version) as server,
@@ -98,7 +100,7 @@ def test_a_socket_ends_with_its_pins(make: Made, tls_version: ssl.TLSVersion, cl
 
 
 @made_by
-async def test_a_stream_of_the_loop_ends_with_its_pins(
+async def test_P6_a_stream_of_the_loop_ends_with_its_pins(
     make: Made, tls_version: ssl.TLSVersion, clock: Clock
 ) -> None:
     told = Told()
@@ -140,6 +142,38 @@ def test_a_pooled_connection_of_httpx_is_not_used(
         server.wait_quiet()
     assert [len(record.requests) for record in server.connections] == [2, 0]
     assert [getattr(decision, "reason", None) for decision in told] == [None, "PINS_EXPIRED", "PINS_EXPIRED"]
+
+
+def test_a_pooled_connection_of_an_adapter_is_not_used(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+    """Which say why."""
+    with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        url = f"https://localhost:{server.port}/"
+        transport = PinnedHTTPTransport(expiring(clock))
+        with httpx.Client(transport=transport) as client, PinnedSession(expiring(clock)) as session:
+            session.trust_env = False
+            gets: list[Callable[[str], Any]] = [client.get, session.get]
+            for get_it in gets:
+                assert get_it(url).text == "ok"
+            clock.tick(HOUR)
+            for get_it in gets:
+                with pytest.raises(PinExpiredError):
+                    get_it(url)
+        server.wait_quiet()
+    assert sum(len(record.requests) for record in server.connections) == 2
+
+
+async def test_a_pooled_connection_of_an_adapter_for_loops_is_not_used(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
+    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
+        url = f"https://localhost:{server.port}/"
+        async with httpx.AsyncClient(transport=AsyncPinnedHTTPTransport(expiring(clock))) as client:
+            assert (await client.get(url)).text == "ok"
+            clock.tick(HOUR)
+            with pytest.raises(PinExpiredError):
+                await client.get(url)
+        await end_of(server)
+    assert sum(len(record.requests) for record in server.connections) == 1
 
 
 def test_a_resumed_connection_ends_with_its_pins_too(tls_version: ssl.TLSVersion, clock: Clock) -> None:
@@ -219,7 +253,9 @@ async def get(client: aiohttp.ClientSession, server: Server, **options: Any) -> 
         return await response.read()
 
 
-async def test_a_pooled_connection_of_aiohttp_is_not_used(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+async def test_P6_a_pooled_connection_of_aiohttp_is_not_used(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     told = Told()
     async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
         connector = PinnedConnector(expiring(clock), observer=told)
