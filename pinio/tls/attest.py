@@ -85,13 +85,18 @@ def _state(state: State) -> str:
 
 
 def _what(connection: object) -> str:
+    kind = type(connection).__name__
     if connection is None:
-        what = "None is no connection of pinio's, or one that is closed"
-    elif _get(connection, "connection") is None and hasattr(connection, "connection"):
-        what = f"this {type(connection).__name__} holds no connection"
-    else:
-        return f"this {type(connection).__name__} is no connection of pinio's, or one that is closed"
-    return f"{what} (a response gives it back once its body has arrived; see observer=)"
+        return (
+            "None is no connection of pinio's, or one that is closed: "
+            "a response gives it back once its body has arrived"
+        )
+    if _get(connection, "connection") is None and hasattr(connection, "connection"):
+        return (
+            f"this {kind} holds no connection: a response gives it back once its body has arrived; "
+            "observer= hears of every Permit"
+        )
+    return f"this {kind} is no connection of pinio's, or one that is closed"
 
 
 def _not_judged(judgement: Judgement | None, detail: str) -> NotJudgedError:
