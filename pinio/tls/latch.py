@@ -73,8 +73,8 @@ class _Latch:
             self._again(self._handshake.recheck)
 
     def _check_answer(self) -> None:
-        """Judge the connection again where the peer may have asked for the client's certificate."""
-        if self._answers and self._handshake is not None:
+        """Judge the connection again: the peer may have asked for the client's certificate."""
+        if self._handshake is not None:
             self._again(self._handshake.check_answer)
 
     def _again(self, judge: Callable[[ssl.MemoryBIO | None], None]) -> None:
@@ -155,7 +155,8 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
             self._broke(error)
             raise
         finally:
-            self._check_answer()
+            if self._answers:
+                self._check_answer()
         self._after_read(data)
         return data
 
@@ -168,7 +169,8 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         try:
             super().unwrap()
         finally:
-            self._check_answer()
+            if self._answers:
+                self._check_answer()
 
 
 class PinnedSSLSocket(_Latch, ssl.SSLSocket):
@@ -193,14 +195,16 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         self._check_read()
-        self._check_answer()  # the socket would send an answer by itself
+        if self._answers:
+            self._check_answer()  # the socket would send an answer by itself
         try:
             data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
         except (ssl.SSLError, ConnectionError) as error:
             self._broke(error)
             raise
         finally:
-            self._check_answer()  # the policy may have been swapped while it waited
+            if self._answers:
+                self._check_answer()  # the policy may have been swapped while it waited
         self._after_read(data)
         return data
 
@@ -213,7 +217,8 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def unwrap(self) -> Any:
         self._unwrapping()
-        self._check_answer()
+        if self._answers:
+            self._check_answer()
         return super().unwrap()
 
     def shutdown(self, how: int) -> None:
