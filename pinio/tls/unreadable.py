@@ -1,4 +1,4 @@
-"""What no context of ours tells: which CAs it trusts.
+"""A pinned context does not tell which CAs it trusts.
 
 A library asks a context for its CAs in order to configure another TLS engine: QUIC, for HTTP/3, or
 a TLS stack of its own. No policy judges the connections of that engine. An empty answer does not
