@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -38,7 +38,7 @@ class Secret:
 
 
 @contextmanager
-def as_file(secret: Secret) -> Iterator[str]:
+def as_file(secret: Secret) -> Generator[str]:
     """Show a secret as a file, for as long as the context lasts; yields its path."""
     descriptor = _anonymous_file()
     if descriptor is None:
