@@ -1,8 +1,9 @@
 """Every exception of pinio, on one page.
 
-Two families. What a program wrote wrongly (`PinFormatError`, `PolicyError`) is a `ValueError`, raised before any socket
+Three families. What a program wrote wrongly (`PinFormatError`, `PolicyError`) is a `ValueError`, raised before any socket
 exists. What a peer showed wrongly (`PinVerificationError` and its children) is an `ssl.SSLCertVerificationError`, so that code
-which already handles a bad certificate handles a bad key too, and is data first: everything is in `.refusal`.
+which already handles a bad certificate handles a bad key too, and is data first: everything is in `.refusal`. Where TLS itself
+fails before there is a certificate to judge (`TLSFailedError`), that remains an `ssl.SSLError`.
 
 Why `SSLCertVerificationError` with `errno` 1: event loops and HTTP libraries treat `SSL_ERROR_WANT_READ`, `_WANT_WRITE` and
 `_SYSCALL` (2, 3, 5) as "try again" and would swallow the refusal.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pinio.core.decision import Refusal
 
 __all__ = [
+    "CertificateNotVerifiedError",
     "ClientCertificateError",
     "DeniedKeyError",
     "InjectedPlaintextError",
@@ -36,6 +38,7 @@ __all__ = [
     "PlaintextRefusedError",
     "PolicyError",
     "ServerNameError",
+    "TLSFailedError",
     "UnpinnedHostError",
     "WitnessError",
     "find_pin_error",
@@ -88,8 +91,9 @@ class PinVerificationError(PinError, ssl.SSLCertVerificationError):
         self.refusal = refusal
         self.reason = refusal.reason
         self.library = "PINIO"
-        self.verify_code = APPLICATION_VERIFICATION
-        self.verify_message = refusal.summary()
+        code, words = refusal.verify_code, refusal.verify_message
+        self.verify_code = APPLICATION_VERIFICATION if code is None else code
+        self.verify_message = refusal.summary() if words is None else words
 
     # Properties and not attributes: a subclass that is an HTTP library's error too may have its own.
     @property
@@ -108,6 +112,16 @@ class PinVerificationError(PinError, ssl.SSLCertVerificationError):
 
 APPLICATION_VERIFICATION: Final = 50
 """`X509_V_ERR_APPLICATION_VERIFICATION`: the certificate was refused by the application, not by OpenSSL."""
+
+
+class CertificateNotVerifiedError(PinVerificationError):
+    """OpenSSL does not verify the certificate: unknown CA, another name, expired; pins do not matter then.
+
+    `verify_code` and `verify_message` are OpenSSL's, here and in `refusal`, and `__cause__` is the
+    error of `ssl`. `refusal.served` holds the certificates that the peer sent, for people to read.
+    """
+
+    code = "CERTIFICATE_NOT_VERIFIED"
 
 
 class PinMismatchError(PinVerificationError):
@@ -182,10 +196,42 @@ class JudgementError(PinVerificationError):
     code = "JUDGEMENT_FAILED"
 
 
+class TLSFailedError(PinError, ssl.SSLError):
+    """The TLS handshake failed, and no certificate is the reason: the peer speaks another protocol, or no TLS.
+
+    `reason` is OpenSSL's, such as "WRONG_VERSION_NUMBER", and `__cause__` the error of `ssl`. The
+    reason code, "TLS_FAILED", is in `refusal.reason`.
+    """
+
+    code: ClassVar[str] = "TLS_FAILED"
+
+    refusal: Refusal
+    """Host, port and what OpenSSL said."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(ssl.SSL_ERROR_SSL, refusal.text())
+        self.refusal = refusal
+        self.reason = refusal.tls_reason or refusal.reason
+        self.library = "SSL"
+
+    @property
+    def host(self) -> str:
+        """The name that was asked for: a lower-case A-label or an IP address."""
+        return self.refusal.host
+
+    @property
+    def port(self) -> int | None:
+        """The port where it is known."""
+        return self.refusal.port
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.refusal,)
+
+
 BY_REASON: Final[dict[str, type[PinVerificationError]]] = {
     kind.code: kind for kind in PinVerificationError.__subclasses__()
 }
-"""Reason code → error class."""
+"""Reason code → error class, of those who refuse a certificate or a key."""
 
 _Form = TypeVar("_Form", bound=PinVerificationError)
 

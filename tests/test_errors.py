@@ -27,7 +27,7 @@ REFUSAL = Refusal("PIN_MISMATCH", "api.example.com", 443)
 
 
 def pin_error() -> PinVerificationError:
-    return REFUSAL.error()
+    return PinMismatchError(REFUSAL)
 
 
 @pytest.mark.parametrize("kind", BY_REASON.values(), ids=BY_REASON)
@@ -65,6 +65,7 @@ def test_mistakes_of_the_program_are_value_errors() -> None:
 def test_codes_are_unique_and_every_class_has_one() -> None:
     """A reason code names one class; it may be added, never changed."""
     assert {code: kind.__name__ for code, kind in BY_REASON.items()} == {
+        "CERTIFICATE_NOT_VERIFIED": "CertificateNotVerifiedError",
         "PIN_MISMATCH": "PinMismatchError",
         "PINS_EXPIRED": "PinExpiredError",
         "UNPINNED_HOST": "UnpinnedHostError",

@@ -1,14 +1,14 @@
-"""Errors that are both: aiohttp's for a bad certificate or URL, and pinio's for a bad key or host."""
+"""Errors that are both: aiohttp's for a bad certificate, TLS or URL, and pinio's for a bad key or host."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import ClientConnectorCertificateError, InvalidURL
+from aiohttp import ClientConnectorCertificateError, ClientConnectorSSLError, InvalidURL
 from aiohttp.client_reqrep import ConnectionKey
 
 from pinio.core.host import canonical_host
-from pinio.errors import PinVerificationError, PolicyError, forms
+from pinio.errors import PinVerificationError, PolicyError, TLSFailedError, forms
 
 
 class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
@@ -55,6 +55,34 @@ def client_error(connection_key: ConnectionKey, error: PinVerificationError) -> 
     wrapped = _KINDS.get(type(error), ClientPinError)(connection_key, error)
     wrapped.__cause__ = error
     return wrapped
+
+
+class ClientTLSFailedError(ClientConnectorSSLError, TLSFailedError):
+    """TLS failed on a connection of `PinnedConnector`, and no certificate is the reason.
+
+    `os_error` is the plain pinio error, `refusal` its data.
+    """
+
+    _os_error: TLSFailedError
+
+    def __init__(self, connection_key: ConnectionKey, os_error: TLSFailedError) -> None:
+        TLSFailedError.__init__(self, os_error.refusal)
+        self._conn_key = connection_key
+        self._os_error = os_error
+
+    @property
+    def host(self) -> str:
+        return self.refusal.host
+
+    @property
+    def port(self) -> int | None:
+        return self._conn_key.port
+
+    def __str__(self) -> str:
+        return str(self._os_error)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._conn_key, self._os_error)
 
 
 class ClientHostError(InvalidURL, PolicyError):

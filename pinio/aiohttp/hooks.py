@@ -29,8 +29,8 @@ import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError
 from aiohttp.client_reqrep import ClientRequest, Fingerprint
 
-from pinio.aiohttp.errors import ClientPinError, client_error
-from pinio.errors import PinVerificationError
+from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
+from pinio.errors import PinVerificationError, TLSFailedError
 from pinio.tls.asked import Asked, asked_of
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.engine import Engine
@@ -302,10 +302,16 @@ class _Mapping:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             error = error.certificate_error
+        elif isinstance(error, aiohttp.ClientConnectorSSLError) and isinstance(
+            error.os_error, TLSFailedError
+        ):
+            error = error.os_error
         if error is None or isinstance(error, aiohttp.ClientError):
             return
         if isinstance(error, PinVerificationError):
             raise _refused(self._req, error) from error
+        if isinstance(error, TLSFailedError):
+            raise ClientTLSFailedError(self._key, error) from error
         if isinstance(error, ssl.CertificateError):
             raise aiohttp.ClientConnectorCertificateError(self._key, error) from error
         if isinstance(error, ssl.SSLError):

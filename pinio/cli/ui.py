@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pinio.core.wording import escape, pin_lines
+from pinio.errors import TLSFailedError
 from pinio.sources.reading import shown
 
 if TYPE_CHECKING:
@@ -73,23 +74,13 @@ def no_answer(host: str, port: int, error: OSError) -> str:
     return f"{escape(host)} port {port}: {_why(error)}"
 
 
-_NO_TLS: Final = "what answers there may not speak TLS"
-_ANSWERS_WITHOUT_TLS: Final = frozenset(
-    {
-        "HTTP_REQUEST",
-        "PACKET_LENGTH_TOO_LONG",
-        "RECORD_LAYER_FAILURE",
-        "UNKNOWN_PROTOCOL",
-        "WRONG_VERSION_NUMBER",
-    }
-)
-
-
 def _why(error: OSError) -> str:
     """asyncio says "Connect call failed" where the system has a better word."""
-    if isinstance(error, ssl.SSLError) and error.reason:
+    if isinstance(error, TLSFailedError):
         words = error.reason.replace("_", " ").lower()
-        return f"TLS failed: {words}" + (f"; {_NO_TLS}" if error.reason in _ANSWERS_WITHOUT_TLS else "")
+        return f"TLS failed: {words}; {error.refusal.hint()}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"TLS failed: {error.reason.replace('_', ' ').lower()}"
     if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
         return os.strerror(error.errno)
     return escape(error.strerror or str(error) or "no answer in time")

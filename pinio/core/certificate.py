@@ -11,8 +11,9 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pinio.core.der import DERError, Fields, fields, not_after
+from pinio.core.der import DERError, Fields, fields, not_after, not_before
 from pinio.core.digest import InternCache
+from pinio.core.names import alternative_names
 
 
 class Certificate:
@@ -58,6 +59,26 @@ class Certificate:
             except DERError:
                 self._not_after = None
             return self._not_after
+
+    @property
+    def not_before(self) -> float | None:
+        """From when on the certificate is valid, in POSIX seconds; None if it does not say."""
+        try:
+            return None if self.fields is None else not_before(self.fields.validity)
+        except DERError:
+            return None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The DNS names and IP addresses that it is for (subjectAltName, RFC 5280 section 4.2.1.6).
+
+        The first hundred, as its issuer wrote them: escape them before they are printed. Empty if
+        there are none, or they cannot be read.
+        """
+        try:
+            return alternative_names(self.der)
+        except DERError:
+            return ()
 
     @property
     def self_issued(self) -> bool:

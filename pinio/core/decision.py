@@ -6,16 +6,21 @@ in which a connection can open.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pinio.core import message
-from pinio.core.certificate import VerifiedChain
+from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.pin import Pin
 from pinio.core.report import Report
 from pinio.core.verdict import Match, NotPinned, Verdict, setters
-from pinio.errors import BY_REASON, PinVerificationError
+from pinio.errors import (
+    BY_REASON,
+    CertificateNotVerifiedError,
+    PinVerificationError,
+    TLSFailedError,
+)
 
 if TYPE_CHECKING:
     from pinio.core.policy import Rule
@@ -141,6 +146,14 @@ class Refusal:
     """What else there is to say, in words."""
     noted: Rule | None = field(default=None, repr=False)
     """The rule that applies to the host where nothing was judged."""
+    verify_code: int | None = None
+    """OpenSSL's `X509_V_ERR_…` number, where the certificate does not verify."""
+    verify_message: str | None = None
+    """OpenSSL's words for it."""
+    served: ServedChain | None = None
+    """What the peer sent, where it does not verify: its first certificates, which anybody could have written."""
+    tls_reason: str | None = None
+    """OpenSSL's word, such as "WRONG_VERSION_NUMBER", where TLS failed for another reason."""
 
     @property
     def rule(self) -> Rule | None:
@@ -167,20 +180,32 @@ class Refusal:
 
     @property
     def report(self) -> Report | None:
-        """The report, where the pins did not match."""
-        if self.verdict is None or isinstance(self.verdict, NotPinned):
+        """The report, where the pins did not match or the certificate does not verify."""
+        unverified = self.reason == CertificateNotVerifiedError.code
+        rule = self.noted if unverified else None
+        if self.verdict is not None and not isinstance(self.verdict, NotPinned):
+            rule = self.verdict.rule
+        if rule is None:
             return None
-        return _report(
-            self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=True
-        )
+        report = _report(self.host, self.port, rule, self.chain, self.revision, self.time, enforced=True)
+        if not unverified:
+            return report
+        served = self.served.certificates if self.served is not None else ()
+        return replace(report, served_certificate_chain=served, problem=self.verify_message)
 
-    def error(self) -> PinVerificationError:
+    def error(self) -> PinVerificationError | TLSFailedError:
         """The exception that says so."""
+        if self.reason == TLSFailedError.code:
+            return TLSFailedError(self)
         return BY_REASON.get(self.reason, PinVerificationError)(self)
 
     def summary(self) -> str:
         """One line."""
         return message.summary(self)
+
+    def hint(self) -> str:
+        """What to do about it: the end of the message."""
+        return message.hint_for(self)
 
     def text(self) -> str:
         """The whole message. Formatting what a peer wrote may fail; that never changes the decision."""

@@ -21,9 +21,11 @@ BIT_STRING: Final = 0x03
 OBJECT_IDENTIFIER: Final = 0x06
 UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18
+OCTET_STRING: Final = 0x04
 # The tagged fields of TBSCertificate, in their order: issuerUniqueID, subjectUniqueID, extensions.
 _VERSION: Final = 0xA0
-_TRAILING: Final = (0x81, 0x82, 0xA3)
+_EXTENSIONS: Final = 0xA3
+_TRAILING: Final = (0x81, 0x82, _EXTENSIONS)
 _TIME: Final = re.compile(r"[0-9]{14}Z")  # with the century
 
 MAX_CERTIFICATE: Final = 1 << 20
@@ -135,24 +137,51 @@ def check_public_key(spki: bytes) -> None:
         raise DERError(f"{len(spki) - end} bytes trail at offset {end}")
 
 
+def not_before(validity: bytes) -> float:
+    """`notBefore` of a Validity (RFC 5280 section 4.1.2.5) in POSIX seconds. Raises `DERError`."""
+    at, end = element(validity, 0, len(validity), SEQUENCE)
+    tag = _time_tag(validity, at, end)
+    return _time(validity, *element(validity, at, end, tag), tag, "notBefore")
+
+
 def not_after(validity: bytes) -> float:
     """`notAfter` of a Validity (RFC 5280 section 4.1.2.5) in POSIX seconds. Raises `DERError`."""
     at, end = element(validity, 0, len(validity), SEQUENCE)
     _, at = element(validity, at, end, _time_tag(validity, at, end))  # notBefore
     tag = _time_tag(validity, at, end)
-    start, stop = _last(validity, at, end, tag)
-    text = validity[start:stop].decode("ascii", "replace")
+    return _time(validity, *_last(validity, at, end, tag), tag, "notAfter")
+
+
+def _time(data: bytes, start: int, stop: int, tag: int, name: str) -> float:
+    text = data[start:stop].decode("ascii", "replace")
     if tag == UTC_TIME:  # two-digit years: 50 to 99 are 1950 to 1999
         text = ("19" if text[:1] >= "5" else "20") + text
     if not _TIME.fullmatch(text):  # strptime alone would take fewer digits
-        raise DERError(f"notAfter at offset {at} is not a time of RFC 5280")
+        raise DERError(f"{name} at offset {start} is not a time of RFC 5280")
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
-        raise DERError(f"notAfter at offset {at} is not a time of RFC 5280") from None
+        raise DERError(f"{name} at offset {start} is not a time of RFC 5280") from None
 
 
 def _time_tag(data: bytes, offset: int, end: int) -> int:
     if offset >= end or data[offset] not in (UTC_TIME, GENERALIZED_TIME):
         raise DERError(f"neither UTCTime nor GeneralizedTime at offset {offset}")
     return data[offset]
+
+
+def extensions(certificate: bytes) -> bytes:
+    """The Extensions of a certificate (RFC 5280 section 4.1.2.9), a SEQUENCE; empty if it has none.
+
+    Raises `DERError` for a certificate that `fields` refuses.
+    """
+    fields(certificate)  # so that below every element has the tag that belongs there
+    at, end = element(certificate, 0, len(certificate), SEQUENCE)
+    at, end = element(certificate, at, end, SEQUENCE)
+    while at < end:
+        tag = certificate[at]
+        start, at = element(certificate, at, end, tag)
+        if tag == _EXTENSIONS:
+            _last(certificate, start, at, SEQUENCE)
+            return certificate[start:at]
+    return b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pinio.core import tls_failed, unverified
 from pinio.core.verdict import Denied, Expired
 from pinio.core.wording import chain_lines, escape, pin_lines
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pinio.core.policy import Rule
 
 _SUMMARIES: Final = {
+    "CERTIFICATE_NOT_VERIFIED": "showed a certificate that does not verify",
     "PIN_MISMATCH": "is pinned, and no certificate in the verified chain matches",
     "PINS_EXPIRED": "is pinned, and its pins have expired",
     "UNPINNED_HOST": "has no pins, and the policy refuses hosts without",
@@ -24,6 +26,7 @@ _SUMMARIES: Final = {
     "NO_SERVER_NAME": "cannot be verified: TLS was asked for without a server name",
     "NOT_JUDGED": "was not judged, or is open no more, so no application byte may pass",
     "JUDGEMENT_FAILED": "could not be judged because of an error, and is therefore refused",
+    "TLS_FAILED": "did not complete the TLS handshake",
 }
 _HINTS: Final = {
     "PIN_MISMATCH": "if the keys were rotated on purpose, look at them from a trusted network: pinio pins {target}",
@@ -48,10 +51,27 @@ def summary(refusal: Refusal) -> str:
 
 def lines(refusal: Refusal) -> list[str]:
     """The whole text."""
-    lines = [summary(refusal) + (":" if refusal.detail else ".")]
-    if refusal.detail:
-        lines.append(f"  {escape(refusal.detail)}")
-    return [*lines, *_details(refusal, refusal.rule), _hint(refusal.reason, refusal)]
+    details = [refusal.detail] if refusal.detail else []
+    if refusal.verify_message:  # in OpenSSL's words, which people search for
+        details.append(f"certificate verify failed: {refusal.verify_message}")
+    first = summary(refusal) + (":" if details else ".")
+    return [first, *(f"  {escape(detail)}" for detail in details), *_body(refusal)]
+
+
+def _body(refusal: Refusal) -> list[str]:
+    hint = hint_for(refusal)
+    if refusal.reason == "TLS_FAILED":  # no certificate was judged, and so the pins do not matter
+        return [f"  hint: {hint}"]
+    return [*unverified.served_lines(refusal), *_details(refusal, refusal.rule), f"  hint: {hint}"]
+
+
+def hint_for(refusal: Refusal) -> str:
+    """What to do about a refusal."""
+    if refusal.reason == "CERTIFICATE_NOT_VERIFIED":
+        return unverified.hint(refusal)
+    if refusal.reason == "TLS_FAILED":
+        return tls_failed.hint(refusal.tls_reason, refusal.host)
+    return _hint(refusal.reason, refusal)
 
 
 def waived(permit: Permit) -> str:
@@ -60,7 +80,7 @@ def waived(permit: Permit) -> str:
     reason = "PINS_EXPIRED" if isinstance(permit.verdict, Expired) else "PIN_MISMATCH"
     by = "report-only" if permit.mode == "report-only" else 'on_expiry="report"'
     first = f"{_where(permit)} {_what(reason, rule)} ({by})."
-    return "\n".join([first, *_details(permit, rule), _hint(reason, permit)])
+    return "\n".join([first, *_details(permit, rule), f"  hint: {_hint(reason, permit)}"])
 
 
 def _what(reason: str, rule: Rule | None) -> str:
@@ -93,7 +113,7 @@ def _details(decision: Permit | Refusal, rule: Rule | None) -> list[str]:
 def _hint(reason: str, decision: Permit | Refusal) -> str:
     # What `pinio pins` takes to look at the same server.
     target = decision.host if decision.port in (None, 443) else _where(decision)
-    return f"  hint: {_HINTS[reason].format(target=target)}"
+    return _HINTS[reason].format(target=target)
 
 
 def _unverified(rule: Rule | None) -> bool:

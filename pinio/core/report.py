@@ -11,7 +11,7 @@ from pinio.core.certificate import Certificate
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A pin validation failure. Times are aware and in UTC; chains are verified ones, leaf first."""
+    """A pin validation failure, or a certificate that does not verify. Times are aware and in UTC; chains are leaf first."""
 
     date_time: datetime
     hostname: str
@@ -25,12 +25,16 @@ class Report:
     """False where the connection was let through: report-only, or `on_expiry="report"`."""
     revision: str | None
     """The policy's revision."""
+    served_certificate_chain: tuple[Certificate, ...] = ()
+    """What the peer sent, where it does not verify: its first certificates, which anybody could have written."""
+    problem: str | None = None
+    """Why the certificate does not verify, in OpenSSL's words; None where it does, and the pins are the reason."""
 
     def to_json(self) -> dict[str, object]:
         """The report under the keys of RFC 7469 section 3, ready for `json.dumps`.
 
-        The served chain is not in it: it is attacker's text that pinio never reads on the way to a decision. `enforced`,
-        `revision` and `version` are pinio's own keys.
+        The served chain is in it only where it does not verify: it is attacker's text that pinio never reads on the way to a
+        decision. `enforced`, `problem`, `revision` and `version` are pinio's own keys.
         """
         expires = self.effective_expiration_date
         return {
@@ -41,12 +45,13 @@ class Report:
             "effective-expiration-date": None if expires is None else _rfc3339(expires),
             "include-subdomains": self.include_subdomains,
             "noted-hostname": self.noted_hostname,
-            "served-certificate-chain": [],
+            "served-certificate-chain": [pem.encode(item.der) for item in self.served_certificate_chain],
             "validated-certificate-chain": [
                 pem.encode(item.der) for item in self.validated_certificate_chain
             ],
             "known-pins": [_hpkp(pin) for pin in self.known_pins],
             "enforced": self.enforced,
+            "problem": self.problem,
             "revision": self.revision,
         }
 

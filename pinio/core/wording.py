@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from pinio.core.certificate import Certificate
@@ -10,6 +11,7 @@ from pinio.core.der import OBJECT_IDENTIFIER, SEQUENCE, SET, DERError, element
 
 MOST_CHARACTERS: Final = 128
 MOST_CERTIFICATES: Final = 10
+MOST_NAMES: Final = 10
 MOST_PINS: Final = 20
 
 _COMMON_NAME: Final = b"\x55\x04\x03"
@@ -38,17 +40,38 @@ def escape(text: str) -> str:
 
 def subject(certificate: Certificate) -> str:
     """`CN=…` of the subject, or its last attribute where it has no common name, or a note that it has none."""
-    if certificate.fields is None:
-        return "(subject unreadable)"
+    return _name(None if certificate.fields is None else certificate.fields.subject, "subject")
+
+
+def issuer(certificate: Certificate) -> str:
+    """The same of the issuer."""
+    return _name(None if certificate.fields is None else certificate.fields.issuer, "issuer")
+
+
+def _name(name: bytes | None, what: str) -> str:
+    if name is None:
+        return f"({what} unreadable)"
     try:
-        names = dict(_attributes(certificate.fields.subject))
+        names = dict(_attributes(name))
     except DERError:
-        return "(subject unreadable)"
+        return f"({what} unreadable)"
     if _COMMON_NAME in names:
         return f"CN={escape(names[_COMMON_NAME])}"
     for kind, value in reversed(names.items()):
         return f"{_ATTRIBUTES.get(kind, 'name')}={escape(value)}"
-    return "(no subject)"
+    return f"(no {what})"
+
+
+def moment(seconds: float) -> str:
+    """A time, given in POSIX seconds, as RFC 3339 in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Texts of unknown origin in one line: the first ten, and how many more."""
+    shown = [escape(text) for text in texts[:MOST_NAMES]]
+    more = len(texts) - MOST_NAMES
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _attributes(name: bytes) -> Iterator[tuple[bytes, str]]:

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
+from pinio.core.decision import Refusal
 from pinio.tls import peer
 from pinio.tls.gate import CLOSED, REFUSED
 from pinio.tls.handshake import Handshake
@@ -71,8 +72,8 @@ class Engine:
     def handshake(self) -> bool:
         """Go as far as the bytes received allow; True once it is done and judged.
 
-        Raises `PinVerificationError` where the judge refuses and `ssl.SSLError` where TLS fails; then nothing more can be
-        taken from this engine.
+        Raises `PinVerificationError` where the judge or OpenSSL refuses the peer and `TLSFailedError` where TLS fails; then
+        nothing more can be taken from this engine.
         """
         try:
             self._handshake.step(self.tls, self._do_handshake, self.outgoing)
@@ -95,9 +96,9 @@ class Engine:
         trial = self._handshake.trial
         return trial is not None and trial.again
 
-    def broke(self, error: OSError) -> None:
-        """The open connection broke: its session may not be worth resuming."""
-        self._handshake.broke(self.tls, error)
+    def broke(self, error: OSError) -> Refusal | None:
+        """The open connection broke: its session may not be worth resuming. Returns the refusal to raise instead, if any."""
+        return self._handshake.broke(self.tls, error)
 
     def ended(self, error: BaseException | None) -> None:
         """The connection ended within the handshake; None by the caller's wish."""

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from pinio.core.decision import Refusal
 from pinio.core.policy import Endpoint
 from pinio.tls.gate import CLOSING, IDLE, OPEN, START
 from pinio.tls.judgement import Judgement
@@ -76,9 +77,10 @@ class Handshake:
         """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
 
         Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does, `PinVerificationError` where the
-        judge refuses, `ssl.SSLError` where TLS fails, and whatever an observer raises that is no `Exception`. After any failure
-        `outgoing` holds nothing but the alert of a TLS failure: what else was in it, such as the client's final flight, is
-        thrown away, so that a caller that flushes it cannot complete the handshake.
+        judge refuses, `CertificateNotVerifiedError` where OpenSSL does not verify the certificate, `TLSFailedError` where TLS
+        fails, and whatever an observer raises that is no `Exception`. After any failure `outgoing` holds nothing but the
+        alert of a TLS failure: what else was in it, such as the client's final flight, is thrown away, so that a caller that
+        flushes it cannot complete the handshake.
         """
         judgement = self.judgement
         tls_failed = False
@@ -109,6 +111,9 @@ class Handshake:
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
             self.ended(error)
+            refusal = judgement.failed(tls, error)
+            if refusal is not None:
+                raise refusal.error() from error
             raise
 
     def _done(self, tls: TLSObject) -> None:
@@ -185,13 +190,17 @@ class Handshake:
             self.trial = None
         return self.keep_session(tls)
 
-    def broke(self, tls: TLSObject, error: OSError) -> None:
+    def broke(self, tls: TLSObject, error: OSError) -> Refusal | None:
         """An open connection broke.
 
-        If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no failure.
+        If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no failure. Returns
+        the refusal to raise in place of `error`, if that says that the peer does not accept the
+        client's certificate.
         """
+        # Subclasses say that bytes are missing, or that there are no more.
+        failed = type(error) is ssl.SSLError
         if self.trial is not None:
             self.trial.broke(error)
-        # Subclasses say that bytes are missing, or that there are no more.
-        elif type(error) is ssl.SSLError and self._kept is not None and self.sessions is not None:
+        elif failed and self._kept is not None and self.sessions is not None:
             self.sessions.drop(tls.context, self.judgement.endpoint, self._kept)
+        return self.judgement.identity_refused(tls, error) if failed else None

@@ -8,8 +8,9 @@ the connection; then the pending bytes, the client's final flight, must be throw
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Permit, Refusal
@@ -19,6 +20,7 @@ from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
 from pinio.reporting import tell
 from pinio.tls import peer
+from pinio.tls.failure import refusal_of, refusal_of_identity
 from pinio.tls.gate import CHAIN_KNOWN, HANDSHAKING, Gate
 from pinio.tls.profile import Profile
 from pinio.tls.sessions import now
@@ -235,6 +237,20 @@ class Judgement:
         except Exception as error:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
+    def failed(self, tls: peer.TLSObject, error: BaseException) -> Refusal | None:
+        """The refusal for an error of the handshake, once the observer has heard it; None if TLS did not fail."""
+        return self._heard(refusal_of(error, self.endpoint, tls, self.clock().wall))
+
+    def identity_refused(self, tls: peer.TLSObject, error: ssl.SSLError) -> Refusal | None:
+        """The same on an open connection, whose peer does not accept the client's certificate."""
+        return self._heard(refusal_of_identity(error, self.endpoint, tls, self.clock().wall))
+
+    def _heard(self, refusal: Refusal | None) -> Refusal | None:
+        if refusal is not None:
+            self.gate.fail()
+            tell(self.observer, refusal)
+        return refusal
+
     def refuse(self, reason: str, detail: str | None = None) -> PinVerificationError:
         """Close the gate for good, tell the observer, and return the error to raise."""
         return self._refused(self._refusal(self.endpoint, reason, detail))
@@ -246,6 +262,5 @@ class Judgement:
         )  # fmt: skip
 
     def _refused(self, refusal: Refusal) -> PinVerificationError:
-        self.gate.fail()
-        tell(self.observer, refusal)
-        return refusal.error()
+        self._heard(refusal)
+        return cast(PinVerificationError, refusal.error())

@@ -94,9 +94,9 @@ class _Latch:
             ):
                 self._ticket_reads = 0
 
-    def _broke(self, error: OSError) -> None:
-        if self._handshake is not None:
-            self._handshake.broke(cast(TLSObject, self), error)
+    def _broke(self, error: OSError) -> Refusal | None:
+        """A read failed. Returns the refusal to raise in place of `error`, if any."""
+        return None if self._handshake is None else self._handshake.broke(cast(TLSObject, self), error)
 
     def _refuse(self) -> NoReturn:
         if self._handshake is None:
@@ -152,7 +152,8 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         except ssl.SSLWantReadError:
             raise
         except ssl.SSLError as error:
-            self._broke(error)
+            if (refusal := self._broke(error)) is not None:
+                raise refusal.error() from error
             raise
         finally:
             if self._answers:
@@ -200,7 +201,8 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
         try:
             data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
         except (ssl.SSLError, ConnectionError) as error:
-            self._broke(error)
+            if (refusal := self._broke(error)) is not None:
+                raise refusal.error() from error
             raise
         finally:
             if self._answers:

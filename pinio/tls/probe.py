@@ -14,6 +14,7 @@ from pinio.tls import peer
 from pinio.tls.asked import check_port
 from pinio.tls.dial import Dialling, dialled, race
 from pinio.tls.establish import HANDSHAKE_TIMEOUT
+from pinio.tls.failure import tls_failed
 from pinio.tls.profile import Profile, inner_context
 
 _CHUNK = 16384
@@ -61,7 +62,7 @@ async def probe(
 
     Works on devices whose certificate cannot be verified, and then says so: it asks a second time without verification. Compare
     what it shows with what you know from elsewhere before you pin it. `anchors` are certifi's if None, `timeout` is in seconds.
-    Raises `OSError` where nobody answers, `ssl.SSLError` where TLS fails, `PolicyError` for what is no host or port, and
+    Raises `OSError` where nobody answers, `TLSFailedError` where TLS fails, `PolicyError` for what is no host or port, and
     `TimeoutError`.
     """
     name = canonical_host(server_hostname if server_hostname is not None else host)
@@ -109,6 +110,10 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
                 if peer.final_flight_made(tls):  # TLS 1.2; a TLS 1.3 peer proves its key later
                     return tls
                 await loop.sock_sendall(sock, outgoing.read())
+            except ssl.SSLCertVerificationError:
+                raise
+            except ssl.SSLError as error:
+                raise tls_failed(error, name, port).error() from error
             data = await loop.sock_recv(sock, _CHUNK)
             received += len(data)
             if not data or received > _MOST:

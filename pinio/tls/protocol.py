@@ -419,7 +419,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def fatal(self, error: BaseException, message: str) -> None:
         """Abort because of `error`, which the application hears from `connection_lost`."""
         if isinstance(error, ssl.SSLError):
-            self._engine.broke(error)
+            if (refusal := self._engine.broke(error)) is not None:
+                instead = refusal.error()
+                instead.__cause__ = error
+                error = instead
             self._flush()  # the alert that says why, as far as the lower transport sends it at once
         self._gate.fail()
         self._error = self._error or error

@@ -15,6 +15,7 @@ import pinio
 from pinio.aiohttp import ClientPinError, PinnedConnector
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
+from pinio.errors import CertificateNotVerifiedError
 from pinio.testing import CA, ConnectProxy, Interceptor, Server, http
 from tests.aiohttp_door.world import ONE_BY_ONE, PLAIN_PROXY, PROXY, Addresses
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of
@@ -222,7 +223,7 @@ async def test_hosts_without_pins_behave_as_in_aiohttp() -> None:
     async with Server(stranger, handler=http()) as server, session(expecting(unpinned="allow")) as client:
         with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
             await client.get(f"https://127.0.0.1:{server.port}/")
-        assert not isinstance(caught.value, ClientPinError)
+        assert isinstance(caught.value, CertificateNotVerifiedError)
 
 
 async def test_a_denied_key_is_refused_at_hosts_without_pins_too() -> None:

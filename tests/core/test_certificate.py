@@ -143,6 +143,13 @@ def test_not_after() -> None:
     assert bad.spki_sha256 is not None
 
 
+def test_not_before() -> None:
+    """The beginning, likewise."""
+    assert Certificate.of(Forged().der).not_before == 1577836800
+    assert Certificate.of(Forged(validity=tlv(0x30)).der).not_before is None
+    assert Certificate.of(b"no certificate").not_before is None
+
+
 def test_self_issued() -> None:
     """Issuer and subject are compared as bytes."""
     assert Certificate.of(genuine().root.der).self_issued

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinio.core.der import MAX_CERTIFICATE, DERError, check_public_key, element, fields, not_after
+from pinio.core.der import MAX_CERTIFICATE, DERError, check_public_key, element, fields, not_after, not_before
 from tests.core import forge
 from tests.core.chains import genuine
 from tests.core.forge import Forged, tlv
@@ -264,6 +264,29 @@ TIMES = {
     "a year of five digits": forge.validity(b"20200101000000Z", b"120491231235959Z", forge.GENERALIZED_TIME),
     "not ASCII": forge.validity(not_after="\uff1491231235959Z".encode()),
 }
+
+
+@pytest.mark.parametrize(
+    ("validity", "year"),
+    [
+        (forge.validity(b"491231235959Z"), 2049),
+        (forge.validity(b"501231235959Z"), 1950),
+        (forge.validity(b"20501231235959Z", b"20511231235959Z", forge.GENERALIZED_TIME), 2050),
+        (forge.validity(b"491231235959Z", b"no time"), 2049),
+    ],
+)
+def test_not_before_likewise(validity: bytes, year: int) -> None:
+    assert not_before(validity) == dt.datetime(year, 12, 31, 23, 59, 59, tzinfo=dt.UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "validity",
+    [tlv(0x30), forge.validity(b""), forge.validity(b"4912312359xxZ"), forge.validity(tag=0x16)],
+    ids=["nothing", "empty", "letters", "another kind of text"],
+)
+def test_not_before_in_any_other_spelling_is_refused(validity: bytes) -> None:
+    with pytest.raises(DERError):
+        not_before(validity)
 
 
 @pytest.mark.parametrize("validity", TIMES.values(), ids=TIMES)

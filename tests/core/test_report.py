@@ -43,6 +43,7 @@ def test_the_keys_of_the_rfc() -> None:
         "served-certificate-chain": [],
         "known-pins": [f'pin-sha256="{A.removeprefix("sha256/")}"', f"leaf:{B}", f"cert-{A}"],
         "enforced": True,
+        "problem": None,
         "revision": "r3",
     }
     assert [ssl.PEM_cert_to_DER_cert(pem) for pem in chain] == list(attacker().ders)

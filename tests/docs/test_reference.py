@@ -15,7 +15,7 @@ import pinio
 from pinio import tls
 from pinio.cli.group import pinio as command
 from pinio.cli.ui import Exit
-from pinio.errors import BY_REASON
+from pinio.errors import BY_REASON, TLSFailedError
 from pinio.tls.gate import TRANSITIONS
 from tests.architecture.api import PUBLIC, public_modules
 from tests.docs.pages import PAGES, ROOT, blocks, table, text
@@ -41,7 +41,7 @@ def headings(page: str) -> list[str]:
 def test_every_reason_code_is_explained() -> None:
     rows = table(ERRORS, "## Reason codes")
     assert {code: error for code, error, *_ in rows} == {
-        code: kind.__name__ for code, kind in BY_REASON.items()
+        code: kind.__name__ for code, kind in {**BY_REASON, TLSFailedError.code: TLSFailedError}.items()
     }
     assert all(meaning and remedy for *_, meaning, remedy in rows)
 

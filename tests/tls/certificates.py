@@ -44,6 +44,7 @@ class Issued:
         key_identifiers: bool = True,
         critical: bool = True,
         genuine_signature: bool = True,
+        not_after: dt.datetime | None = None,
     ) -> Issued:
         """A certificate whose common name is `name` and whose subject alternative names are `names`.
 
@@ -62,6 +63,7 @@ class Issued:
             key_identifiers=key_identifiers,
             critical=critical,
             issuer_key=self.key.public_key(),
+            not_after=not_after,
         )
         return Issued(certificate, key)
 
@@ -100,6 +102,7 @@ def _build(
     key_identifiers: bool = True,
     critical: bool = True,
     issuer_key: ec.EllipticCurvePublicKey | None = None,
+    not_after: dt.datetime | None = None,
 ) -> x509.Certificate:
     builder = (
         x509.CertificateBuilder()
@@ -108,7 +111,7 @@ def _build(
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(_NOT_BEFORE)
-        .not_valid_after(_NOT_AFTER)
+        .not_valid_after(not_after or _NOT_AFTER)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=critical)
     )
     if names:

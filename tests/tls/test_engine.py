@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from pinio.core.decision import Permit
+from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError, PinVerificationError
 from pinio.tls.gate import State
@@ -103,7 +103,8 @@ def test_with_tls_1_3_a_chain_is_not_judged_before_the_peer_has_proven_its_key()
     with pytest.raises(ssl.SSLError):
         engine.handshake()
     assert state_of(engine) is State.REFUSED
-    assert told == []
+    assert [decision.reason for decision in told if isinstance(decision, Refusal)] == ["TLS_FAILED"]
+    assert told.kinds == ["Refusal"]
     assert engine.take() == b""
 
 

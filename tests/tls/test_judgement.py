@@ -192,7 +192,9 @@ def test_with_tls_1_2_nothing_is_published_before_the_peer_has_finished() -> Non
         engine.handshake()
     assert state_of(engine) is State.CLOSED
     assert engine.judgement.gate.permit is None
-    assert told == []
+    (refusal,) = told
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "TLS_FAILED"
 
 
 def test_the_served_chain_is_not_read_before_the_verdict(

@@ -10,7 +10,7 @@ import pytest
 
 from pinio.core.anchors import Anchors
 from pinio.core.policy import Policy
-from pinio.errors import PinMismatchError
+from pinio.errors import CertificateNotVerifiedError, PinMismatchError
 from pinio.testing import Leaf, Server
 from pinio.tls import profile as profiles
 from pinio.tls.profile import MAX_CONTEXTS, Profile, inner_context
@@ -156,12 +156,12 @@ def test_where_a_chain_may_end(anchors: Anchors, pins: list[str]) -> None:
 
 def test_another_ca_is_not_trusted() -> None:
     error = refusal(pinned(anchors=Issued.root("another").anchors), GENUINE)
-    assert type(error) is ssl.SSLCertVerificationError
+    assert type(error) is CertificateNotVerifiedError
 
 
 def test_a_public_profile_trusts_no_private_ca() -> None:
     error = refusal(pinned(anchors=None), GENUINE)
-    assert type(error) is ssl.SSLCertVerificationError
+    assert type(error) is CertificateNotVerifiedError
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_the_name_must_fit(names: list[str], host: str, fits: bool) -> None:
     error = refusal(pinned(leaf.pin, host=host, anchors=ROOT_BY_HAND.anchors), leaf, host=host)
     assert (error is None) == fits
     if error is not None:
-        assert type(error) is ssl.SSLCertVerificationError
+        assert type(error) is CertificateNotVerifiedError
         assert "match" in error.verify_message
 
 
@@ -202,7 +202,7 @@ def test_an_address_must_stand_in_the_certificate(address: str) -> None:
     right, wrong = ROOT.issue(address), ROOT.issue("192.0.2.99")
     assert refusal(pinned(right.pin, host=address), right, host=address) is None
     error = refusal(pinned(wrong.pin, host=address), wrong, host=address)
-    assert type(error) is ssl.SSLCertVerificationError
+    assert type(error) is CertificateNotVerifiedError
 
 
 # One context for each configuration

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 Entry: TypeAlias = "str | bytes | bytearray | tuple[str, str]"
+
+
+def kind_of(error: BaseException | None) -> str:
+    """Which error it is, by the class that a program would catch; a refusal's class is not known to others."""
+    for kind in (ssl.SSLCertVerificationError, ssl.SSLError):
+        if isinstance(error, kind):
+            return kind.__name__
+    return type(error).__name__
 
 
 class Diary(asyncio.BaseProtocol):
@@ -71,7 +80,7 @@ class Diary(asyncio.BaseProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.error = exc
-        self.note(("lost", type(exc).__name__))
+        self.note(("lost", kind_of(exc)))
 
     def pause_writing(self) -> None:
         self.flow.append("pause")

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import pinio
 from pinio.testing import Leaf, starttls
 from tests.tls.cast import GENUINE, ROOT
-from tests.tls.conformance.diary import Diary, Entry
+from tests.tls.conformance.diary import Diary, Entry, kind_of
 from tests.tls.conformance.puppet import POLICY, Puppet, small, turns
 
 Door: TypeAlias = Literal["create_connection", "start_tls"]
@@ -101,14 +101,6 @@ class Act:
             self.record.told = [entry for entry in self.app.entries[self._before :] if entry != "TLS"]
             self.record.flow = list(self.app.flow)
         return self.record
-
-
-def kind_of(error: BaseException) -> str:
-    """Which error it is, by the class that a program would catch; a refusal's class is not known to others."""
-    for kind in (ssl.SSLCertVerificationError, ssl.SSLError):
-        if isinstance(error, kind):
-            return kind.__name__
-    return type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import pinio
+from tests.tls.conformance.diary import kind_of
 from tests.tls.conformance.puppet import MUCH, Puppet, Step, close, last_words, reset, to_the_end, truncate
-from tests.tls.differential.stage import TRUST, kind_of
+from tests.tls.differential.stage import TRUST
 
 Story = Callable[[Puppet, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[list[Any]]]
 
