@@ -89,9 +89,10 @@ async def _get(server: Listener, name: str, policy: PolicyLike, observer: Observ
         if decision.host != "127.0.0.1":  # the proxy is another matter
             observer(decision)
 
+    to_proxies = pinned(PROXY.pin, host="127.0.0.1")
     connector = PinnedConnector(
         policy,
-        proxy_policy=pinned(PROXY.pin, host="127.0.0.1"),
+        proxy_policy=to_proxies if options.get("proxy", "").startswith("https:") else None,
         observer=decided,
         resolver=Addresses(server.address),
     )
