@@ -191,7 +191,7 @@ class HookedConnector(aiohttp.TCPConnector):
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
 
         def connected() -> PinnedProtocol:
-            tls.append(engine(context, asked))
+            tls.append(engine(context, asked, dials_again=True))
             made.append(pair(self._loop, tls[0], app, self.timeouts, context=self._shown(asked)))
             return made[0][0]
 

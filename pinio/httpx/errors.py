@@ -7,7 +7,7 @@ from typing import Final, cast
 from httpx import ConnectError, UnsupportedProtocol
 
 from pinio.core.host import canonical_host
-from pinio.errors import PinVerificationError, PolicyError, forms
+from pinio.errors import PinVerificationError, PolicyError, TLSFailedError, forms
 
 
 class TransportPinError(ConnectError, PinVerificationError):
@@ -30,9 +30,25 @@ _KINDS: Final = forms(TransportPinError, "Transport")
 globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pickle looks for them
 
 
-def transport_error(error: PinVerificationError) -> TransportPinError:
+class TransportTLSFailedError(ConnectError, TLSFailedError):
+    """TLS failed on a request of a pinned transport, and no certificate is the reason. `refusal` has the data."""
+
+    def __init__(self, error: TLSFailedError) -> None:
+        ConnectError.__init__(self, cast("str", error.refusal))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return transport_error, (self.refusal.error(),)
+
+
+def transport_error(
+    error: PinVerificationError | TLSFailedError,
+) -> TransportPinError | TransportTLSFailedError:
     """The form of a refusal that is httpx's as well; its `__cause__` is the plain one."""
-    wrapped = _KINDS.get(type(error), TransportPinError)(error)
+    wrapped: TransportPinError | TransportTLSFailedError
+    if isinstance(error, TLSFailedError):
+        wrapped = TransportTLSFailedError(error)
+    else:
+        wrapped = _KINDS.get(type(error), TransportPinError)(error)
     wrapped.__cause__ = error
     return wrapped
 

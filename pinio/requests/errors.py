@@ -8,7 +8,7 @@ from requests import PreparedRequest
 from requests.exceptions import InvalidURL, SSLError
 
 from pinio.core.host import canonical_host
-from pinio.errors import PinVerificationError, PolicyError, forms
+from pinio.errors import PinVerificationError, PolicyError, TLSFailedError, forms
 
 
 class RequestPinError(SSLError, PinVerificationError):
@@ -30,9 +30,25 @@ _KINDS: Final = forms(RequestPinError, "Request")
 globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pickle looks for them
 
 
-def request_error(error: PinVerificationError, request: PreparedRequest | None = None) -> RequestPinError:
+class RequestTLSFailedError(SSLError, TLSFailedError):
+    """TLS failed on a request of a `PinnedAdapter`, and no certificate is the reason. `refusal` has the data."""
+
+    def __init__(self, error: TLSFailedError, request: PreparedRequest | None = None) -> None:
+        SSLError.__init__(self, error.refusal, request=request)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return request_error, (self.refusal.error(),)
+
+
+def request_error(
+    error: PinVerificationError | TLSFailedError, request: PreparedRequest | None = None
+) -> RequestPinError | RequestTLSFailedError:
     """The form of a refusal that is requests' as well; its `__cause__` is the plain one."""
-    wrapped = _KINDS.get(type(error), RequestPinError)(error, request)
+    wrapped: RequestPinError | RequestTLSFailedError
+    if isinstance(error, TLSFailedError):
+        wrapped = RequestTLSFailedError(error, request)
+    else:
+        wrapped = _KINDS.get(type(error), RequestPinError)(error, request)
     wrapped.__cause__ = error
     return wrapped
 

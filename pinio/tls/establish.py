@@ -48,10 +48,16 @@ async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.
     return context if context is not None else await loop.run_in_executor(None, inner_context, profile)
 
 
-def engine(context: ssl.SSLContext, wanted: Asked) -> Engine:
-    """The engine of one connection, offering a session if there is one that may be offered now."""
+def engine(context: ssl.SSLContext, wanted: Asked, *, dials_again: bool = False) -> Engine:
+    """The engine of one connection, offering a session if there is one that may be offered now.
+
+    `dials_again` says that the caller looks at `Engine.again` when the handshake fails.
+    """
     endpoint, profile, observer, resumption, source, _ = wanted
-    return Engine(context, Handshake.prepare(endpoint, profile, context, observer, resumption, source))
+    handshake = Handshake.prepare(
+        endpoint, profile, context, observer, resumption, source, dials_again=dials_again
+    )
+    return Engine(context, handshake)
 
 
 def pair(
@@ -121,7 +127,7 @@ async def reached(
     context = await context_for(loop, wanted.profile)
     app = factory()
     while True:
-        tls = engine(context, wanted)
+        tls = engine(context, wanted, dials_again=again)
         protocol, transport = pair(loop, tls, app, timeouts, context=wanted.context)
         await _carried(protocol, reach(partial(_itself, protocol)))
         try:

@@ -44,8 +44,8 @@ def refusal_of(error: BaseException, endpoint: Endpoint, tls: peer.TLSObject, ti
             revision=revision,
             time=time,
             noted=endpoint.rule,
-            verify_code=error.verify_code,
-            verify_message=error.verify_message,
+            verify_code=getattr(error, "verify_code", None),
+            verify_message=getattr(error, "verify_message", None),
             served=_served(tls),
         )
     return tls_failed(error, host, port, revision=revision, time=time)
@@ -80,8 +80,8 @@ def tls_failed(
 
 def _reason(error: ssl.SSLError) -> str | None:
     """OpenSSL's word for an error; some alerts have no word in Python's table, and only a sentence."""
-    if error.reason:
-        return error.reason
+    if reason := getattr(error, "reason", None):  # an error that OpenSSL did not make has none
+        return str(reason)
     sentence = _WORDS.match(str(error.strerror or ""))
     return sentence["words"].upper().replace(" ", "_") if sentence is not None else None
 

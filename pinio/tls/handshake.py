@@ -30,7 +30,7 @@ A handshake flight has more, and so has an answer to a request for the client's 
 class Handshake:
     """The judge of one connection, and the sessions that it may use and leave behind."""
 
-    __slots__ = ("_kept", "judgement", "sessions", "trial")
+    __slots__ = ("_dials_again", "_kept", "judgement", "sessions", "trial")
 
     def __init__(
         self,
@@ -38,8 +38,11 @@ class Handshake:
         sessions: SessionCache | None = None,
         offer: Offer | None = None,
         trial: Trial | None = None,
+        *,
+        dials_again: bool = False,
     ) -> None:
         self.judgement = judgement
+        self._dials_again = dials_again
         self.sessions = sessions
         self.trial = trial
         """Of the session that is offered; None where none is, and once its server goes on."""
@@ -56,17 +59,20 @@ class Handshake:
         source: PolicySource | None = None,
         *,
         watched: bool = True,
+        dials_again: bool = False,
     ) -> Handshake:
         """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now.
 
-        `watched` says whether its driver tells the trial of that offer how the connection ends.
+        `watched` says whether its driver tells the trial of that offer how the connection ends, `dials_again`
+        whether it then shakes hands once more, in full.
         """
         sessions = resuming(endpoint, resumption)
         offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
         if sessions is None or offer is None:
             return cls(Judgement(endpoint, profile, observer, source=source), sessions)
         judgement = Judgement(endpoint, profile, observer, source=source, evidence=offer.evidence)
-        return cls(judgement, sessions, offer, Trial(judgement, sessions, context, offer, watched=watched))
+        trial = Trial(judgement, sessions, context, offer, watched=watched)
+        return cls(judgement, sessions, offer, trial, dials_again=dials_again)
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -111,7 +117,9 @@ class Handshake:
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
             self.ended(error)
-            refusal = judgement.failed(tls, error)
+            # Of an offer that failed nobody need hear where the connection that comes next will say more.
+            again = self._dials_again and self.trial is not None and self.trial.again
+            refusal = judgement.failed(tls, error, told=not again)
             if refusal is not None:
                 raise refusal.error() from error
             raise
@@ -197,10 +205,11 @@ class Handshake:
         the refusal to raise in place of `error`, if that says that the peer does not accept the
         client's certificate.
         """
-        # Subclasses say that bytes are missing, or that there are no more.
-        failed = type(error) is ssl.SSLError
         if self.trial is not None:
             self.trial.broke(error)
-        elif failed and self._kept is not None and self.sessions is not None:
+        # Subclasses say that bytes are missing, or that there are no more.
+        if type(error) is not ssl.SSLError:
+            return None
+        if self.trial is None and self._kept is not None and self.sessions is not None:
             self.sessions.drop(tls.context, self.judgement.endpoint, self._kept)
-        return self.judgement.identity_refused(tls, error) if failed else None
+        return self.judgement.identity_refused(tls, error)

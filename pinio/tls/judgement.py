@@ -237,9 +237,10 @@ class Judgement:
         except Exception as error:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
-    def failed(self, tls: peer.TLSObject, error: BaseException) -> Refusal | None:
-        """The refusal for an error of the handshake, once the observer has heard it; None if TLS did not fail."""
-        return self._heard(refusal_of(error, self.endpoint, tls, self.clock().wall))
+    def failed(self, tls: peer.TLSObject, error: BaseException, *, told: bool) -> Refusal | None:
+        """The refusal for an error of the handshake; None if TLS did not fail. With `told` the observer hears it."""
+        refusal = refusal_of(error, self.endpoint, tls, self.clock().wall)
+        return self._heard(refusal) if told else refusal
 
     def identity_refused(self, tls: peer.TLSObject, error: ssl.SSLError) -> Refusal | None:
         """The same on an open connection, whose peer does not accept the client's certificate."""

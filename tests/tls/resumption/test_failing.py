@@ -88,6 +88,8 @@ async def test_elsewhere_one_connection_fails_and_no_other(
         for _ in range(3):
             await door(there)
         assert way.offers == [False, True, False, False, False]
+        told = ["Permit", *(["Refusal"] if how == "alert" else []), "Permit", "Permit", "Permit"]
+        assert there.told.kinds == told, "a failure of TLS is told, the end of TCP is none"
 
 
 @every_door
