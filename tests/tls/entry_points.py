@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 import aiohttp
+import httpx
 import pytest
 
 import pinio
 from pinio.aiohttp import PinnedConnector
+from pinio.httpx import AsyncPinnedHTTPTransport
+from pinio.requests import PinnedSession
 from pinio.testing import ConnectProxy
 from pinio.testing.listener import Listener
 from pinio.typing import Observer, PolicyLike
@@ -84,6 +87,21 @@ async def aiohttp_proxy(server: Listener, name: str, policy: PolicyLike, observe
         await client.get("https://origin.test/", proxy=f"https://{name}:{server.port}")
 
 
+async def by_requests(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+    def get() -> None:
+        with PinnedSession(policy, observer=observer) as session:
+            session.trust_env = False
+            session.get(f"https://{name}:{server.port}/", timeout=60)
+
+    await asyncio.to_thread(get)
+
+
+async def by_httpx(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+    transport = AsyncPinnedHTTPTransport(policy, observer=observer)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        await client.get(f"https://{name}:{server.port}/", timeout=60)
+
+
 async def _get(server: Listener, name: str, policy: PolicyLike, observer: Observer, **options: Any) -> None:
     def decided(decision: pinio.Permit | pinio.Refusal) -> None:
         if decision.host != "127.0.0.1":  # the proxy is another matter
@@ -111,16 +129,22 @@ ENTRY_POINTS: Final[dict[str, Enter]] = {
     "aiohttp, tunnel": aiohttp_tunnel,
     "aiohttp, TLS in TLS": aiohttp_tls_in_tls,
     "aiohttp, proxy": aiohttp_proxy,
+    "requests": by_requests,
+    "httpx": by_httpx,
 }
-PORTLESS: Final = frozenset({over_bio, over_socket})
+PORTLESS: Final = frozenset({over_bio, over_socket, by_requests, by_httpx})
 """A context hears no port."""
 
 entry_point: Final = pytest.mark.parametrize("enter", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
 
+_OWN = {name: enter for name, enter in ENTRY_POINTS.items() if enter not in (by_requests, by_httpx)}
+own_entry_point: Final = pytest.mark.parametrize("enter", _OWN.values(), ids=_OWN)
+"""Without the adapters, whose libraries wrap what they are raised from."""
+
 
 async def refused(enter: Enter, server: Listener, policy: PolicyLike, observer: Observer) -> BaseException:
     """The error of a connection to `localhost`, once the server has seen the end of it."""
-    with pytest.raises(OSError) as caught:
+    with pytest.raises((OSError, httpx.TransportError)) as caught:
         await enter(server, "localhost", policy, observer)
     await end_of(server)
     return caught.value

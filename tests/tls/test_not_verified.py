@@ -21,7 +21,7 @@ from pinio.testing.device import self_signed
 from pinio.tls.failure import MOST_BYTES
 from tests.tls.cast import GENUINE, ISSUER, ROOT, SPARE, Told, pinned
 from tests.tls.certificates import Issued
-from tests.tls.entry_points import PORTLESS, Enter, entry_point, refused
+from tests.tls.entry_points import PORTLESS, Enter, entry_point, own_entry_point, refused
 from tests.tls.memory import MemoryPeer, drive, engine_for
 
 STRANGER = CA("nobody's")
@@ -143,7 +143,7 @@ async def test_it_is_refused_told_and_explained(
     assert (again.verify_code, again.verify_message) == (case.code, case.message)
 
 
-@entry_point
+@own_entry_point
 async def test_its_cause_is_what_ssl_raised(enter: Enter, tls_version: ssl.TLSVersion) -> None:
     with Server(ROOT.issue("other.test"), tls_version=tls_version) as server:
         error = await refused(enter, server, pinned(), Told())

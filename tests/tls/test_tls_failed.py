@@ -18,7 +18,7 @@ from pinio.core.policy import Policy
 from pinio.errors import NotJudgedError, TLSFailedError, find_pin_error
 from pinio.testing import RawServer, Server, hear, reset, silent, tls_alert
 from tests.tls.cast import GENUINE, ROOT, SPARE, Told, end_of, pinned
-from tests.tls.entry_points import PORTLESS, Enter, entry_point, refused
+from tests.tls.entry_points import PORTLESS, Enter, entry_point, own_entry_point, refused
 from tests.tls.memory import MemoryPeer
 from tests.tls.through import ask, context_for
 
@@ -74,7 +74,7 @@ async def test_a_failed_handshake_names_the_peer_and_is_told(enter: Enter, failu
     assert find_pin_error(RuntimeError(error)) is error
 
 
-@entry_point
+@own_entry_point
 async def test_its_cause_is_what_ssl_raised(enter: Enter) -> None:
     with RawServer(hear, b"HTTP/1.1 400 Bad Request\r\n\r\n", silent) as server:
         error = await refused(enter, server, pinned(), Told())
