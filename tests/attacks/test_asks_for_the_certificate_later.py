@@ -20,6 +20,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,18 @@ import pytest
 
 import pinio
 from pinio.core.decision import Permit, Refusal
+from pinio.core.evidence import Moment
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
-from pinio.errors import DeniedKeyError, PinVerificationError, UnpinnedHostError, find_pin_error
+from pinio.errors import (
+    DeniedKeyError,
+    PinExpiredError,
+    PinVerificationError,
+    UnpinnedHostError,
+    find_pin_error,
+)
 from pinio.testing import Connection, Server
+from pinio.tls import sessions
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.engine import Engine
 from pinio.tls.gate import State
@@ -452,6 +461,22 @@ def test_each_step_answers_who_is_still_allowed(
     assert pair.client.outgoing.pending > 100, "the positive control: there is an answer"
     assert pair.tls.permit is not None
     assert str(pair.tls.permit.pin) == f"ca:{ISSUER.pin}"
+
+
+@pytest.mark.parametrize("step", [_read, _unwrap])
+def test_P2_nor_once_its_pins_have_expired(step: Callable[[Pair], None], tmp_path: Path) -> None:
+    """Under the same policy: only time has passed."""
+    moment = sessions.now()
+    expires = datetime.fromtimestamp(round(moment.wall) + 3600, UTC)
+    pair = Pair(pinned(expires=expires), tmp_path)
+    judgement = pair.tls.judgement
+    assert judgement is not None
+    pair.client.incoming.write(pair.request())
+    later = Moment(moment.wall + 3601, moment.monotonic + 3601)
+    judgement.clock = lambda: later
+    with pytest.raises(PinExpiredError):
+        step(pair)
+    assert not pair.client.outgoing.pending
 
 
 def test_an_observer_that_is_no_exception_leaves_no_answer(tmp_path: Path) -> None:
