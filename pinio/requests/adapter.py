@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
@@ -113,8 +112,8 @@ class PinnedAdapter(HTTPAdapter):
     def _admit(self, request: PreparedRequest, verify: object, cert: object) -> None:
         """Refuse what its pools are not told of; they check where a request goes."""
         try:
-            parts = urlsplit(request.url or "")
-            host, port = parts.hostname or "", parts.port
+            parts = parse_url(request.url or "")  # as its pools read it
+            host, port = parts.host or "", parts.port
         except ValueError as error:
             raise InvalidURL(error, request=request) from error
         check_host(host, request)

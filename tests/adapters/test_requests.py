@@ -57,6 +57,20 @@ def test_P5_a_request_does_not_decide_about_tls(override: dict[str, Any]) -> Non
     assert certifi.where() not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["https://localhost[::1]:{}/", "https://[::1]localhost:{}/"])
+@pytest.mark.parametrize("override", [{}, {"verify": False}], ids=["plain", "verify=False"])
+def test_a_url_is_read_as_its_pools_read_it(url: str, override: dict[str, Any]) -> None:
+    """Python 3.11 finds `::1` in it: no host was asked for, and none is refused in its name."""
+    told = Told()
+    with Server(GENUINE, handler=http()) as server, session(observer=told) as client:
+        request = client.prepare_request(requests.Request("GET", url_of(server)))
+        request.url = url.format(server.port)  # behind the back of requests, which refuses it
+        with pytest.raises(requests.exceptions.InvalidURL):
+            client.get_adapter("https://").send(request, **override)
+        assert not server.connections
+    assert not told
+
+
 @pytest.mark.parametrize(("name", "value"), [("verify", False), ("cert", certifi.where())])
 def test_P5_nor_does_the_session(name: str, value: object) -> None:
     with Server(GENUINE, handler=http()) as server, session() as client:
