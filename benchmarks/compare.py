@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.record import Record, Result
-from benchmarks.report import figure, grid
+from benchmarks.report import grid
+from benchmarks.units import figure
 
 
 def comparison(before: Record, after: Record) -> str:

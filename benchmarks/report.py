@@ -6,29 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.goals import GOALS
-from benchmarks.plots import plots
+from benchmarks.plots import picture
 from benchmarks.record import Record, Result
+from benchmarks.units import figure
 
-_SCALES = {
-    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
-    "B": ((2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")),
-}
 _READING = """\
 Seconds are CPU seconds of the client process alone unless a scenario says otherwise; figures are medians of interleaved rounds
 with their quartiles, ratios are medians of the ratios of each round.
 """
-
-
-def figure(value: float, unit: str) -> str:
-    """A figure with three digits and the unit that suits it."""
-    for size, name in _SCALES.get(unit, ()):
-        if abs(value) >= size or (size, name) == _SCALES[unit][-1]:
-            return f"{_three(value / size)} {name}"
-    return _three(value)
-
-
-def _three(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -74,7 +59,7 @@ def promises(record: Record) -> str:
     return f"## Promises\n\n{grid(head, rows)}\n"
 
 
-def markdown(record: Record, pictures: Iterable[str]) -> str:
+def markdown(record: Record, plots: str | None) -> str:
     """The whole report."""
     machine = ", ".join(f"{name} {value}" for name, value in record.machine.items() if name != "date")
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
@@ -83,7 +68,7 @@ def markdown(record: Record, pictures: Iterable[str]) -> str:
         f"Machine: {machine}.\n\nVersions: {versions}.\n",
         _READING,
         promises(record),
-        *(f"![{name.removesuffix('.svg')}]({name})\n" for name in pictures),
+        f"![The results as plots]({plots})\n" if plots else "",
         "## Results\n",
         table(record),
     ]
@@ -94,13 +79,11 @@ def markdown(record: Record, pictures: Iterable[str]) -> str:
 
 
 def write(path: Path) -> list[Path]:
-    """Write the report and its plots beside a record; returns what was written."""
+    """Write the report and its plots beside a record: one page and one picture; returns both."""
     record = Record.read(path)
-    written = []
-    for name, picture in plots(record).items():
-        target = path.with_name(f"{path.stem}-{name}.svg")
-        target.write_text(picture, "utf-8")
-        written.append(target)
-    page = path.with_suffix(".md")
-    page.write_text(markdown(record, [item.name for item in written]), "utf-8")
-    return [page, *written]
+    page, plots = path.with_suffix(".md"), path.with_suffix(".svg")
+    drawn = picture(record)
+    if drawn:
+        plots.write_text(drawn, "utf-8")
+    page.write_text(markdown(record, plots.name if drawn else None), "utf-8")
+    return [page, plots] if drawn else [page]
