@@ -22,6 +22,11 @@ Kind = Literal["exact", "one", "any"]
 LONGEST: Final = 253
 """Most characters of a host name (RFC 1035 section 2.3.4, in text form)."""
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}+(?<!-)")
+_WILDCARD: Final = (
+    "a wildcard stands alone at the front of a pattern, once, "
+    "as '*.' (one label) or '**.' (the name and all below it)"
+)
+_PATTERN: Final = "host pattern"
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # The names that are their own canonical spelling for certain, which is nearly all of them; what it leaves is worked out.
 _PLAIN = re.compile(rf"(?:{_LABEL.pattern}\.)*+(?!(?:{_NUMBER.pattern})\Z){_LABEL.pattern}")
@@ -141,7 +146,7 @@ def _what_is_wrong(host: str, label: str) -> str:
     if any(character.isspace() for character in host):
         return "it has white space in it"
     if "*" in host:
-        return "a wildcard stands alone at the front of a pattern, as '*.' (one label) or '**.' (the name and all below it)"
+        return _WILDCARD
     if host.count(":") > 1 and "]:" not in host:
         return "it is not an IPv6 address"
     if ":" in host:
@@ -151,9 +156,9 @@ def _what_is_wrong(host: str, label: str) -> str:
     return f"{label!a} is not a host name's label"
 
 
-def _fail(host: str, why: str) -> NoReturn:
+def _fail(host: str, why: str, what: str = "host name that pinio can use") -> NoReturn:
     shown = ascii(host if len(host) <= 120 else host[:117] + "...")
-    raise PolicyError(f"{shown} is not a host name that pinio can use: {why}")
+    raise PolicyError(f"{shown} is not a {what}: {why}")
 
 
 class Pattern(NamedTuple):
@@ -173,11 +178,19 @@ class Pattern(NamedTuple):
             kind, suffix = "any", text[3:]
         elif text.startswith("*."):
             kind, suffix = "one", text[2:]
+        if kind == "exact":
+            return cls(kind, canonical_host(suffix) if text else _fail(text, "it has an empty label"))
+        # Named by the whole text: what stands behind the stars may be a pattern that is right.
         if not suffix:
-            _fail(text, "it has an empty label")
-        name = canonical_host(suffix)
-        if kind != "exact" and ip_address(name):
-            _fail(text, "an IP address has no names below it")
+            _fail(text, "it has an empty label", _PATTERN)
+        if "*" in suffix:
+            _fail(text, _WILDCARD, _PATTERN)
+        try:
+            name = canonical_host(suffix)
+        except PolicyError as error:
+            _fail(text, str(error), _PATTERN)
+        if ip_address(name):
+            _fail(text, "an IP address has no names below it", _PATTERN)
         return cls(kind, name)
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar, Final, Literal, TypeAlias, Union, get_args
+from typing import ClassVar, Final, Literal, Never, TypeAlias, Union, get_args
 
 from pinio.core.anchors import Anchors
 from pinio.core.certificate import Certificate
@@ -32,11 +32,17 @@ USUAL: Final[_What] = ("spki", "sha256")
 _CHOICES: Final = (("on_expiry", get_args(OnExpiry)), ("mode", get_args(Mode)), ("trust", get_args(Trust)))
 
 
+class _TooManyError(PolicyError, TypeError):
+    """What Python itself would say of another positional argument, and pinio of a wrong policy."""
+
+
 class PinSet(Value):
     """Expected keys of one host pattern; one match is enough.
 
     Args:
-        pins: one pin or several, as `Pin` or text.
+        pins: one pin or several, as `Pin` or text. One that stands there twice, or in `backup` as
+            well, counts once, and brings a `PinWarning`.
+        more: nothing; a second pin goes into the list, or into `backup`.
         backup: pins not in service yet. They match like the others; that one did is told by `Permit.backup`.
         single: the reason why fewer than two distinct pins are meant; without it they bring a `PinWarning`.
         expires: when the set stops counting; an aware datetime.
@@ -73,7 +79,7 @@ class PinSet(Value):
     def __init__(
         self,
         pins: str | Pin | Iterable[str | Pin],
-        *,
+        *more: Never,
         backup: str | Pin | Iterable[str | Pin] = (),
         single: str | None = None,
         expires: datetime | None = None,
@@ -83,10 +89,16 @@ class PinSet(Value):
         anchors: Anchors | None = None,
         resumption: bool = True,
     ) -> None:
+        if more:
+            raise _TooManyError(
+                "PinSet takes the pins as one argument: PinSet([A, B]), "
+                "or PinSet(A, backup=B) if B is not in service yet"
+            )
         if expires is not None:
             expires = _aware(expires)
+        in_service, spare = _each_once(pin_tuple(pins), pin_tuple(backup))
         self._store(
-            pins=pin_tuple(pins), backup=pin_tuple(backup), single=single, expires=expires, on_expiry=on_expiry,
+            pins=in_service, backup=spare, single=single, expires=expires, on_expiry=on_expiry,
             mode=mode, trust=trust, anchors=anchors, resumption=resumption,
             expires_at=None if expires is None else expires.timestamp(),
         )  # fmt: skip
@@ -130,7 +142,7 @@ class PinSet(Value):
             raise PolicyError(f"{len(everything)} pins; a set holds at most {MAX_PINS}")
         digests = {pin.digest for pin in everything}
         if len(digests) < len(everything):
-            _check_twins(everything)
+            _check_shadows(everything)
         if len(digests) < 2 and self.single is None:
             warn(
                 "one pin and no backup: losing that key locks every client out; add a backup, or say single='why'"
@@ -170,11 +182,31 @@ def pin_tuple(pins: str | Pin | Iterable[str | Pin]) -> tuple[Pin, ...]:
     return tuple(pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins)
 
 
-def _check_twins(pins: tuple[Pin, ...]) -> None:
-    """Refuse a pin that stands there twice; warn of one that says nothing beside the same pin without a role."""
-    if len(set(pins)) < len(pins):
-        twice = next(pin for pin in pins if pins.count(pin) > 1)
-        raise PolicyError(f"{twice} stands in the set twice")
+def distinct(pins: tuple[Pin, ...], known: Iterable[Pin] = (), *, where: str) -> tuple[Pin, ...]:
+    """The pins that are not `known`, each once. Warns of those that stand `where` they do twice."""
+    kept: dict[Pin, None] = {}
+    twice: dict[Pin, None] = {}
+    known = frozenset(known)
+    for pin in pins:
+        (twice if pin in kept or pin in known else kept)[pin] = None
+    if twice:
+        first, more = next(iter(twice)), len(twice) - 1
+        others = f"; so do {more} more" if more else ""
+        warn(f"{first} stands {where}, and counts once{others}")
+    return tuple(kept)
+
+
+def _each_once(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
+    # Nearly always all are different, and a policy may have a million sets.
+    if len({pin.digest for pin in pins + backup}) == len(pins) + len(backup):
+        return pins, backup
+    pins = distinct(pins, where="in the set twice")
+    backup = distinct(backup, where="in the set twice, as a backup")
+    return pins, distinct(backup, pins, where="in the set twice, in service and as a backup")
+
+
+def _check_shadows(pins: tuple[Pin, ...]) -> None:
+    """Warn of a pin that says nothing beside the same pin without a role."""
     anywhere = {(pin.selector, pin.algorithm, pin.digest) for pin in pins if pin.role == "any"}
     for pin in pins:
         if pin.role != "any" and (pin.selector, pin.algorithm, pin.digest) in anywhere:

@@ -19,7 +19,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.decision import Refusal
 from pinio.core.host import Pattern, canonical_host
 from pinio.core.pin import Pin
-from pinio.core.pinset import PinSet, PinsLike, Trust, pin_tuple
+from pinio.core.pinset import PinSet, PinsLike, Trust, distinct, pin_tuple
 from pinio.core.url import PLAINTEXT, split_url
 from pinio.core.value import Value, about, warn
 from pinio.errors import PinFormatError, PolicyError
@@ -350,7 +350,7 @@ def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
     for pin in pins:
         if pin.role != "any":
             raise PolicyError(f"deny {pin}: a denied key has no role; it is refused at every position")
-    return pins
+    return distinct(pins, where="in deny twice")
 
 
 def _describe(pins: PinSet | None) -> str:

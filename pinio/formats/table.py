@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from pinio.core.pin import Pin
 from pinio.core.wording import escape
 from pinio.errors import PinFormatError, PolicyError
 
 Word = TypeVar("Word", bound=str)
+Values: TypeAlias = Mapping[str, Any]
 
 _KINDS: Final[dict[type, str]] = {
     str: "text", bool: "a boolean", int: "an integer", float: "a float", list: "an array", dict: "a table",
@@ -31,7 +32,7 @@ class Table:
 
     __slots__ = ("_path", "_values", "_where")
 
-    def __init__(self, values: Mapping[str, Any], where: str, path: tuple[str, ...] = ()) -> None:
+    def __init__(self, values: Values, where: str, path: tuple[str, ...] = ()) -> None:
         self._values = values
         self._where = where
         self._path = path
@@ -57,10 +58,10 @@ class Table:
                 continue
             if key in top:
                 hint = "it belongs at the top of the file, before the first [table]"
+            elif self._path and isinstance(value, dict):
+                hint = f"if it is part of a host name, {self._quoting(key, cast(Values, value))}"
             elif near := get_close_matches(key[:_NEAR], known, n=1):
                 hint = f"did you mean {near[0]!r}?"
-            elif self._path and isinstance(value, dict):
-                hint = 'if it is part of a host name, quote the whole name: [hosts."api.example.com"]'
             else:
                 hint = f"the keys are {', '.join(known)}"
             raise PolicyError(f"{self.place()}: unknown key {spelled(key)}; {hint}")
@@ -136,7 +137,23 @@ class Table:
         # By type and not by isinstance: to Python `true` is an int, and a date-time is a date.
         if value is None or type(value) is wanted:
             return value
+        if type(value) is dict and self._path:
+            remedy = f"if the key is part of a host name, {self._quoting(key, cast(Values, value))}"
         raise self.wrong(key, f"{_kind(value)}; {remedy}")
+
+    def _quoting(self, key: str, value: Values) -> str:
+        """How to write a name that TOML has taken apart at its dots: `device.test` is two keys."""
+        table, *labels = self._path
+        labels.append(key)
+        while value:
+            label, inner = next(iter(value.items()))
+            # What is no table below [hosts] is a setting of the host; below [exempt] it is the reason.
+            if table == "hosts" and not isinstance(inner, dict):
+                break
+            labels.append(label)
+            value = cast(Values, inner) if isinstance(inner, dict) else {}
+        name = quoted(".".join(labels))
+        return f"quote the whole name: {f'[hosts.{name}]' if table == 'hosts' else f'{name} = …'}"
 
 
 def shown(value: object) -> str:

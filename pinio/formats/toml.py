@@ -39,7 +39,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"{where}: this is not TOML: {_shortened(_placed(str(error), text))}") from None
+        message = _placed(str(error), text)
+        why = _shortened(message) + _hint(message, text)
+        raise PolicyError(f"{where}: this is not TOML: {why}") from None
     except ValueError as error:  # Python's own limit on the digits of an integer
         raise PolicyError(f"{where}: a number in it is too long: {_shortened(str(error))}") from None
     except RecursionError:
@@ -50,6 +52,22 @@ def _placed(message: str, text: str) -> str:
     """The parser gives line and column but at the end of the text."""
     last = text.count("\n") + 1
     return message.replace("(at end of document)", f"(at line {last}, where the text ends)")
+
+
+# A host name without quotes that is no bare key: with a star, a colon, or letters beyond ASCII.
+_UNQUOTED = re.compile(r"""\s*(?:\[\s*hosts\s*\.[^"'\]]*[^"'\]\w\s.-]|\*)""", re.ASCII)
+_PLACE = re.compile(r"\(at line (\d+), column \d+\)\Z")
+
+
+def _hint(message: str, text: str) -> str:
+    """What to do about the line at fault, where it begins with a host name that is not quoted."""
+    place = _PLACE.search(message)
+    line = text.split("\n")[int(place[1]) - 1] if place else ""
+    if not _UNQUOTED.match(line[:300]):
+        return ""
+    return "; host names are quoted: " + (
+        '"*.example.com" = …' if "[" not in line else '[hosts."*.example.com"]'
+    )
 
 
 def _shortened(message: str) -> str:

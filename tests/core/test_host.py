@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -227,6 +228,16 @@ def test_patterns_are_read(text: str, kind: str, suffix: str) -> None:
 def test_what_is_no_pattern_is_refused_and_named(text: str, why: str) -> None:
     """Wildcards stand alone, in front, once; everything else is a host. Nothing is a pattern that never matches."""
     with pytest.raises(PolicyError, match=why):
+        Pattern.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*.*.example.com", "**.*.example.com", "*.**.example.com", "*..example.com", "**.192.0.2.7", "*."],
+)
+def test_a_pattern_is_named_as_it_was_written(text: str) -> None:
+    """What stands behind the first star may be a pattern that is right."""
+    with pytest.raises(PolicyError, match=f"^'{re.escape(text)}' is not a host pattern: "):
         Pattern.parse(text)
 
 

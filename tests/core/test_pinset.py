@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
+import re
 from typing import Any
 from unittest import mock
 
@@ -46,10 +48,6 @@ def test_pins_come_as_text_as_pins_or_several() -> None:
         ([A, b"x"], "a pin is text such as"),
         ([[A, B]], "a pin is text such as"),
         (PinSet([A, B]), "pins are text, Pin, or several of them, not PinSet"),
-        ([A, A], "stands in the set twice"),
-        ([A, A.replace("sha256/", "sha256//")], "stands in the set twice"),
-        ([A, f'pin-sha256="{A.removeprefix("sha256/")}"'], "stands in the set twice"),
-        ([pin(1), A, B], "stands in the set twice"),
         (
             [Pin(number.to_bytes(32, "big")) for number in range(1, MAX_PINS + 2)],
             "1001 pins; a set holds at most 1000",
@@ -57,15 +55,61 @@ def test_pins_come_as_text_as_pins_or_several() -> None:
     ],
 )
 def test_what_is_no_set_of_pins_is_refused(pins: Any, why: str) -> None:
-    """Empty, of the wrong type, with a pin twice in any spelling, or over-long: a typed error that says so."""
+    """Empty, of the wrong type, or over-long: a typed error that says so."""
     with pytest.raises((PinFormatError, PolicyError), match=why):
         PinSet(pins)
 
 
-def test_a_backup_is_no_second_entry_of_a_pin_in_service() -> None:
-    """The same pin in service and as backup is a mistake; with another role it is another pin."""
-    with pytest.raises(PolicyError, match="stands in the set twice"):
-        PinSet(A, backup=A)
+@pytest.mark.parametrize(
+    ("pins", "backup"),
+    [
+        ([A, B, A], []),
+        ([A, A.replace("sha256/", "sha256//"), B], []),
+        ([A, f'pin-sha256="{A.removeprefix("sha256/")}"', B], []),
+        ([pin(1), A, B], []),
+        ([A, B], [A]),
+        ([A, B, B, B], [A, B, A]),
+    ],
+    ids=range(6),
+)
+def test_a_pin_that_stands_there_twice_counts_once(pins: list[Any], backup: list[Any]) -> None:
+    """In any spelling; one that is in service is no backup."""
+    with pytest.warns(PinWarning, match="stands in the set twice"):
+        found = PinSet(pins, backup=backup)
+    assert found == PinSet([A, B])
+    assert pickle.loads(pickle.dumps(found)) == found.replace() == found
+
+
+def test_backups_are_there_once() -> None:
+    with pytest.warns(PinWarning, match=f"^{re.escape(B)} stands in the set twice, as a backup"):
+        assert PinSet(A, backup=[B, C, B]).backup == (pin(2), pin(3))
+
+
+def test_one_warning_says_how_many_pins_are_there_twice() -> None:
+    with pytest.warns(PinWarning, match="and counts once; so do 2 more$") as told:
+        PinSet([A, A, B, B, C, C])
+    assert len(told) == 1
+
+
+def test_one_pin_twice_is_one_pin() -> None:
+    with pytest.warns(PinWarning) as told:
+        assert PinSet(A, backup=A).backup == ()
+    assert [str(warning.message).partition(" ")[2][:20] for warning in told] == [
+        "stands in the set tw",
+        "pin and no backup: l",
+    ]
+
+
+def test_a_second_argument_is_told_where_it_belongs() -> None:
+    """For Python it is a wrong call, for pinio a wrong policy."""
+    anyhow: Any = PinSet
+    for kind in (PolicyError, TypeError):
+        with pytest.raises(kind, match=r"PinSet\(\[A, B\]\), or PinSet\(A, backup=B\)") as caught:
+            anyhow(A, B)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_another_role_is_another_pin() -> None:
     assert len(PinSet(f"leaf:{A}", backup=f"ca:{A}", single="one key").backup) == 1
     with pytest.raises(PolicyError, match="without pins"):
         PinSet([], backup=A)

@@ -239,6 +239,12 @@ def test_unusual_hosts_are_legal(pattern: str) -> None:
     assert policy(pattern).lookup(pattern).pin_set == PINS
 
 
+def test_a_key_that_is_denied_twice_is_denied_once() -> None:
+    with pytest.warns(PinWarning, match="stands in deny twice"):
+        tested = Policy({}, deny=[A, B, A.replace("sha256/", "sha256//")])
+    assert tested == Policy({}, deny=[A, B])
+
+
 def test_what_is_fragile_warns() -> None:
     """A policy that pins nothing, or a whole top-level domain, is valid, and said to be what it is."""
     with pytest.warns(PinWarning, match="allows every host and pins none"):

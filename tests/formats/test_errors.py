@@ -42,8 +42,25 @@ AT_THE_TOP = {
     "version = 1\nexempt = ['example.com']": ["pins.toml: exempt = […]: an array; "],
     f"version = 1\n[hosts]\n'example.com' = ['{PIN}']": ['[hosts] "example.com" = […]: an array; ', "pins ="],
     f"version = 1\n[hosts.example.com]\npins = ['{PIN}']": ["[hosts.example]: unknown key com; ", "quote the whole name"],
+    f"version = 1\n[hosts.device.test]\npins = ['{PIN}']": [
+        "[hosts.device]: unknown key test; ", 'quote the whole name: [hosts."device.test"]'
+    ],
+    "version = 1\n[hosts]\ndevice.test.pins = []": ['quote the whole name: [hosts."device.test"]'],
+    f"version = 1\n[hosts.api.example.com]\npins = ['{PIN}']": ['[hosts."api.example.com"]'],
+    f"version = 1\n[hosts.192.0.2.7]\npins = ['{PIN}']": ['[hosts."192.0.2.7"]'],
+    "version = 1\n[hosts.my.trust]\npins = []": ["[hosts.my] trust = {…}: a table; ", '[hosts."my.trust"]'],
+    f"version = 1\n[hosts.a]\npins = ['{PIN}', '{OTHER}']\n[hosts.a.test]": ['[hosts."a.test"]'],
+    "version = 1\n[hosts.**.example.com]": ["not TOML", "host names are quoted: [hosts."],
+    "version = 1\n[hosts.bücher.example]": ["not TOML", "host names are quoted: [hosts."],
+    "version = 1\n[hosts.example.com:443]": ["not TOML", "host names are quoted: [hosts."],
+    "version = 1\n[exempt]\n*.example.com = 'why'": ["not TOML", 'host names are quoted: "*.example.com" = '],
+    f"version = 1\n[hosts.'*.*.example.com']\npins = ['{PIN}', '{OTHER}']": [
+        """[hosts] "*.*.example.com": '*.*.example.com' is not a host pattern: """, "wildcard"
+    ],
     f"version = 1\n[hosts.localhost]\npin = ['{PIN}']": ["[hosts.localhost]: unknown key pin; did you mean 'pins'?"],
-    "version = 1\n[exempt]\nexample.com = 'why'": ["pins.toml: [exempt] example = {…}: a table; ", "quote"],
+    "version = 1\n[exempt]\nwww.example.com = 'why'": [
+        "pins.toml: [exempt] www = {…}: a table; ", 'quote the whole name: "www.example.com" = '
+    ],
     "version = 1\n[exempt]\n'example.com' = true": ['[exempt] "example.com" = true: a boolean; '],
     "version = 1\n[exempt]\n'example.com' = ' '": ["pins.toml: exempt example.com: the reason"],
     "version = 1\n[exempt]\n'a.*.com' = 'why'": ['pins.toml: [exempt] "a.*.com": ', "wildcard"],
@@ -65,7 +82,6 @@ OF_A_HOST = {
     ],
     "backup = 'sha256/AA'": ['backup = "sha256/AA": text; write an array'],
     "backup = ['sha256/AA']": ["backup, item 1: 'sha256/AA' is not a pin"],
-    f"backup = ['{PIN}']": ["stands in the set twice"],
     "backup = [[]]": ["backup, item 1 = […]: an array, "],
     "single = ''": ["single is the reason"],
     "single = 1": ["single = 1: an integer; "],
@@ -133,6 +149,8 @@ def test_a_host_needs_pins(lines: str) -> None:
         (HOST.replace("api.example.com", "**.com"), "covers a whole top-level domain"),
         ('version = 1\nunpinned = "allow"', "allows every host"),
         (f'version = 1\n[hosts."a.example"]\npins = ["{PIN}"]', "one pin and no backup"),
+        (HOST + f'backup = ["{PIN}"]', "stands in the set twice, in service and as a backup"),
+        (f'version = 1\ndeny = ["{PIN}", "{PIN}"]', "stands in deny twice"),
     ],
 )
 def test_P9_a_warning_names_the_file(text: str, why: str) -> None:

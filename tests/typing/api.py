@@ -36,6 +36,7 @@ def values() -> None:
     pinio.PinSet(PIN, trust="leaf-pin", single="a device with one key", anchors=pinio.Anchors.system())
     pinio.PinSet(PIN, mode="mute")  # type: ignore[arg-type]
     pinio.PinSet(7)  # type: ignore[arg-type]
+    pinio.PinSet(PIN, PIN)  # type: ignore[arg-type]
 
     policy = pinio.Policy({"example.com": PIN, "*.example.com": [PIN], "**.example.net": pinio.PinSet([pin])})
     assert_type(policy.current, pinio.Policy)
