@@ -101,6 +101,8 @@ class Policy(Value):
         deny: keys never accepted, at any position, for any host, in any mode; pins without a role.
         unpinned_anchors: the CAs for hosts without pins; certifi's if None.
         revision: a name for this state of the policy; it stands in every permit, refusal and report.
+        no_hosts: the reason why `hosts` is empty, in words. Without it, a policy that allows every host brings a
+            `PinWarning`, and a `FileSource` does not take a policy without hosts in place of one that has some.
 
     Raises `PolicyError` or `PinFormatError`, naming the entry. Warns with `PinWarning` about what is valid but fragile.
     """
@@ -114,11 +116,14 @@ class Policy(Value):
         "deny",
         "exempt",
         "hosts",
+        "no_hosts",
         "revision",
         "unpinned",
         "unpinned_anchors",
     )
-    _arguments: ClassVar = ("hosts", "unpinned", "exempt", "deny", "unpinned_anchors", "revision")
+    _arguments: ClassVar = (
+        "hosts", "unpinned", "exempt", "deny", "unpinned_anchors", "revision", "no_hosts"
+    )  # fmt: skip
 
     hosts: Mapping[str, PinSet]
     exempt: Mapping[str, str]
@@ -126,6 +131,7 @@ class Policy(Value):
     unpinned: Unpinned
     unpinned_anchors: Anchors
     revision: str | None
+    no_hosts: str | None
     _exact: dict[str, Rule]
     _one: dict[str, Rule]
     _below: dict[str, Rule]
@@ -141,6 +147,7 @@ class Policy(Value):
         deny: Iterable[str | Pin] = (),
         unpinned_anchors: Anchors | None = None,
         revision: str | None = None,
+        no_hosts: str | None = None,
     ) -> None:
         if not isinstance(unpinned, str) or unpinned not in ("refuse", "allow"):
             raise PolicyError(f'unpinned is "refuse" or "allow", not {unpinned!r}')
@@ -149,8 +156,10 @@ class Policy(Value):
         if unpinned_anchors is not None and not isinstance(unpinned_anchors, Anchors):
             raise PolicyError("unpinned_anchors is an Anchors value, such as Anchors.system()")
         rules = _rules(hosts, exempt or {})
-        if unpinned == "allow" and not hosts:
-            warn("this policy allows every host and pins none")
+        if no_hosts is not None:
+            _check_no_hosts(no_hosts, hosts)
+        elif unpinned == "allow" and not hosts:
+            warn("this policy allows every host and pins none; if that is meant, say no_hosts='why'")
         pins = _denied(deny)
         exact, one, below = _tables(rules)
         self._store(
@@ -160,6 +169,7 @@ class Policy(Value):
             unpinned=unpinned,
             unpinned_anchors=unpinned_anchors or _PUBLIC,
             revision=revision,
+            no_hosts=no_hosts,
             _exact=exact,
             _one=one,
             _below=below,
@@ -315,6 +325,16 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
             raise PolicyError(f"exempt {canonical}: the reason is one line of text, and not empty")
         rules[canonical] = Rule(canonical, None, reason)
     return rules
+
+
+def _check_no_hosts(reason: object, hosts: Mapping[str, PinsLike]) -> None:
+    if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
+        raise PolicyError("no_hosts is the reason why no host is pinned: one line of text, and not empty")
+    # Words that always stand there would be no sign that a file without hosts is whole.
+    if hosts:
+        raise PolicyError(
+            f"no_hosts says that no host is pinned, but hosts has {len(hosts)}; leave no_hosts out"
+        )
 
 
 def _pin_set(pattern: str, pins: PinsLike) -> PinSet:

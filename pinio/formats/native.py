@@ -30,7 +30,7 @@ from pinio.formats.table import Table, quoted
 
 VERSION: Final = 1
 
-_TOP: Final = ("version", "revision", "unpinned", "deny", "unpinned_anchors", "hosts", "exempt")
+_TOP: Final = ("version", "revision", "unpinned", "deny", "unpinned_anchors", "no_hosts", "hosts", "exempt")
 _HOST: Final = ("pins", "backup", "single", "expires", "on_expiry", "mode", "trust", "anchors", "resumption")
 _Load = Callable[[str], Anchors]
 
@@ -57,6 +57,7 @@ def loads(text: str, *, where: str = "<policy>", anchors: _Load | None = None) -
     deny = top.pins("deny")
     unpinned_anchors = read_anchors(top, "unpinned_anchors")
     revision = _revision(top)
+    no_hosts = _no_hosts(top, pin_sets)
     try:
         with about(lambda: where):
             return Policy(
@@ -66,6 +67,7 @@ def loads(text: str, *, where: str = "<policy>", anchors: _Load | None = None) -
                 deny=deny,
                 unpinned_anchors=unpinned_anchors,
                 revision=revision,
+                no_hosts=no_hosts,
             )
     except PolicyError as error:
         _check_patterns(where, {hosts.name: pin_sets, exempt.name: reasons})
@@ -86,6 +88,17 @@ def _revision(top: Table) -> str | None:
     if revision is not None and not revision.isprintable():
         raise top.wrong("revision", "it is one line of text, and may hold no control character")
     return revision
+
+
+def _no_hosts(top: Table, hosts: Mapping[str, PinSet]) -> str | None:
+    reason = top.text("no_hosts")
+    if reason is not None and not (reason.strip() and reason.isprintable()):
+        raise top.wrong("no_hosts", "it is the reason in words: one line of text, and not empty")
+    if reason is not None and hosts:
+        raise top.wrong(
+            "no_hosts", f"it says that no host is pinned, and there is [hosts.{quoted(next(iter(hosts)))}]"
+        )
+    return reason
 
 
 def _check_patterns(where: str, tables: Mapping[str, Iterable[str]]) -> None:
@@ -176,6 +189,8 @@ def _top(policy: Policy) -> Iterator[str]:
     if policy.revision is not None:
         yield f"revision = {toml.string(policy.revision)}"
     yield f"unpinned = {toml.string(policy.unpinned)}"
+    if policy.no_hosts is not None:
+        yield f"no_hosts = {toml.string(policy.no_hosts)}"
     if policy.deny:
         yield f"deny = {toml.array(map(str, policy.deny))}"
     if policy.unpinned_anchors != Anchors():

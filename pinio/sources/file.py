@@ -36,16 +36,18 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
 
 
 class FileSource:
-    """A `PolicySource` that follows a file. It has no task, loop, start or stop: whoever asks for `current` looks.
+    """A `PolicySource` that follows a file. It has no task, loop, start or stop: reading a property looks at the file.
 
-    The file, links resolved, is looked at every `interval` seconds at most. A change is taken after two reads, one interval
-    apart, found the same: a half-written TOML file often parses, with hosts missing. Whatever is wrong with the file, the last
-    good policy stays in force and the logger "pinio" says so, once for each distinct error. A change that loosens the policy
-    must carry another `revision`, and is logged with what it loosens; `pinio.sources.loosened` says what counts.
+    `current`, `revision` and `error` look at the file, links resolved, every `interval` seconds at most. A change whose last
+    write is more than `interval` seconds ago is taken at once. A younger one is taken when two looks have found it the same,
+    for a half-written TOML file often parses, with hosts missing. Whatever is wrong with the file, the last good policy stays
+    in force and the logger "pinio" says so, once for each distinct error. A change that loosens the policy must carry another
+    `revision`, and is logged with what it loosens; `pinio.sources.loosened` says what counts. A change that leaves no host
+    pinned must say why in `no_hosts`.
 
     Args:
         path: the policy file; anchors that it names are followed with it.
-        interval: seconds between two looks; more than 0.
+        interval: seconds between two looks, and for which a file at rest was not written; more than 0.
         max_stale: seconds for which the last good policy outlives the first sign that the file is not good. After
             that, `current` raises `PolicyError`. None: for ever.
         clock: seconds that never run backwards.
@@ -54,8 +56,8 @@ class FileSource:
     """
 
     __slots__ = (
-        "__weakref__", "_callbacks", "_clock", "_due", "_error", "_failing_since", "_interval", "_logged", "_looking",
-        "_max_stale", "_name", "_next_look", "_policy", "_watch",
+        "__weakref__", "_callbacks", "_clock", "_due", "_error", "_failing_since", "_interval", "_invalid", "_logged",
+        "_looking", "_max_stale", "_name", "_next_look", "_policy", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +73,7 @@ class FileSource:
         if max_stale is not None and not 0 <= max_stale < math.inf:
             raise PolicyError(f"max_stale is a number of seconds or None, not {max_stale!r}")
         self._name = shown(os.fsdecode(path))
-        self._watch = Watch(absolute(path), self._name)
+        self._watch = Watch(absolute(path), self._name, interval)
         if isinstance(first := self._watch.seen.outcome, PinError):
             raise first
         self._policy = first
@@ -80,6 +82,7 @@ class FileSource:
         self._clock = clock
         self._callbacks: dict[object, Callback] = {}
         self._error: PinError | None = None
+        self._invalid = False  # whether the error is of the file, and not of a change that is not taken
         self._failing_since = 0.0
         self._logged: set[str] = set()
         self._unlock()
@@ -91,16 +94,22 @@ class FileSource:
         """The policy in force. Raises `PolicyError` once the file was not good for `max_stale` seconds, and only then."""
         if self._clock() < self._due:
             return self._policy
-        return self._look()
+        self._look()
+        error, since = self._error, self._failing_since
+        if error is not None and self._max_stale is not None and self._clock() >= since + self._max_stale:
+            raise PolicyError(f"the last good policy is older than {self._max_stale:g} s: {error}") from error
+        return self._policy
 
     @property
     def revision(self) -> str | None:
         """The revision of the policy in force."""
+        self._look()
         return self._policy.revision
 
     @property
     def error(self) -> PinError | None:
-        """Why the file, as the last look found it, is not in force; None if it is, or if a change waits for its second read."""
+        """Why the file, as the last look found it, is not in force; None if it is, or if a change waits for its second look."""
+        self._look()
         return self._error
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
@@ -118,9 +127,12 @@ class FileSource:
         return unsubscribe
 
     def __repr__(self) -> str:
-        return f"<FileSource {self._name} revision={self.revision!r} error={self._error!r}>"
+        return f"<FileSource {self._name} revision={self._policy.revision!r} error={self._error!r}>"
 
-    def _look(self) -> Policy:
+    def _look(self) -> None:
+        """Look at the file if it is time to, and nobody does."""
+        if self._clock() < self._next_look:
+            return
         looking = self._looking
         # Nobody waits: the thread that looks may be reading a long file, and the policy in force holds until it is done.
         if looking.acquire(blocking=False):
@@ -129,36 +141,44 @@ class FileSource:
                     self._update()
             finally:
                 looking.release()
-        error, since = self._error, self._failing_since
-        if error is not None and self._max_stale is not None and self._clock() >= since + self._max_stale:
-            raise PolicyError(f"the last good policy is older than {self._max_stale:g} s: {error}") from error
-        return self._policy
 
     def _update(self) -> None:
         try:
             if (seen := self._watch.look()) is not None:
                 self._take(seen.outcome)
-        except PinError as error:
-            self._fail(error)
+        except PinError as error:  # it does not come to rest, which says nothing about what is in it
+            self._fail(error, invalid=self._invalid)
         except Exception as error:  # noqa: BLE001  whatever it is, the policy in force stays, and somebody is told
-            self._fail(PolicyError(f"{self._name}: {type(error).__name__}: {error}"))
+            self._fail(PolicyError(f"{self._name}: {type(error).__name__}: {error}"), invalid=True)
         finally:
             self._schedule()
 
     def _take(self, outcome: Policy | PinError) -> None:
         """Put in force what the files say, if it may be."""
         if isinstance(outcome, PinError):
-            raise outcome
-        if outcome == self._policy:
+            self._fail(outcome, invalid=True)
+        elif outcome == self._policy:
             self._recover()
-            return
-        looser = loosened(self._policy, outcome)
-        if looser and outcome.revision in (None, self.revision):
-            raise PolicyError(
-                f"{self._name}: the change loosens the policy under the same revision ({outcome.revision}), and is not taken; "
+        else:
+            looser = loosened(self._policy, outcome)
+            if why_not := self._objection(outcome, looser):
+                self._fail(PolicyError(f"{self._name}: {why_not}"), invalid=False)
+            else:
+                self._swap(outcome, looser)
+
+    def _objection(self, policy: Policy, looser: list[str]) -> str | None:
+        """Why a good policy is not to replace the one in force."""
+        if looser and policy.revision in (None, self._policy.revision):
+            return (
+                f"the change loosens the policy under the same revision ({policy.revision}), and is not taken; "
                 f"if it is meant, write another revision. It would loosen: {_joined(looser)}"
             )
-        self._swap(outcome, looser)
+        if self._policy.hosts and not policy.hosts and policy.no_hosts is None:
+            return (
+                "the change leaves no host pinned, and is not taken; "
+                'if it is meant, say why at the top of the file: no_hosts = "…"'
+            )
+        return None
 
     def _swap(self, policy: Policy, looser: list[str]) -> None:
         logger.log(
@@ -179,13 +199,19 @@ class FileSource:
 
     def _recover(self) -> None:
         if self._error is not None:
-            logger.warning("%s: the policy file is good again", self._name)
-        self._error = None
+            what = (
+                "the policy file is good again"
+                if self._invalid
+                else "the policy in force is the file's again"
+            )
+            logger.warning("%s: %s", self._name, what)
+        self._error, self._invalid = None, False
         self._logged.clear()
 
-    def _fail(self, error: PinError) -> None:
+    def _fail(self, error: PinError, *, invalid: bool) -> None:
         if self._error is None:
             self._failing_since = self._clock()
+        self._invalid = invalid
         self._error = error.with_traceback(None)  # its frames hold the text of the file
         if str(error) not in self._logged:
             if len(self._logged) >= _MOST_ERRORS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,8 +62,23 @@ class Stamp(NamedTuple):
         return time.time_ns() - max(self.modified, self.changed) > _TICK
 
 
-def read(path: str, limit: int) -> tuple[bytes, Stamp]:
-    """Read a regular file of at most `limit` bytes. Raises `PolicyError` that says what it is instead."""
+def last_write(path: str) -> int | None:
+    """When a file was last written, in nanoseconds since 1970; where it is missing, when its directory changed.
+
+    None if neither can be asked. It is the content's time, and not the inode's, that tells a file at rest: a file that was
+    written long ago and renamed or linked into place just now is whole.
+    """
+    for name in (path, str(Path(path).parent)):
+        with suppress(OSError, ValueError):
+            return Path(name).stat().st_mtime_ns
+    return None
+
+
+def read(path: str, limit: int) -> tuple[bytes, Stamp | None]:
+    """Read a regular file of at most `limit` bytes; there is no stamp if it was touched meanwhile.
+
+    Raises `PolicyError` that says what it is instead.
+    """
     if "\0" in path:
         raise PolicyError("no path has a NUL in it")
     try:
@@ -77,7 +93,7 @@ def read(path: str, limit: int) -> tuple[bytes, Stamp]:
         raise PolicyError("the name of no file here can be this one") from None
 
 
-def _read(descriptor: int, limit: int) -> tuple[bytes, Stamp]:
+def _read(descriptor: int, limit: int) -> tuple[bytes, Stamp | None]:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         kind = next((words for test, words in _KINDS if test(status.st_mode)), "something else")
@@ -89,7 +105,8 @@ def _read(descriptor: int, limit: int) -> tuple[bytes, Stamp]:
             data = file.read(limit + 1)
     if max(status.st_size, len(data)) > limit:
         raise PolicyError(f"longer than the {limit:,} bytes that pinio reads")
-    return data, Stamp.of(status)
+    before, after = Stamp.of(status), Stamp.of(os.fstat(descriptor))
+    return data, before if before == after else None
 
 
 def shown(path: str) -> str:

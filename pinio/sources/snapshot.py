@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pinio.core.anchors import Anchors
 from pinio.core.policy import Policy
 from pinio.errors import PinError, PolicyError
 from pinio.formats import FORMATS
-from pinio.sources.reading import Stamp, read, shown
+from pinio.sources.reading import Stamp, last_write, read, shown
 
 MAX_POLICY: Final = 96_000_000
 """Longest policy file, in bytes: room for a million hosts with one pin each."""
@@ -28,13 +29,29 @@ class Print:
     """What tells the content of one file, or the error that kept it from being read."""
 
     content: bytes | str
+    written: int | None
+    """When it was last written, in nanoseconds since 1970; None if nobody knows, or it was written to as it was read."""
     stamp: Stamp | None = None
     """None if it would not show that the file was touched."""
+    inode: tuple[int, int] | None = None
+    """Which file it is, whatever its name."""
 
     @classmethod
-    def of(cls, data: bytes, stamp: Stamp) -> Print:
-        """The print of what was read."""
-        return cls(hashlib.sha256(data).digest(), stamp if stamp.older_than_a_tick() else None)
+    def take(cls, path: str, limit: int) -> tuple[Print, bytes | PolicyError]:
+        """Read a file; its print, and what was read or why it was not."""
+        try:
+            data, stamp = read(path, limit)
+        except PolicyError as error:
+            return cls(str(error), last_write(path)), error
+        content = hashlib.sha256(data).digest()
+        if stamp is None:
+            return cls(content, None), data
+        sure = stamp if stamp.older_than_a_tick() else None
+        return cls(content, stamp.modified, sure, (stamp.device, stamp.inode)), data
+
+    def at_rest(self, seconds: float) -> bool:
+        """Whether the last write is longer ago than that, by this machine's clock."""
+        return self.written is not None and time.time_ns() - self.written > seconds * 1e9
 
 
 class Files:
@@ -68,13 +85,10 @@ class Files:
             raise PolicyError(f"{shown(path)}: {error}") from error.__cause__
 
     def _read(self, path: str, limit: int) -> bytes:
-        try:
-            data, stamp = read(path, limit)
-        except PolicyError as error:
-            self.prints[path] = Print(str(error))
-            raise
-        self.prints[path] = Print.of(data, stamp)
-        return data
+        self.prints[path], found = Print.take(path, limit)
+        if isinstance(found, PolicyError):
+            raise found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +122,19 @@ class Snapshot:
             return None
         prints: dict[str, Print] = {}
         for name, known in self.prints.items():
-            prints[name] = _print(name, MAX_POLICY if name == self.path else MAX_ANCHORS)
+            prints[name], _ = Print.take(name, MAX_POLICY if name == self.path else MAX_ANCHORS)
             if prints[name].content != known.content:
                 return None
         return replace(self, prints=prints)
 
+    def at_rest(self, seconds: float) -> bool:
+        """Whether the last write to any of the files is longer ago than that."""
+        return all(found.at_rest(seconds) for found in self.prints.values())
 
-def _print(path: str, limit: int) -> Print:
-    try:
-        return Print.of(*read(path, limit))
-    except PolicyError as error:
-        return Print(str(error))
+    def rewrites(self, before: Snapshot) -> bool:
+        """Whether a file was written in place since `before`; one that another took the place of was not."""
+        return any(
+            found.content != known.content and found.inode is not None and found.inode == known.inode
+            for name, found in self.prints.items()
+            if (known := before.prints.get(name)) is not None
+        )

@@ -211,6 +211,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "deny with another role": ({"hosts": {}, "deny": [f"ca:cert-{A}"]}, "a denied key has no role"),
     "deny of nonsense": ({"hosts": {}, "deny": ["sha1/x"]}, "^deny: .* the algorithm is one of"),
     "deny of a number": ({"hosts": {}, "deny": 7}, "^deny: pins are text, Pin, or several"),
+    "no hosts, and no reason": ({"hosts": {}, "no_hosts": " "}, "no_hosts is the reason why"),
+    "no hosts for two lines": ({"hosts": {}, "no_hosts": "a\nb"}, "no_hosts is the reason why"),
+    "no hosts for True": ({"hosts": {}, "no_hosts": True}, "no_hosts is the reason why"),
+    "no hosts beside one": ({"hosts": {"a.test": [A, B]}, "no_hosts": "why"}, "no_hosts says .* but hosts has 1"),
     "anchors by a word": ({"hosts": {}, "unpinned_anchors": "system"}, "unpinned_anchors is an Anchors value"),
 }  # fmt: skip
 
@@ -254,6 +258,7 @@ def test_what_is_fragile_warns() -> None:
     with pytest.warns(PinWarning, match=r"\*\.local covers a whole top-level domain"):
         Policy({}, exempt={"*.local": "printers"})
     assert Policy({}).unpinned == "refuse"
+    assert Policy({}, unpinned="allow", no_hosts="the servers are gone").no_hosts == "the servers are gone"
 
 
 def test_a_warning_about_pins_names_their_host() -> None:

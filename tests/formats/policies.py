@@ -111,4 +111,5 @@ def policies(draw: st.DrawFn) -> Policy:
         deny=draw(st.lists(pins(("any",)), max_size=3)),
         unpinned_anchors=draw(st.none() | anchors()),
         revision=draw(st.none() | lines | st.just("")),
+        no_hosts=draw(st.none() | lines) if not cut else None,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pinio import FileSource, Policy
 from pinio.formats import FORMATS
 
-INTERVAL = 5.0
+INTERVAL = 3600.0
+"""Seconds; so long that a file is young for as long as a test takes, unless the test dates it back."""
 
 
 @dataclass
@@ -44,6 +47,20 @@ class Following:
         """Write a policy into the file, in place, and let it be read twice."""
         self.path.write_text(text(policy), "utf-8")
         return self.settle()
+
+
+def age(*paths: Path, seconds: float = 2 * INTERVAL) -> None:
+    """Let the last write to files, or directories, be long ago."""
+    then = time.time() - seconds
+    for path in paths:
+        os.utime(path, (then, then))
+
+
+def rename_over(path: Path, content: str) -> None:
+    """Write another file, and let it take the place of this one."""
+    spare = path.with_suffix(".new")
+    spare.write_text(content, "utf-8")
+    spare.replace(path)
 
 
 def text(policy: Policy) -> str:

@@ -16,7 +16,7 @@ from pinio.sources import reading, snapshot
 from pinio.sources.watch import Watch
 from pinio.typing import PolicySource
 from tests.formats.policies import OTHER, PIN, THIRD, authority
-from tests.sources.following import INTERVAL, Following, rewrite, text
+from tests.sources.following import INTERVAL, Following, age, rename_over, rewrite, text
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,200 @@ def test_what_changes_again_before_the_second_look_is_not_taken(following: Follo
     assert "changes at every look" in str(following.source.error)
     assert following.look() == tighter(policy)
     assert following.source.error is None
+
+
+# What is at rest already
+
+
+def denying(policy: Policy) -> Policy:
+    return policy.replace(deny=[PIN])
+
+
+def test_a_process_that_asks_once_an_hour_hears_of_what_was_written_in_between(
+    following: Following, policy: Policy
+) -> None:
+    rename_over(following.path, text(denying(policy)))
+    age(following.path, seconds=1.5 * INTERVAL)
+    following.clock.now += 3 * INTERVAL
+    assert following.source.current == denying(policy)
+
+
+def in_place(path: Path, content: str) -> None:
+    path.write_text(content)
+    age(path)
+
+
+def by_a_rename(path: Path, content: str) -> None:
+    """Written long ago; renamed just now."""
+    spare = path.with_suffix(".new")
+    in_place(spare, content)
+    spare.replace(path)
+
+
+def by_a_link(path: Path, content: str) -> None:
+    in_place(path.with_suffix(".new"), content)
+    path.unlink()
+    path.symlink_to(path.with_suffix(".new"))
+
+
+@pytest.mark.parametrize("write", [in_place, by_a_rename, by_a_link])
+def test_what_was_written_long_ago_is_taken_at_once(following: Following, policy: Policy, write: Any) -> None:
+    for number in range(2, 6):
+        new = policy.replace(revision=str(number))
+        write(following.path, text(new))
+        assert following.look() == new
+        assert following.source.error is None
+
+
+def test_what_was_written_long_ago_and_is_wrong_is_told_at_once(following: Following, policy: Policy) -> None:
+    in_place(following.path, "version = [")
+    assert following.look() == policy
+    assert "this is not TOML" in str(following.source.error)
+
+
+def test_a_file_that_has_long_been_missing_is_told_at_once(following: Following, policy: Policy) -> None:
+    remove(following.path)
+    age(following.path.parent)
+    assert following.look() == policy
+    assert "cannot be read" in str(following.source.error)
+
+
+def test_a_file_that_is_missing_just_now_may_come_back(following: Following, policy: Policy) -> None:
+    remove(following.path)
+    assert following.look() == policy
+    assert following.source.error is None
+
+
+def test_a_file_from_the_future_is_at_rest_when_two_looks_found_it_the_same(
+    following: Following, policy: Policy
+) -> None:
+    following.path.write_text(text(tighter(policy)))
+    age(following.path, seconds=-1000 * INTERVAL)
+    assert following.look() == policy
+    assert following.look() == tighter(policy)
+
+
+def test_a_file_that_is_touched_while_it_is_read_is_not_at_rest(
+    following: Following, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_place(following.path, text(tighter(policy)))
+    genuine, times = os.fstat, iter(range(10))
+
+    def fstat(descriptor: int) -> os.stat_result:
+        os.utime(descriptor, ns=(0, next(times)))
+        return genuine(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fstat)
+        assert following.look() == policy
+    assert following.look() == tighter(policy)
+
+
+def test_the_files_of_anchors_have_to_be_at_rest_too(tmp_path: Path) -> None:
+    path, ca = tmp_path / "pins.toml", tmp_path / "ca.pem"
+    path.write_text(WITH_CA % 1)
+    ca.write_text(authority(1))
+    following = Following(path)
+    before = following.source.current
+    in_place(path, WITH_CA % 2)
+    ca.write_text(authority(2))
+    assert following.look() is before
+    assert following.look().hosts["a.example"].anchors == Anchors.from_pem(authority(2))
+    in_place(path, WITH_CA % 3)
+    in_place(ca, authority(3))
+    assert following.look().hosts["a.example"].anchors == Anchors.from_pem(authority(3))
+
+
+def test_the_revision_and_the_error_look_as_well(following: Following, policy: Policy) -> None:
+    """A program that watches them, and connects seldom, sees what it would connect with."""
+    source = following.source
+    in_place(following.path, text(policy.replace(revision="2")))
+    following.clock.now += INTERVAL
+    assert source.revision == "2"
+    in_place(following.path, "version = [")
+    assert source.error is None  # not due
+    following.clock.now += INTERVAL
+    assert source.error is not None
+    in_place(following.path, text(policy.replace(revision="3")))
+    following.clock.now += INTERVAL
+    assert source.error is None
+    assert source.current.revision == "3"
+
+
+def test_the_revision_and_the_error_are_told_of_a_policy_that_is_too_old(path: Path) -> None:
+    following = Following(path, max_stale=0)
+    in_place(path, "version = [")
+    following.clock.now += INTERVAL
+    assert following.source.revision == "1"
+    assert following.source.error is not None
+    with pytest.raises(PolicyError, match="older than 0 s"):
+        _ = following.source.current
+
+
+def test_to_show_a_source_is_not_to_look(following: Following, policy: Policy) -> None:
+    in_place(following.path, text(policy.replace(revision="2")))
+    following.clock.now += INTERVAL
+    assert "revision='1'" in repr(following.source)
+
+
+def test_files_that_take_one_another_s_place_are_no_file_that_never_rests(
+    following: Following, policy: Policy
+) -> None:
+    for number in range(3):
+        rename_over(following.path, text(tighter(policy)) + "#" * number)
+        assert following.look() == policy
+        assert following.source.error is None
+    assert following.look() == tighter(policy)
+    assert following.source.error is None
+
+
+def test_files_that_take_one_another_s_place_at_every_look_are_told_in_the_end(
+    following: Following, policy: Policy
+) -> None:
+    for number in range(11):
+        assert following.source.error is None
+        rename_over(following.path, text(tighter(policy)) + "#" * number)
+        assert following.look() == policy
+    assert "changes at every look" in str(following.source.error)
+    assert following.look() == tighter(policy)
+    assert following.source.error is None
+
+
+# What leaves no host pinned
+
+
+def test_P6_a_change_that_leaves_no_host_pinned_says_so_in_words(
+    following: Following, policy: Policy
+) -> None:
+    bare = policy.replace(hosts={}, revision="2")
+    assert following.write(bare) == policy
+    assert "leaves no host pinned" in str(following.source.error)
+    assert "no_hosts" in str(following.source.error)
+    meant = bare.replace(no_hosts="the servers are gone")
+    assert following.write(meant) == meant
+    assert following.source.error is None
+
+
+def test_P6_a_beginning_that_allows_every_host_and_pins_none_is_not_taken(
+    following: Following, policy: Policy
+) -> None:
+    """A writer that died before the first host, under a new revision."""
+    in_place(following.path, TWO_HOSTS[: TWO_HOSTS.index("[")])
+    with pytest.warns(match="allows every host and pins none"):
+        found = following.look()
+    assert found == policy
+    assert "leaves no host pinned" in str(following.source.error)
+
+
+def test_words_that_no_host_is_pinned_do_not_replace_a_revision(following: Following, policy: Policy) -> None:
+    assert following.write(policy.replace(hosts={}, no_hosts="the servers are gone")) == policy
+    assert "write another revision" in str(following.source.error)
+
+
+def test_a_policy_that_pinned_no_host_may_go_on_so(path: Path) -> None:
+    path.write_text(text(Policy({}, revision="1")))
+    following = Following(path)
+    assert following.write(Policy({}, revision="2")) == Policy({}, revision="2")
 
 
 TWO_HOSTS = f"""\
@@ -312,7 +506,7 @@ def test_a_good_file_ends_staleness(path: Path, policy: Policy) -> None:
 
 
 def test_the_file_is_looked_at_as_often_while_the_last_good_policy_lasts(path: Path, policy: Policy) -> None:
-    following = Following(path, max_stale=1000)
+    following = Following(path, max_stale=10 * INTERVAL)
     garble(path)
     following.settle()
     assert following.write(tighter(policy)) == tighter(policy)
@@ -356,6 +550,31 @@ def test_a_change_that_loosens_must_carry_a_new_revision(
     assert error in log.messages[-1]
     assert following.write(new.replace(revision="2")) == new.replace(revision="2")
     assert following.source.error is None
+
+
+def test_a_change_that_was_not_taken_was_never_a_bad_file(
+    following: Following, policy: Policy, log: pytest.LogCaptureFixture
+) -> None:
+    for new in (looser(policy), policy.replace(unpinned="allow")):
+        assert following.write(new) == policy
+        assert following.source.error is not None
+    assert following.write(policy) == policy
+    assert following.source.error is None
+    assert not any("good again" in message for message in log.messages)
+    assert log.messages[-1].endswith("the policy in force is the file's again")
+
+
+def test_a_bad_file_that_does_not_rest_is_good_again_in_the_end(
+    following: Following, policy: Policy, log: pytest.LogCaptureFixture
+) -> None:
+    garble(following.path)
+    following.settle()
+    for number in range(3):
+        following.path.write_text(text(tighter(policy)) + "#" * number)
+        following.look()
+    assert "changes at every look" in str(following.source.error)
+    assert following.look() == tighter(policy)
+    assert log.messages[-1].endswith("the policy file is good again")
 
 
 def test_a_policy_without_a_revision_is_loosened_with_one(path: Path, policy: Policy) -> None:

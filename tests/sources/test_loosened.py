@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -255,8 +256,9 @@ def test_everything_that_a_policy_says_is_compared() -> None:
     """What is new in a policy may loosen it: compare it in `pinio.sources.loosen`, or see here why not."""
     pin_set = {"pins", "backup", "expires", "on_expiry", "mode", "trust", "anchors", "resumption"}
     whole = {"hosts", "exempt", "unpinned", "deny", "unpinned_anchors"}
-    words = {"single", "revision"}
+    words = {"single", "revision", "no_hosts"}
     assert {*PinSet._arguments, *Policy._arguments} == pin_set | whole | words
+    assert {field.name for field in fields(Anchors)} == {"origin", "certificates", "identity"}
 
 
 def long_name(length: int) -> str:
