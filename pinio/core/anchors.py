@@ -101,8 +101,9 @@ class Anchors:
 def partial_chains(anchors: Anchors) -> bool:
     """Whether a chain may end in any of these anchors (OpenSSL's `X509_V_FLAG_PARTIAL_CHAIN`).
 
-    It may where none of a private list is self-issued: intermediates alone could not end a chain otherwise.
-    Beside a root it would cut each chain at the intermediate, and pins on the root would stop matching.
+    It may where none of a private list is self-issued: intermediates alone could not end a chain
+    otherwise. Beside a root it would cut each chain at the intermediate, and pins on the root would
+    stop matching.
     """
     return anchors.origin == "private" and not any(item.self_issued for item in anchors.certificates)
 

@@ -101,8 +101,9 @@ class Policy(Value):
         deny: keys never accepted, at any position, for any host, in any mode; pins without a role.
         unpinned_anchors: the CAs for hosts without pins; certifi's if None.
         revision: a name for this state of the policy; it stands in every permit, refusal and report.
-        no_hosts: the reason why `hosts` is empty, in words. Without it, a policy that allows every host brings a
-            `PinWarning`, and a `FileSource` does not take a policy without hosts in place of one that has some.
+        no_hosts: the reason why `hosts` is empty, in words. Without it, a policy that allows every
+            host brings a `PinWarning`, and a `FileSource` does not take a policy without hosts in
+            place of one that has some.
 
     Raises `PolicyError` or `PinFormatError`, naming the entry. Warns with `PinWarning` about what is valid but fragile.
     """
@@ -159,7 +160,7 @@ class Policy(Value):
         if no_hosts is not None:
             _check_no_hosts(no_hosts, hosts)
         elif unpinned == "allow" and not hosts:
-            warn("this policy allows every host and pins none; if that is meant, say no_hosts='why'")
+            warn("this policy allows every host and pins none; say no_hosts='why' if that is meant")
         pins = _denied(deny)
         exact, one, below = _tables(rules)
         self._store(
@@ -329,7 +330,7 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
 
 def _check_no_hosts(reason: object, hosts: Mapping[str, PinsLike]) -> None:
     if not isinstance(reason, str) or not reason.strip() or not reason.isprintable():
-        raise PolicyError("no_hosts is the reason why no host is pinned: one line of text, and not empty")
+        raise PolicyError("no_hosts is the reason why no host is pinned: one line, not empty")
     # Words that always stand there would be no sign that a file without hosts is whole.
     if hosts:
         raise PolicyError(

@@ -30,7 +30,9 @@ from pinio.formats.table import Table, quoted
 
 VERSION: Final = 1
 
-_TOP: Final = ("version", "revision", "unpinned", "deny", "unpinned_anchors", "no_hosts", "hosts", "exempt")
+_TOP: Final = (
+    "version", "revision", "unpinned", "deny", "unpinned_anchors", "no_hosts", "hosts", "exempt"
+)  # fmt: skip
 _HOST: Final = ("pins", "backup", "single", "expires", "on_expiry", "mode", "trust", "anchors", "resumption")
 _Load = Callable[[str], Anchors]
 
@@ -95,9 +97,8 @@ def _no_hosts(top: Table, hosts: Mapping[str, PinSet]) -> str | None:
     if reason is not None and not (reason.strip() and reason.isprintable()):
         raise top.wrong("no_hosts", "it is the reason in words: one line of text, and not empty")
     if reason is not None and hosts:
-        raise top.wrong(
-            "no_hosts", f"it says that no host is pinned, and there is [hosts.{quoted(next(iter(hosts)))}]"
-        )
+        pattern = quoted(next(iter(hosts)))
+        raise top.wrong("no_hosts", f"it says that no host is pinned, and there is [hosts.{pattern}]")
     return reason
 
 

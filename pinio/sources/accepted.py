@@ -13,17 +13,18 @@ from pinio.core.pinset import PinSet, Trust
 from pinio.core.policy import Policy, Rule
 
 Place = tuple[str, str, bytes, str]
-"""Selector, algorithm and digest of a key, and where in the chain it counts: "leaf" (position 0) or "ca" (any other)."""
+"""Selector, algorithm and digest of a key, and where it counts: "leaf" (position 0) or "ca"."""
 
 _PLACES: Final = {"leaf": ("leaf",), "ca": ("ca",), "any": ("leaf", "ca")}
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Which connections to a host are accepted: how its chain is verified, and which of the chains that pass are taken.
+    """How the chain of a host is verified, and which of the chains that pass are taken.
 
-    A chain is taken if it has one of the keys in `places`, until `expires`. From then on every chain is taken if the rule
-    `fails_open`, and none if not. Keys of the deny list, which holds for all hosts alike, are left out of this.
+    A chain is taken if it has one of the keys in `places`, until `expires`. From then on every
+    chain is taken if the rule `fails_open`, and none if not. Keys of the deny list, which holds for
+    all hosts alike, are left out of this.
     """
 
     trust: Trust
@@ -37,7 +38,7 @@ class Accepted:
 
     @classmethod
     def by(cls, policy: Policy, rule: Rule) -> Self | None:
-        """What a rule of a policy accepts; None if nothing, because the policy refuses hosts without pins."""
+        """What a rule of a policy accepts; None if nothing, for hosts without pins are refused."""
         pins = rule.pin_set
         if pins is None:
             refused = policy.unpinned == "refuse" and rule.exempt is None
@@ -49,17 +50,17 @@ class Accepted:
         return cls(pins.trust, anchors, _places(pins), pins.expires, fails_open, pins.resumption)
 
     def beyond(self, before: Accepted) -> Iterator[str]:
-        """In what this accepts more than `before`, in words; nothing if every connection was accepted there too."""
+        """In what this accepts more than `before`, in words."""
         if (before.trust, self.trust) == ("pkix", "leaf-pin"):
             yield "certificates are no longer verified (leaf-pin)"
-        elif self.trust == "pkix" and before.trust == "pkix" and adds_anchors(before.anchors, self.anchors):
+        elif before.trust == "pkix" and adds_anchors(before.anchors, self.anchors):
             yield "other trust anchors"
         if before.places is not None:
             if self.places is None:
                 yield "report-only"
             else:
-                added = {pin: None for place, pin in self.places.items() if place not in before.places}
-                yield from (f"accepts {pin}" for pin in added)
+                added = (pin for place, pin in self.places.items() if place not in before.places)
+                yield from (f"accepts {pin}" for pin in dict.fromkeys(added))
                 yield from self._later(before)
         if self.resumption and not before.resumption:
             yield "sessions may be resumed"
@@ -91,8 +92,9 @@ def _ends_later(one: Accepted, other: Accepted) -> bool:
 def adds_anchors(before: Anchors, now: Anchors) -> bool:
     """Whether verification may end where it could not.
 
-    What a named list holds is not compared: another list counts. Fewer private anchors are no others, unless no root is left
-    among them: then a chain may end in any of them, and need not lead on to a root any more.
+    What a named list holds is not compared: another list counts. Fewer private anchors are no
+    others, unless no root is left among them: then a chain may end in any of them, and need not
+    lead on to a root any more.
     """
     if before.origin == now.origin == "private":
         fewer = set(now.certificates) <= set(before.certificates)

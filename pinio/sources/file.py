@@ -36,18 +36,21 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
 
 
 class FileSource:
-    """A `PolicySource` that follows a file. It has no task, loop, start or stop: reading a property looks at the file.
+    """A `PolicySource` that follows a file; reading a property looks at the file.
 
-    `current`, `revision` and `error` look at the file, links resolved, every `interval` seconds at most. A change whose last
-    write is more than `interval` seconds ago is taken at once. A younger one is taken when two looks have found it the same,
-    for a half-written TOML file often parses, with hosts missing. Whatever is wrong with the file, the last good policy stays
-    in force and the logger "pinio" says so, once for each distinct error. A change that loosens the policy must carry another
-    `revision`, and is logged with what it loosens; `pinio.sources.loosened` says what counts. A change that leaves no host
-    pinned must say why in `no_hosts`.
+    It has no task, loop, start or stop. `current`, `revision` and `error` look at the file, links
+    resolved, every `interval` seconds at most. A change whose last write is more than `interval`
+    seconds ago is taken at once. A younger one is taken when two looks have found it the same, for
+    a half-written TOML file often parses, with hosts missing. Whatever is wrong with the file, the
+    last good policy stays in force and the logger "pinio" says so, once for each distinct error. A
+    change that loosens the policy must carry another `revision`, and is logged with what it
+    loosens; `pinio.sources.loosened` says what counts. A change that leaves no host pinned must say
+    why in `no_hosts`.
 
     Args:
         path: the policy file; anchors that it names are followed with it.
-        interval: seconds between two looks, and for which a file at rest was not written; more than 0.
+        interval: seconds between two looks, and for which a file at rest was not written; more
+            than 0.
         max_stale: seconds for which the last good policy outlives the first sign that the file is not good. After
             that, `current` raises `PolicyError`. None: for ever.
         clock: seconds that never run backwards.
@@ -82,7 +85,7 @@ class FileSource:
         self._clock = clock
         self._callbacks: dict[object, Callback] = {}
         self._error: PinError | None = None
-        self._invalid = False  # whether the error is of the file, and not of a change that is not taken
+        self._invalid = False  # whether the error is in the file; if not, a change is not taken
         self._failing_since = 0.0
         self._logged: set[str] = set()
         self._unlock()
@@ -108,7 +111,10 @@ class FileSource:
 
     @property
     def error(self) -> PinError | None:
-        """Why the file, as the last look found it, is not in force; None if it is, or if a change waits for its second look."""
+        """Why the file, as the last look found it, is not in force.
+
+        None if it is, or if a change waits for its second look.
+        """
         self._look()
         return self._error
 
@@ -146,7 +152,7 @@ class FileSource:
         try:
             if (seen := self._watch.look()) is not None:
                 self._take(seen.outcome)
-        except PinError as error:  # it does not come to rest, which says nothing about what is in it
+        except PinError as error:  # it does not come to rest, whatever is in it
             self._fail(error, invalid=self._invalid)
         except Exception as error:  # noqa: BLE001  whatever it is, the policy in force stays, and somebody is told
             self._fail(PolicyError(f"{self._name}: {type(error).__name__}: {error}"), invalid=True)
@@ -170,8 +176,9 @@ class FileSource:
         """Why a good policy is not to replace the one in force."""
         if looser and policy.revision in (None, self._policy.revision):
             return (
-                f"the change loosens the policy under the same revision ({policy.revision}), and is not taken; "
-                f"if it is meant, write another revision. It would loosen: {_joined(looser)}"
+                f"the change loosens the policy under the same revision ({policy.revision}), and "
+                "is not taken; if it is meant, write another revision. "
+                f"It would loosen: {_joined(looser)}"
             )
         if self._policy.hosts and not policy.hosts and policy.no_hosts is None:
             return (

@@ -1,8 +1,9 @@
 """What a new policy accepts that an old one refused: a pure comparison, in words.
 
-Two policies differ for a host only by the rules that win for it, so one host for each set of hosts with the same rules stands
-for all of them (see `places`). A new pattern that takes hosts out of a wider one is seen in this way, and one that only says the
-same again is not. What the two rules accept is then compared as values (see `accepted`).
+Two policies differ for a host only by the rules that win for it, so one host for each set of hosts
+with the same rules stands for all of them (see `places`). A new pattern that takes hosts out of a
+wider one is seen in this way, and one that only says the same again is not. What the two rules
+accept is then compared as values (see `accepted`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ def loosened(old: Policy, new: Policy) -> list[str]:
     or waived expiry, a resumption that was off, a denied key that no longer is, and `unpinned` from "refuse" to "allow". Hosts
     that were refused for having no entry, and have enforced pins now, are not.
 
-    Where two names lead to one connection (a URL's host and another `server_hostname`), both their rules count. So what is
-    looser for such a connection is looser for one of the names, and is said of that.
+    Where two names lead to one connection (a URL's host and another `server_hostname`), both their
+    rules count. So what is looser for such a connection is looser for one of the names, and is said
+    of that.
     """
     found = dict.fromkeys(_overall(old, new))
     for host in places(old, new):
@@ -50,7 +52,7 @@ def _of_one_host(old: Policy, before: Rule, new: Policy, after: Rule) -> Iterato
     was, now = Accepted.by(old, before), Accepted.by(new, after)
     exempt = f"exempt from pinning ({after.exempt})"
     if before.pin_set is not None and after.pin_set is None:
-        # Also where the new policy refuses the host: a file that lost the entry may have been cut off.
+        # Also where the new policy refuses the host: the file that lost it may have been cut off.
         yield exempt if after.exempt else "no longer pinned"
     elif was is not None and now is not None and after.pin_set is not None:
         looser = now.beyond(was)

@@ -1,9 +1,10 @@
 """Names that stand for every host there is, as far as two policies tell hosts apart.
 
-Which rules apply to a host depends on where its name stands in the tree of the names that the patterns mention. A host that is
-one of those names is looked at by itself. Any other hangs below a deepest name of the tree: with one label more, `*.` and `**.`
-of that name cover it, and with more labels `**.` alone does. So two names that no pattern mentions stand for all hosts below
-a name of the tree: one a label down, one two labels down.
+Which rules apply to a host depends on where its name stands in the tree of the names that the
+patterns mention. A host that is one of those names is looked at by itself. Any other hangs below a
+deepest name of the tree: with one label more, `*.` and `**.` of that name cover it, and with more
+labels `**.` alone does. So two names that no pattern mentions stand for all hosts below a name of
+the tree: one a label down, one two labels down.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _LETTERS: Final = "_abcdefghijklmnopqrstuvwxyz0123456789-"
 ROOMY: Final = LONGEST - len("12345.x.")
 """Longest name that has room for two more labels, whatever the policies mention.
 
-There are more labels of five characters than a policy can have patterns, so that one of them is free.
+There are more labels of five characters than a policy can have patterns, so that one of them is
+free.
 """
 
 
@@ -38,10 +40,11 @@ def places(*policies: Policy) -> list[str]:
 
 
 def _labels_below(names: set[str], *policies: Policy) -> dict[str, set[str]]:
-    """The names whose hosts below are of interest, and the labels that stand right below each in the tree.
+    """The names whose hosts below are of interest, and the labels that stand right below each.
 
-    These are the names behind stars; what hangs below any other name belongs with the hosts below one of these. Where a name is
-    so long that a free label may not fit, each name below it counts as well, for a host may fit under that one.
+    These are the names behind stars; what hangs below any other name belongs with the hosts below
+    one of these. Where a name is so long that a free label may not fit, each name below it counts
+    as well, for a host may fit under that one.
     """
     below: dict[str, set[str]] = {
         text.lstrip("*."): set()
@@ -71,7 +74,7 @@ def _steps(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _fresh(name: str, taken: set[str]) -> Iterator[str]:
-    """A host one label below a name and a host two labels below it, under no label that is taken; if there is room."""
+    """A host one label below a name and one two below, under no taken label; if there is room."""
     label = next(text for text in _labels() if text not in taken)
     for host in (f"{label}.{name}", f"a.{label}.{name}"):
         if len(host) <= LONGEST:

@@ -63,10 +63,11 @@ class Stamp(NamedTuple):
 
 
 def last_write(path: str) -> int | None:
-    """When a file was last written, in nanoseconds since 1970; where it is missing, when its directory changed.
+    """When a file was last written, in nanoseconds since 1970.
 
-    None if neither can be asked. It is the content's time, and not the inode's, that tells a file at rest: a file that was
-    written long ago and renamed or linked into place just now is whole.
+    Where it is missing, when its directory changed; None if neither can be asked. It is the
+    content's time, and not the inode's, that tells a file at rest: a file that was written long ago
+    and renamed or linked into place just now is whole.
     """
     for name in (path, str(Path(path).parent)):
         with suppress(OSError, ValueError):

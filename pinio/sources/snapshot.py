@@ -30,7 +30,7 @@ class Print:
 
     content: bytes | str
     written: int | None
-    """When it was last written, in nanoseconds since 1970; None if nobody knows, or it was written to as it was read."""
+    """When it was last written, in nanoseconds since 1970; None if it was while it was read."""
     stamp: Stamp | None = None
     """None if it would not show that the file was touched."""
     inode: tuple[int, int] | None = None
@@ -132,9 +132,10 @@ class Snapshot:
         return all(found.at_rest(seconds) for found in self.prints.values())
 
     def rewrites(self, before: Snapshot) -> bool:
-        """Whether a file was written in place since `before`; one that another took the place of was not."""
+        """Whether a file was written in place since `before`, and not replaced by another."""
+        pairs = [(found, before.prints.get(name)) for name, found in self.prints.items()]
         return any(
-            found.content != known.content and found.inode is not None and found.inode == known.inode
-            for name, found in self.prints.items()
-            if (known := before.prints.get(name)) is not None
+            found.content != known.content and found.inode == known.inode is not None
+            for found, known in pairs
+            if known is not None
         )

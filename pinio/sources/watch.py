@@ -15,9 +15,10 @@ _MOST_CHANGES: Final = 10  # in a row, of any kind
 class Watch:
     """Looks at the files of a policy when it is told to, and hands over what is at rest.
 
-    One read of a file that is being written is not enough: a TOML file that is half written often parses, with hosts missing.
-    So files that were last written more than `interval` seconds ago are at rest, and younger ones are once two looks in a row
-    have found the same in them. Not thread-safe.
+    One read of a file that is being written is not enough: a TOML file that is half written often
+    parses, with hosts missing. So files that were last written more than `interval` seconds ago are
+    at rest, and younger ones are once two looks in a row have found the same in them. Not
+    thread-safe.
     """
 
     __slots__ = ("_changes", "_interval", "_path", "_rewrites", "_seen", "_settled", "_where")
@@ -38,7 +39,8 @@ class Watch:
     def look(self) -> Snapshot | None:
         """Look once: the snapshot if it has come to rest by now, and had not before, or else None.
 
-        Raises `PolicyError` if the files were found changed again and again before they had come to rest.
+        Raises `PolicyError` if the files were found changed again and again before they had come to
+        rest.
         """
         # An error is looked into every time, for its cause may lie outside the files.
         if self._settled and isinstance(self._seen.outcome, Policy) and self._seen.untouched(self._path):
@@ -61,10 +63,11 @@ class Watch:
     def _count(self, before: Snapshot) -> None:
         """Complain of a file that never comes to rest.
 
-        Writing in place goes on for a while, and may hang. A file that takes another's place is a whole one, most often, and
-        only has to stay for a while.
+        Writing in place goes on for a while, and may hang. A file that takes another's place is a
+        whole one, most often, and only has to stay for a while.
         """
         self._changes += 1
         self._rewrites += self._seen.rewrites(before)
         if self._rewrites > _MOST_REWRITES or self._changes > _MOST_CHANGES:
-            raise PolicyError(f"{self._where}: it changes at every look, and is not taken before it rests")
+            why = "it changes at every look, and is not taken before it rests"
+            raise PolicyError(f"{self._where}: {why}")

@@ -1,7 +1,7 @@
-"""A second telling of what a policy accepts: a small world of certificates, and the judge of every connection.
+"""A second telling of what a policy accepts: a small world of certificates, and the real judge.
 
-Verification is a model (a chain ends in an anchor, and in a root unless no anchor is one); what follows is the real
-`judge`, so that this agrees with what connections are told.
+Verification is a model (a chain ends in an anchor, and in a root unless no anchor is one); what
+follows is the real `judge`, so that this agrees with what connections are told.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def issuer(certificate: Certificate) -> bytes:
 
 
 class ConflictError(Exception):
-    """Two names lead to one connection, and the policy verifies their certificates in different ways."""
+    """Two names lead to one connection, and their certificates are verified in different ways."""
 
 
 def decisions(
@@ -138,6 +138,6 @@ def by_a_pin(policy: Policy, host: str, server: Server, now: float) -> bool:
 
 
 def listed(policy: Policy, host: str) -> bool:
-    """Whether the policy has something to say about a host other than that hosts without an entry are refused."""
+    """Whether the host is not one that is refused for having no entry."""
     rule = policy.lookup(host)
     return rule.pin_set is not None or rule.exempt is not None or policy.unpinned == "allow"

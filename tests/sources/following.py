@@ -11,7 +11,7 @@ from pinio import FileSource, Policy
 from pinio.formats import FORMATS
 
 INTERVAL = 3600.0
-"""Seconds; so long that a file is young for as long as a test takes, unless the test dates it back."""
+"""Seconds; so long that a file stays young for all of a test, unless the test dates it back."""
 
 
 @dataclass

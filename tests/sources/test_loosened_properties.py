@@ -1,4 +1,4 @@
-"""Accepted after and refused before means reported: random policies, every server and moment of a small world."""
+"""Accepted after and refused before means reported: random policies in a small world."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def refused_before(old: Policy, host: str, also: str | None, server: Server, now
     try:
         return not accepts(old, host, server, now, also)
     except ConflictError:
-        # Two names whose certificates are verified in different ways: no server is accepted under both. What
-        # counts is whether either name would have refused this one.
+        # Two names whose certificates are verified in different ways: no server is accepted under
+        # both. What counts is whether either name would have refused this one.
         assert also is not None
         return not (accepts(old, host, server, now) and accepts(old, also, server, now))
 
@@ -58,7 +58,7 @@ def accepted_after(new: Policy, host: str, also: str | None, server: Server, now
 def witnesses(
     old: Policy, new: Policy, hosts: list[str], also: str | None = None
 ) -> Iterator[tuple[str, Server | None, float]]:
-    """Every connection that is accepted after and was refused before; one in plaintext has no server.
+    """What is accepted after and was refused before; a connection in plaintext has no server.
 
     But for hosts that were refused for having no entry, and have pins now that match.
     """
@@ -236,7 +236,7 @@ def long_name(length: int) -> str:
 
 @st.composite
 def crowded(draw: st.DrawFn) -> tuple[list[str], list[str]]:
-    """Patterns and hosts below one name: a name with little room below it, say, and the short labels taken."""
+    """Patterns and hosts below one name, which may have little room, and its short labels taken."""
     base = draw(st.sampled_from(["example", long_name(LONGEST - draw(st.integers(0, 9)))]))
     labels = st.lists(st.sampled_from(["a", "b", "ab", "_"]), max_size=3)
     names = labels.map(lambda found: ".".join([*found, base])).filter(lambda name: len(name) <= LONGEST)
@@ -253,7 +253,7 @@ def crowded(draw: st.DrawFn) -> tuple[list[str], list[str]]:
 @settings(max_examples=300)
 @given(crowded(), st.randoms())
 def test_a_place_stands_for_every_host(world: tuple[list[str], list[str]], random: Any) -> None:
-    """For every host there is a place where both policies apply the rules that they apply to the host."""
+    """For every host there is a place where both policies apply the same rules as to the host."""
     patterns, hosts = world
     old = Policy(dict.fromkeys(random.sample(patterns, random.randint(0, len(patterns))), PinSet([K, L])))
     new = Policy(dict.fromkeys(patterns, PinSet([K, L])))
