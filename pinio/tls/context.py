@@ -6,9 +6,10 @@ configuration (`pinio.tls.profile`), whose objects hold the gate (`pinio.tls.lat
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from pinio.core.anchors import Anchors
 from pinio.core.decision import Refusal
@@ -29,6 +30,11 @@ from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
     from pinio.tls.arguments import ContextOptions
+
+FOR_CLIENTS: Final = (
+    "a pinned context is for clients: it says which keys a server has to show; make another one for a"
+    " server, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), and load its certificate with load_cert_chain"
+)
 
 
 class PinnedSSLContext(OuterContext):
@@ -102,7 +108,9 @@ class PinnedSSLContext(OuterContext):
         session: object,
     ) -> tuple[Endpoint, ssl.SSLContext, Handshake]:
         if server_side:
-            raise PolicyError("a pinned context is for clients")
+            # asyncio tells nobody of what is raised here for a client that it accepted.
+            self._tell_once("server_side", logging.ERROR, f"%s: {FOR_CLIENTS}")
+            raise PolicyError(FOR_CLIENTS)
         if session is not None:
             raise PolicyError(FOREIGN_SESSION)
         endpoint = self.wanted.endpoint(self._host(server_hostname), observer=self.observer)

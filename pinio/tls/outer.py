@@ -87,7 +87,7 @@ class OuterContext(StockContext):
     settings: Settings
     """The TLS settings in force."""
     ignored: frozenset[str]
-    """What libraries set, or tried to loosen, without effect."""
+    """What libraries set, tried to loosen or asked for, without effect."""
     _renewals: Renewals
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> Self:
@@ -119,14 +119,18 @@ class OuterContext(StockContext):
             self._store(settings=change(self.settings))
 
     def _note_ignored(self, name: str) -> None:
+        self._tell_once(
+            name,
+            logging.INFO,
+            "a library set %s on a pinned context; what would replace its policy or loosen it has no effect",
+        )
+
+    def _tell_once(self, name: str, level: int, message: str) -> None:
         with _changing:
             if name in self.ignored:
                 return
             self._store(ignored=self.ignored | {name})
-        logger.info(
-            "a library set %s on a pinned context; what would replace its policy or loosen it has no effect",
-            name,
-        )
+        logger.log(level, message, name)
 
     # Forwarded. Each is tried on a context that is thrown away, so that a mistake is told to whom made it.
 

@@ -31,6 +31,7 @@ from pinio.tls.settings import OPTIONS, Settings, scratch
 from pinio.tls.unreadable import UNREADABLE
 from tests.tls.cast import GENUINE, MISPINNED, ROOT, pinned
 from tests.tls.memory import MemoryPeer
+from tests.tls.process import run_python
 from tests.tls.through import SECRET, ask, blocking, context_for, inner, tcp
 
 C_CONTEXT: Any = _ssl._SSLContext
@@ -279,7 +280,7 @@ def test_what_is_as_it_was_set_is_not_worth_a_word(write: str) -> None:
 
 def test_a_context_serves_no_clients_and_cannot_be_copied() -> None:
     context = context_for(pinned())
-    with pytest.raises(PolicyError, match="for clients"):
+    with pytest.raises(PolicyError, match=r"for clients.*another one for a server.*PROTOCOL_TLS_SERVER"):
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
     with (
         Server(GENUINE, handler=silent) as server,
@@ -290,6 +291,42 @@ def test_a_context_serves_no_clients_and_cannot_be_copied() -> None:
     for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
             duplicate(context)
+
+
+SERVING = """
+    import asyncio, gc, logging, sys, warnings
+    from tests.conftest import LOOPS
+    from tests.tls.cast import pinned
+    from tests.tls.through import context_for
+
+    # asyncio leaves the socket of a client to the garbage, whatever was raised for it.
+    warnings.simplefilter("ignore", ResourceWarning)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+    async def main():
+        server = await asyncio.start_server(print, "127.0.0.1", 0, ssl=context_for(pinned()))
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            while not reader.at_eof():
+                gc.collect()
+                try:
+                    await asyncio.wait_for(reader.read(1), 0.01)
+                except (TimeoutError, ConnectionError):
+                    continue
+            writer.close()
+        server.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[sys.argv[1]]) as runner:
+        runner.run(main())
+"""
+
+
+def test_a_server_that_is_given_one_is_told_what_to_do(loop_kind: str) -> None:
+    """A loop takes whatever context it is given, and drops what is raised for a client it accepted."""
+    (told,) = run_python(SERVING, loop_kind).splitlines()
+    assert told.startswith("ERROR server_side: a pinned context is for clients")
+    assert "PROTOCOL_TLS_SERVER" in told and "load_cert_chain" in told
 
 
 # Shown
