@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any, Literal, TypeVar
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 
+from pinio.aiohttp.alpn import HTTP, offering_http
 from pinio.aiohttp.errors import check_host, client_error
 from pinio.aiohttp.hooks import HookedConnector
 from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
@@ -27,6 +29,13 @@ _OTHER_TLS = frozenset({"fingerprint", "ssl_context", "verify_ssl"})
 
 _T = TypeVar("_T")
 
+_PARAMETERS = signature(aiohttp.TCPConnector).parameters
+
+
+def _is_default(name: str, value: object) -> bool:
+    """Whether an argument says what aiohttp takes without it; such a value may be a marker of aiohttp's own."""
+    return name in _PARAMETERS and value is _PARAMETERS[name].default
+
 
 class PinnedConnector(HookedConnector):
     """An `aiohttp.TCPConnector` whose TLS connections are pinned, on every path that aiohttp has.
@@ -35,6 +44,7 @@ class PinnedConnector(HookedConnector):
         policy: what is expected of origins, or a source of policies; after a swap, idle connections that no longer hold are
             closed before they are used again.
         ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate, ALPN, versions).
+            If it has no ALPN, connections offer `http/1.1`, as those of aiohttp do. True means nothing.
         proxy_policy: what is expected of proxies. It judges HTTPS proxies in place of `policy`, and refuses
             an `http://` proxy that it pins or does not list. Without it, an HTTPS proxy is judged by
             its own entry in `policy`, and an `http://` proxy needs no entry.
@@ -54,22 +64,25 @@ class PinnedConnector(HookedConnector):
         self,
         policy: PolicyLike | None = None,
         *,
-        ssl: PinnedSSLContext | None = None,
+        ssl: PinnedSSLContext | Literal[True] | None = None,
         proxy_policy: PolicyLike | None = None,
         observer: Observer | None = None,
         resumption: bool | SessionCache = True,
         retire: Literal["idle", "all"] = "idle",
         **options: Any,
     ) -> None:
+        options = {name: value for name, value in options.items() if not _is_default(name, value)}
         if other := _OTHER_TLS & options.keys():
             raise PolicyError(
                 f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context"
             )
         if retire not in ("idle", "all"):
             raise PolicyError(f'retire is "idle" or "all", not {retire!r}')
-        self._given = ssl
-        self._expected = WebExpectation.of(policy, ssl, proxy_policy, observer, resumption)
-        self._context, self._proxy_context = self._expected
+        given = None if ssl is True else ssl
+        expected = WebExpectation.of(policy, given, proxy_policy, observer, resumption, alpn=HTTP)
+        self._expected = expected
+        self._context = expected.origins if given is None else offering_http(given)
+        self._proxy_context = expected.proxies if expected.apart else self._context
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
         super().__init__(ssl=self._context, **options)  # for an aiohttp that would not ask `context_of`
         self._live = self._following() if retire == "all" else None

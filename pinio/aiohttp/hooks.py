@@ -29,6 +29,7 @@ import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError
 from aiohttp.client_reqrep import ClientRequest, Fingerprint
 
+from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
 from pinio.tls.asked import Asked, asked_of
@@ -52,8 +53,6 @@ class HookedConnector(aiohttp.TCPConnector):
     """A `TCPConnector` that makes TLS on pinio's transport wherever `context_of` names a context."""
 
     timeouts: Timeouts
-    _given: PinnedSSLContext | None
-    """The context that the program passed, which its connections answer; one of the connector's own is shown to nobody."""
 
     @abstractmethod
     def context_of(self, req: ClientRequest, *, proxy: bool) -> PinnedSSLContext | None:
@@ -66,9 +65,6 @@ class HookedConnector(aiohttp.TCPConnector):
     @abstractmethod
     def opened(self, transport: PinnedTransport) -> None:
         """Called with every connection that was made here."""
-
-    def _shown(self, asked: Asked) -> PinnedSSLContext | None:
-        return asked.context if asked.context is self._given else None
 
     def _context_of(self, req: ClientRequest) -> PinnedSSLContext | None:
         return self.context_of(req, proxy=_is_for_proxy(req))
@@ -192,7 +188,7 @@ class HookedConnector(aiohttp.TCPConnector):
 
         def connected() -> PinnedProtocol:
             tls.append(engine(context, asked, dials_again=True))
-            made.append(pair(self._loop, tls[0], app, self.timeouts, context=self._shown(asked)))
+            made.append(pair(self._loop, tls[0], app, self.timeouts, context=_shown(asked)))
             return made[0][0]
 
         try:
@@ -243,7 +239,7 @@ class HookedConnector(aiohttp.TCPConnector):
                         app,
                         self.timeouts,
                         introduce=True,
-                        context=self._shown(asked),
+                        context=_shown(asked),
                     )
             except BaseException:
                 if not self._loop.is_closed():  # or the collector ends a request that its loop forgot
@@ -257,6 +253,11 @@ def _is_for_proxy(req: ClientRequest) -> bool:
     """Whether aiohttp made this request up, to connect to a proxy for the sake of another."""
     origin = _served.get()
     return origin is not None and req is not origin
+
+
+def _shown(asked: Asked) -> PinnedSSLContext | None:
+    """The context that the program passed, which its connections answer; those made here are shown to nobody."""
+    return asked.context.viewed if isinstance(asked.context, OfferingHTTP) else None
 
 
 def _refused(req: ClientRequest, error: PinVerificationError) -> ClientPinError:

@@ -5,6 +5,7 @@ A context judges TLS connections. It never sees a request that uses none, nor wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -40,14 +41,19 @@ class WebExpectation(NamedTuple):
         proxy_policy: PolicyLike | None,
         observer: Observer | None,
         resumption: bool | SessionCache,
+        *,
+        alpn: Iterable[str] = (),
     ) -> WebExpectation:
-        """From an adapter's arguments. Raises `PolicyError` for those that make no sense."""
+        """From an adapter's arguments. Raises `PolicyError` for those that make no sense.
+
+        `alpn` is what contexts that are made here offer, for a library that does not set it.
+        """
         if (policy is None) == (ssl is None):
             raise PolicyError(
                 "pass a policy, or ssl= with a context of pinio.create_ssl_context; one of the two"
             )
         if policy is not None:
-            origins = create_ssl_context(policy, observer=observer, resumption=resumption)
+            origins = create_ssl_context(policy, alpn=alpn, observer=observer, resumption=resumption)
         elif not isinstance(ssl, PinnedSSLContext):
             raise PolicyError(f"ssl= is a context of pinio.create_ssl_context, and no {type(ssl).__name__}")
         elif observer is not None or resumption is not True:
@@ -56,7 +62,9 @@ class WebExpectation(NamedTuple):
             origins = ssl
         if proxy_policy is None:
             return cls(origins, origins)
-        proxies = create_ssl_context(proxy_policy, observer=origins.observer, resumption=origins.resumption)
+        proxies = create_ssl_context(
+            proxy_policy, alpn=alpn, observer=origins.observer, resumption=origins.resumption
+        )
         return cls(origins, proxies)
 
     def check_request(self, scheme: str, host: str, port: int | None = None) -> None:

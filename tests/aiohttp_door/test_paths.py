@@ -257,17 +257,57 @@ async def test_an_http_proxy_needs_no_entry(own: bool) -> None:
             assert response.status == 200
 
 
-async def test_a_request_decides_nothing_about_an_https_proxy() -> None:
+ANYBODYS = CA("anybody's")
+ANYBODY = ANYBODYS.issue("localhost")
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        False,
+        ANYBODYS.client_context(),
+        aiohttp.Fingerprint(hashlib.sha256(ANYBODY.der).digest()),
+        pinio.create_ssl_context(pins=[ANYBODY.pin, SPARE], trust="leaf-pin"),
+    ],
+    ids=["False", "context", "Fingerprint", "pinned context"],
+)
+async def test_a_request_decides_nothing_about_an_https_proxy(
+    own: Any, scheme: str, tls_version: ssl.TLSVersion
+) -> None:
     """Its `ssl=` is for an origin without pins; the proxy's certificate is verified all the same, also without pins."""
-    anybody = CA("anybody's").issue("localhost")
     allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
-    async with Server(GENUINE, handler=http()) as server, ConnectProxy(anybody) as proxy:
+    async with (
+        Server(GENUINE, handler=http()) as server,
+        ConnectProxy(ANYBODY, tls_version=tls_version) as proxy,
+    ):
         through = f"https://localhost:{proxy.port}"
         async with session(allowing, proxy_policy=None) as client:
             with pytest.raises(aiohttp.ClientConnectorCertificateError):
-                await client.get(f"https://127.0.0.1:{server.port}/", proxy=through, ssl=False)
+                await client.get(f"{scheme}://127.0.0.1:{server.port}/", proxy=through, ssl=own)
         await end_of(proxy)
-        assert proxy.application_bytes == b"" and not server.connections
+        assert proxy.application_bytes == b"" and proxy.handshakes_finished == 0
+        assert not server.connections
+
+
+async def test_the_policy_of_proxies_says_who_vouches_for_them(tls_version: ssl.TLSVersion) -> None:
+    """A proxy of a private CA, without pins, and an origin with TLS of the request's own."""
+    allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    proxies = allowing.replace(unpinned_anchors=ANYBODYS.anchors)
+    async with (
+        Server(GENUINE, handler=http(), tls_version=tls_version) as server,
+        ConnectProxy(ANYBODY, tls_version=tls_version) as proxy,
+    ):
+        async with (
+            session(allowing, proxy_policy=proxies) as client,
+            client.get(
+                f"https://127.0.0.1:{server.port}/",
+                proxy=f"https://localhost:{proxy.port}",
+                ssl=ROOT.client_context(),
+            ) as response,
+        ):
+            assert response.status == 200
+        await end_of(proxy)
 
 
 @pytest.mark.parametrize(
