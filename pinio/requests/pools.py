@@ -6,10 +6,11 @@ of their own), but every way leads through the manager's `connection_from_host`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+import urllib3
 from requests.exceptions import InvalidSchema
 from requests.utils import get_auth_from_url
 from urllib3.poolmanager import PoolManager, ProxyManager
@@ -24,12 +25,15 @@ TLS_ARGUMENTS: Final = frozenset(
         "ca_cert_data",
         "ca_cert_dir",
         "ca_certs",
+        "cert_data",
         "cert_file",
         "cert_reqs",
+        "key_data",
         "key_file",
         "key_password",
         "proxy_ssl_context",
         "server_hostname",
+        "ssl_backend",
         "ssl_context",
         "ssl_maximum_version",
         "ssl_minimum_version",
@@ -41,6 +45,21 @@ TLS_ARGUMENTS: Final = frozenset(
 
 `assert_hostname` and `assert_fingerprint` are not among them: they demand more, and hold beside the pins.
 """
+
+
+_FUTURE: Final = getattr(urllib3, "HttpVersion", None)
+"""urllib3-future takes the place of urllib3 wherever it is installed, and speaks HTTP/3 if a server offers it."""
+
+
+def _without_quic(disabled: Iterable[object]) -> dict[str, Any]:
+    """Arguments that keep urllib3-future on TCP; none for urllib3.
+
+    QUIC has a TLS engine of its own, whose connections no policy judges. The CAs are none: where they
+    are named, urllib3-future does not ask the context for them, and with these QUIC trusts nobody.
+    """
+    if _FUTURE is None:
+        return {}
+    return {"disabled_svn": {*disabled, _FUTURE.h3}, "ca_cert_data": "the policy names the CAs"}
 
 
 class _Pinned(PoolManager):
@@ -60,6 +79,7 @@ class _Pinned(PoolManager):
         # Without TLS to the origin, what TLS there is leads to a proxy that forwards requests.
         context = self.expected.origins if scheme == "https" else self.expected.proxies
         others = {name: value for name, value in (pool_kwargs or {}).items() if name not in TLS_ARGUMENTS}
+        others |= _without_quic(self.connection_pool_kw.get("disabled_svn") or ())
         return super().connection_from_host(
             host, port, scheme, pool_kwargs={**others, "ssl_context": context}
         )

@@ -234,7 +234,9 @@ class SocksProxy(Listener):
 
     def serve(self, connection: Connection) -> None:
         connection.settled = True
-        _, methods = read_exactly(connection, 2)
+        if not (greeting := read_exactly(connection, 2)):
+            return
+        _, methods = greeting
         read_exactly(connection, methods)
         connection.sendall(b"\x05\x00")
         *_, kind = read_exactly(connection, 4)

@@ -83,7 +83,8 @@ def _name(kind: type) -> str | None:
 
 def committed() -> dict[str, Line]:
     """The lines in the page, by the name of their row."""
-    rows = re.findall(r"^\| (.+) \|$", PAGE.read_text("utf-8").partition(HEAD)[2], re.MULTILINE)
+    after = PAGE.read_text("utf-8").partition(HEAD)[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.+) \|$", after, re.MULTILINE)
     lines = [Line(*row.split(" | ")) for row in rows]
     return {f"{line.library}, {line.way}": line for line in lines}
 
