@@ -145,6 +145,14 @@ def test_every_page_can_be_found_from_the_index() -> None:
     assert not unlisted, "new pages: give each a link in docs/index.md"
 
 
+def test_each_decision_has_a_number_of_its_own() -> None:
+    """Links name a decision by its number: in its file's name, and in its title."""
+    files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    for number, file in enumerate(files, 1):
+        assert file.read_text("utf-8").startswith(f"# {number}. "), file.name
+
+
 def test_no_page_and_no_hint_offers_what_no_index_has() -> None:
     """Until a version is published, pinio comes from a checkout; see `pinio/extras.py`."""
     assert PROJECT["version"].endswith(".dev0"), (
