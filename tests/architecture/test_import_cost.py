@@ -10,7 +10,7 @@ import pytest
 from pinio.extras import how_to_install
 
 EXTRAS = {
-    "aiohttp", "click", "cryptography", "defusedxml", "httpx", "pytest", "requests", "rich", "tomlkit", "trustme", "uvloop"
+    "aiohttp", "click", "cryptography", "httpx", "pytest", "requests", "rich", "trustme", "uvloop"
 }  # fmt: skip
 
 EVERY_NAME = "import pinio; [getattr(pinio, name) for name in pinio.__all__]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from tests.architecture.modules import MODULES, imports
 
 ARROWS = tomllib.loads(Path(__file__).with_name("arrows.toml").read_text("utf-8"))
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 each_module = pytest.mark.parametrize("module", MODULES)
 
@@ -33,6 +37,13 @@ def own(module: str) -> set[str]:
 
 def foreign(module: str) -> set[str]:
     return {name.partition(".")[0] for name in imports(module)} - {"pinio", "__future__"}
+
+
+def library(requirement: str) -> str:
+    """The library that a requirement is about."""
+    found = re.match(r"[\w-]+", requirement)
+    assert found is not None, requirement
+    return found[0]
 
 
 def table(name: str, module: str) -> set[str]:
@@ -76,6 +87,25 @@ def test_there_is_no_cycle() -> None:
 def test_a_part_imports_only_its_libraries(module: str) -> None:
     strangers = foreign(module) - set(sys.stdlib_module_names) - table("libraries", module)
     assert not strangers
+
+
+def test_each_row_of_the_table_is_about_a_module_that_exists() -> None:
+    names = {name for module in MODULES for name in (part(module), inside(module))}
+    rows = {row for table_of in ("parts", "libraries", "without", "except") for row in ARROWS[table_of]}
+    assert not rows - names
+
+
+@pytest.mark.parametrize(("row", "libraries"), ARROWS["libraries"].items())
+def test_each_library_of_the_table_is_imported(row: str, libraries: list[str]) -> None:
+    modules = [module for module in MODULES if row in (part(module), inside(module))]
+    assert not set(libraries) - {name for module in modules for name in foreign(module)}
+
+
+@pytest.mark.parametrize("extra", sorted(EXTRAS.keys() & ARROWS["libraries"].keys()))
+def test_an_extra_lists_the_libraries_that_its_part_imports(extra: str) -> None:
+    """What every installation has, and what another extra lists, needs no second entry."""
+    listed = {library(line) for line in EXTRAS[extra]} - {"pinio"}
+    assert listed == set(ARROWS["libraries"][extra]) - {library(line) for line in PROJECT["dependencies"]}
 
 
 @each_module
