@@ -163,6 +163,16 @@ def test_no_page_and_no_hint_offers_what_no_index_has() -> None:
     assert not [str(name) for name in (*PAGES, *sources) if offers.search(text(str(name)))]
 
 
+def test_the_links_of_the_package_lead_to_this_project() -> None:
+    """An index shows them beside each release."""
+    home = "https://github.com/pinio/pinio"
+    assert PROJECT["urls"].keys() == {"Homepage", "Documentation", "Changelog", "Issues", "Source"}
+    for name, url in PROJECT["urls"].items():
+        assert url == home or url.startswith(f"{home}/"), name
+        _, is_a_file, path = url.partition("/blob/main/")
+        assert not is_a_file or (ROOT / path).is_file(), name
+
+
 def test_every_extra_that_is_named_exists() -> None:
     """In pages, and in what the program itself says."""
     extras = set(PROJECT["optional-dependencies"])
