@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from pinio.core.anchors import Anchors
     from pinio.core.decision import Permit, Refusal
     from pinio.core.pin import Pin
@@ -94,29 +96,73 @@ _HOMES = {
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
 
 
+# Names that are public in other modules; looked at where a program takes one for ours.
+_ELSEWHERE = {
+    "aiohttp": "ClientPinError PinnedConnector",
+    "formats": "AnchorsLoader FORMATS Format Reader Writer",
+    "httpx": "AsyncPinnedHTTPTransport PinnedHTTPTransport TransportPinError",
+    "reporting": "Counters LogObserver Queue default_observer fan_out",
+    "requests": "PinnedAdapter PinnedSession RequestPinError",
+    "sources": "loosened",
+    "testing": (
+        "CA ConnectProxy Connection ConnectionRecord CutRelay DripRelay Handler "
+        "Interceptor Leaf RawServer Request Server echo garbage hear http reset "
+        "self_signed silent speak_first starttls tls_alert tls_record vanish"
+    ),
+    "typing": (
+        "Denied Expired Match Mismatch NoChain NotPinned Observer PinsLike PolicyLike "
+        "PolicySource Report Rule Verdict"
+    ),
+}
+
+
 if not TYPE_CHECKING:  # or type checkers would take every misspelt name for one that may be there
 
     def __getattr__(name: str) -> Any:
         """Import what is asked for when it is asked for: a program that only parses pins loads no TLS."""
         home = _HOME.get(name)
         if home is None:
-            raise AttributeError(f"module 'pinio' has no attribute {name!r}{_elsewhere(name)}")
+            import sys
+
+            # There is no other way to ask who calls.
+            raise _missing(name, importing=_importing(sys._getframe(1)))  # noqa: SLF001
         from importlib import import_module
 
         value = globals()[name] = getattr(import_module(home), name)
         return value
 
 
-def _elsewhere(name: str) -> str:
-    """Where a name is that is not here: `except pinio.PinExpiredError` would fail when it is needed, and not say why."""
+def _importing(caller: FrameType) -> bool:
+    """Whether this is `from pinio import …`, where nobody gets to see the text of an AttributeError.
+
+    The import system asks for the attribute first, and then looks for a submodule of that name.
+    """
+    code = caller.f_code
+    return code.co_name == "_handle_fromlist" and "importlib" in code.co_filename
+
+
+def _missing(name: str, *, importing: bool) -> Exception:
+    """The error for a name that is not here.
+
+    It says where the name is: `except pinio.PinExpiredError` would fail when it is needed, and not say why.
+    """
     from importlib import import_module
     from importlib.util import find_spec
 
+    text = f"module 'pinio' has no attribute {name!r}"
     if name.startswith("_"):  # what tools ask of every module
-        return ""
+        return AttributeError(text)
+    home = next((module for module, names in _ELSEWHERE.items() if name in names.split()), None)
     if name.endswith("Error") and hasattr(import_module("pinio.errors"), name):
-        return f"; it stands in pinio.errors: from pinio.errors import {name}"
-    return f"; it is a module: import pinio.{name}" if find_spec(f"pinio.{name}") is not None else ""
+        home = "errors"
+    if home is not None:
+        hint = f"it stands in pinio.{home}: from pinio.{home} import {name}"
+        if importing:
+            return ImportError(f"cannot import name {name!r} from 'pinio'; {hint}", name=name)
+        return AttributeError(f"{text}; {hint}")
+    if find_spec(f"pinio.{name}") is not None:
+        return AttributeError(f"{text}; it is a module: import pinio.{name}")
+    return AttributeError(text)
 
 
 def __dir__() -> list[str]:

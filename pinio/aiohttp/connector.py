@@ -22,6 +22,7 @@ from pinio.tls.context import PinnedSSLContext
 from pinio.tls.establish import Timeouts
 from pinio.tls.sessions import SessionCache
 from pinio.tls.transport import PinnedTransport
+from pinio.tls.unexpected import check_options
 from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike
 
@@ -72,10 +73,7 @@ class PinnedConnector(HookedConnector):
         **options: Any,
     ) -> None:
         options = {name: value for name, value in options.items() if not _is_default(name, value)}
-        if other := _OTHER_TLS & options.keys():
-            raise PolicyError(
-                f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context"
-            )
+        check_options(PinnedConnector, options, aiohttp.TCPConnector, _OTHER_TLS)
         if retire not in ("idle", "all"):
             raise PolicyError(f'retire is "idle" or "all", not {retire!r}')
         given = None if ssl is True else ssl

@@ -20,6 +20,7 @@ from pinio.httpx.errors import check_host, transport_error
 from pinio.reporting import listening
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.sessions import SessionCache
+from pinio.tls.unexpected import check_options
 from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike
 
@@ -45,10 +46,7 @@ class _Pinned:
 
     def _prepare(self, expected: WebExpectation, options: Mapping[str, Any]) -> dict[str, Any]:
         """Keep what is expected; return the arguments of httpx's own transport, pinned."""
-        if other := _OTHER_TLS & options.keys():
-            raise PolicyError(
-                f"{', '.join(sorted(other))}: the policy decides whom to trust; see pinio.create_ssl_context"
-            )
+        check_options(type(self), options, httpx.HTTPTransport, _OTHER_TLS)
         self._expected, self._proxy = _proxy(options.get("proxy"), expected)
         return {**options, "verify": expected.origins, "proxy": self._proxy, "trust_env": False}
 

@@ -18,6 +18,7 @@ from pinio.requests.errors import check_host, request_error
 from pinio.requests.pools import TLS_ARGUMENTS, pool_manager, proxy_manager
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.sessions import SessionCache
+from pinio.tls.unexpected import check_options
 from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike
 
@@ -52,6 +53,7 @@ class PinnedAdapter(HTTPAdapter):
         resumption: bool | SessionCache = True,
         **options: Any,
     ) -> None:
+        check_options(PinnedAdapter, options, HTTPAdapter, ())
         self._expected = WebExpectation.of(policy, ssl, proxy_policy, observer, resumption)
         super().__init__(**options)
 

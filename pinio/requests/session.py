@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from pinio.errors import PolicyError
 from pinio.requests.adapter import PinnedAdapter
 from pinio.tls.context import PinnedSSLContext
 from pinio.tls.sessions import SessionCache
+from pinio.tls.unexpected import check_options
 from pinio.typing import Observer, PolicyLike
 
 _HTTP: Final = ("https://", "http://")
@@ -37,6 +38,7 @@ class PinnedSession(requests.Session):
         resumption: bool | SessionCache = True,
         **options: Any,
     ) -> None:
+        check_options(PinnedSession, options, HTTPAdapter, ())
         adapter = PinnedAdapter(
             policy,
             ssl=ssl,

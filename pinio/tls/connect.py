@@ -22,6 +22,7 @@ from pinio.tls.establish import App, Reach, Timeouts, reached
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import LIMIT, Streams, streams
 from pinio.tls.transport import PinnedTransport
+from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ async def create_connection(
     port: int | None = None,
     **arguments: Unpack[DialByContext],
 ) -> tuple[PinnedTransport, App]: ...
+@advised
 async def create_connection(
     protocol_factory: Callable[[], App],
     host: str | None = None,
@@ -154,6 +156,7 @@ async def open_connection(
     limit: int = LIMIT,
     **arguments: Unpack[DialByContext],
 ) -> Streams: ...
+@advised
 async def open_connection(
     host: str | None = None,
     port: int | None = None,

@@ -25,6 +25,7 @@ from pinio.tls.outer import OuterContext
 from pinio.tls.profile import Profile, inner_context
 from pinio.tls.sessions import SessionCache
 from pinio.tls.settings import Settings
+from pinio.tls.unexpected import advised
 from pinio.tls.wanted import Wanted
 from pinio.typing import Observer, PolicyLike
 
@@ -173,6 +174,7 @@ def create_ssl_context(
     anchors: Anchors | None = None,
     **options: Unpack[ContextOptions],
 ) -> PinnedSSLContext: ...
+@advised
 def create_ssl_context(
     policy: PolicyLike | None = None,
     *,

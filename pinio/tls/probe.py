@@ -16,6 +16,7 @@ from pinio.tls.dial import Dialling, dialled, race
 from pinio.tls.establish import HANDSHAKE_TIMEOUT
 from pinio.tls.failure import tls_failed
 from pinio.tls.profile import Profile, inner_context
+from pinio.tls.unexpected import advised
 
 _CHUNK = 16384
 _MOST = 1 << 20  # bytes of handshake; a server that sends more is given up
@@ -50,6 +51,7 @@ class Probe:
         return "\n".join(lines)
 
 
+@advised
 async def probe(
     host: str,
     port: int = 443,

@@ -17,6 +17,7 @@ from pinio.tls.judgement import Judgement
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import LIMIT, Streams, buffered, retire, transport_of, unread
 from pinio.tls.transport import PinnedTransport
+from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ async def start_tls(
     protocol: asyncio.BaseProtocol,
     **arguments: Unpack[UpgradeByContext],
 ) -> PinnedTransport: ...
+@advised
 async def start_tls(
     transport: asyncio.BaseTransport,
     protocol: asyncio.BaseProtocol,
@@ -128,6 +130,7 @@ async def upgrade(
     limit: int = LIMIT,
     **arguments: Unpack[UpgradeByContext],
 ) -> Streams: ...
+@advised
 async def upgrade(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,

@@ -21,6 +21,7 @@ from pinio.tls.establish import App, Reach, Timeouts, reached
 from pinio.tls.sessions import SessionCache
 from pinio.tls.streams import LIMIT, Streams, streams
 from pinio.tls.transport import PinnedTransport
+from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ async def create_unix_connection(
     path: AnyPath | None = None,
     **arguments: Unpack[UnixByContext],
 ) -> tuple[PinnedTransport, App]: ...
+@advised
 async def create_unix_connection(
     protocol_factory: Callable[[], App],
     path: AnyPath | None = None,
@@ -132,6 +134,7 @@ async def open_unix_connection(
     limit: int = LIMIT,
     **arguments: Unpack[UnixByContext],
 ) -> Streams: ...
+@advised
 async def open_unix_connection(
     path: AnyPath | None = None,
     *,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -79,3 +81,46 @@ def test_who_looks_for_a_name_in_the_wrong_place_is_told(
     monkeypatch.delattr(pinio, name, raising=False)  # a module that somebody imported is an attribute
     with pytest.raises(AttributeError, match=where):
         getattr(pinio, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("PinnedConnector", "aiohttp"),
+        ("PinExpiredError", "errors"),
+        ("Counters", "reporting"),
+        ("CA", "testing"),
+    ],
+)
+def test_an_import_from_the_wrong_place_says_so(name: str, home: str) -> None:
+    """Python would say that it cannot import the name, and no more; in a process of its own, as in a program."""
+    completed = subprocess.run(
+        [sys.executable, "-c", f"from pinio import Policy, {name}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    last = completed.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: cannot import name {name!r} from 'pinio'; ")
+    assert last.endswith(f"from pinio.{home} import {name}")
+
+
+def test_a_question_for_a_name_is_none_of_an_import() -> None:
+    """`hasattr` and `getattr` answer as for every module, and modules are imported as ever."""
+    script = (
+        "import pinio; assert not hasattr(pinio, 'PinnedConnector');"
+        "assert getattr(pinio, 'Counters', None) is None;"
+        "from pinio import reporting, errors, testing, Policy; print(reporting.Counters.__name__)"
+    )
+    completed = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    assert completed.stdout == "Counters\n"
+
+
+def test_every_name_that_is_elsewhere_is_known_to_be() -> None:
+    """Errors are looked for where they are; of the rest there is a table, so that nothing is imported."""
+    elsewhere = {
+        module.__name__.removeprefix("pinio."): {*module.__all__} - {*pinio.__all__}
+        for module in public_modules()
+        if module.__name__ not in ("pinio", "pinio.errors")
+    }
+    assert {home: {*names.split()} for home, names in pinio._ELSEWHERE.items()} == elsewhere
