@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pinio.core import tls_failed, unverified
+from pinio.core import mismatch, tls_failed, unverified
 from pinio.core.verdict import Denied, Expired
 from pinio.core.wording import chain_lines, escape, pin_lines
 
@@ -71,7 +71,7 @@ def hint_for(refusal: Refusal) -> str:
         return unverified.hint(refusal)
     if refusal.reason == "TLS_FAILED":
         return tls_failed.hint(refusal.tls_reason, refusal.host)
-    return _hint(refusal.reason, refusal)
+    return _hint(refusal.reason, refusal, refusal.rule)
 
 
 def waived(permit: Permit) -> str:
@@ -80,7 +80,7 @@ def waived(permit: Permit) -> str:
     reason = "PINS_EXPIRED" if isinstance(permit.verdict, Expired) else "PIN_MISMATCH"
     by = "report-only" if permit.mode == "report-only" else 'on_expiry="report"'
     first = f"{_where(permit)} {_what(reason, rule)} ({by})."
-    return "\n".join([first, *_details(permit, rule), f"  hint: {_hint(reason, permit)}"])
+    return "\n".join([first, *_details(permit, rule), f"  hint: {_hint(reason, permit, rule)}"])
 
 
 def _what(reason: str, rule: Rule | None) -> str:
@@ -110,7 +110,12 @@ def _details(decision: Permit | Refusal, rule: Rule | None) -> list[str]:
     return lines
 
 
-def _hint(reason: str, decision: Permit | Refusal) -> str:
+def _hint(reason: str, decision: Permit | Refusal, rule: Rule | None) -> str:
+    pins = rule.pin_set if rule is not None else None
+    if reason == "PIN_MISMATCH" and pins is not None and decision.chain is not None:
+        known = mismatch.hint(decision.chain.certificates, pins)
+        if known is not None:
+            return known
     # What `pinio pins` takes to look at the same server.
     target = decision.host if decision.port in (None, 443) else _where(decision)
     return _HINTS[reason].format(target=target)

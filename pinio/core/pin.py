@@ -14,7 +14,7 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass
 from typing import Final, Literal, NoReturn, cast, get_args
 
-from pinio.core import pem
+from pinio.core import hexadecimal, pem
 from pinio.core.certificate import Certificate
 from pinio.core.der import DERError, check_public_key
 from pinio.errors import PinFormatError
@@ -34,7 +34,6 @@ _CANONICAL = re.compile(
 )
 _HPKP = re.compile(r'pin-(?P<algorithm>sha\d+)="(?P<text>[^"]*)"')
 _FINGERPRINT = re.compile(r"cert-(?P<algorithm>sha\d+):(?P<text>[0-9A-Fa-f:]*)")
-_HEXADECIMAL = re.compile(r"[0-9A-Fa-f:]+")
 # The data may be in groups, on several lines within parentheses (RFC 6698 section 2.2, RFC 1035
 # section 5.1): `dig` and zone files write it so.
 _TLSA = re.compile(
@@ -67,6 +66,10 @@ class Pin:
             raise PinFormatError(
                 f"a {self.algorithm} digest has {SIZES[self.algorithm]} bytes; use Pin.parse for text"
             )
+        if hexadecimal.is_text(self.digest):
+            raise PinFormatError(
+                "these bytes are the text of a digest in hexadecimal, and no digest; use bytes.fromhex"
+            )
         if self.digest in _EMPTY or self.digest == self.digest[:1] * len(self.digest):
             raise PinFormatError(
                 f"{self} is a placeholder: the digest of nothing, or one byte repeated; find the real one with: pinio pins HOST"
@@ -85,6 +88,8 @@ class Pin:
             raise PinFormatError(f"a pin of {len(text)} characters is too long to be one")
         if match := _FINGERPRINT.fullmatch(text):
             return cls(_hex(match["text"], text), "cert", _check_algorithm(match["algorithm"], text))
+        if (hint := hexadecimal.hint(text)) is not None:
+            _fail(text, hint)
         if match := _CANONICAL.fullmatch(text):
             algorithm = _check_algorithm(match["algorithm"], text)
             selector: Selector = "cert" if match["cert"] else "spki"
@@ -164,8 +169,6 @@ def _hint(text: str) -> str:
         return ", and no white space stands around it"
     if _CANONICAL.fullmatch(text.lower()):
         return ", and all before the '/' is in small letters"
-    if _HEXADECIMAL.fullmatch(text):
-        return "; a certificate's fingerprint in hexadecimal is written cert-sha256:HEX"
     return ""
 
 
@@ -204,8 +207,7 @@ def _hex(encoded: str, text: str) -> bytes:
 
 def _sized(digest: bytes, algorithm: str, text: str) -> bytes:
     if len(digest) != SIZES[algorithm]:
-        hint = ", and is written in Base64" if _HEXADECIMAL.fullmatch(text.rpartition("/")[2]) else ""
-        _fail(text, f"{len(digest)} bytes; a {algorithm} digest has {SIZES[algorithm]}{hint}")
+        _fail(text, f"{len(digest)} bytes; a {algorithm} digest has {SIZES[algorithm]}")
     return digest
 
 

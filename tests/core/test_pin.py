@@ -7,7 +7,7 @@ import enum
 import hashlib
 import pickle
 import ssl
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from dataclasses import FrozenInstanceError
 from typing import Any
 from unittest import mock
@@ -106,7 +106,7 @@ MALFORMED = {
     "no algorithm": (TEXT, "the algorithm is always named"),
     "a hexadecimal digest alone": (
         HEX,
-        "a certificate's fingerprint in hexadecimal is written cert-sha256:HEX",
+        f"a pin is written in Base64: sha256/{TEXT}; if it is the fingerprint of a certificate: cert-sha256:HEX",
     ),
     "a label alone": ("sha256/", "0 bytes; a sha256 digest has 32"),
     "truncated": (f"sha256/{TEXT[:-4]}", "30 bytes; a sha256 digest has 32"),
@@ -123,7 +123,7 @@ MALFORMED = {
     "URL-safe Base64": (f"sha256/{urlsafe_b64encode(bytes([251, 255]) * 16).decode()}", "not Base64"),
     "hexadecimal where Base64 stands": (
         f"sha256/{HEX}",
-        "48 bytes; a sha256 digest has 32, and is written in Base64",
+        f"64 hexadecimal digits, and a pin is written in Base64: sha256/{TEXT}; if",
     ),
     "letters from elsewhere": (f"sha256/{TEXT[:-4]}äöü=", "not Base64"),
     "NUL": (f"sha256/{TEXT}\0", "not Base64"),
@@ -166,7 +166,15 @@ MALFORMED = {
     "fingerprint of nothing": ("cert-sha256:", "0 bytes"),
     "fingerprint with sha1": (f"cert-sha1:{HEX[:40]}", "the algorithm is one of"),
     "fingerprint with a stranger": (f"cert-sha256:{HEX[:-1]}g", "the algorithm is always named"),
-    "hexadecimal of a key": (f"sha256:{HEX}", "the algorithm is always named"),
+    "hexadecimal of a key": (f"sha256:{HEX}", f"a pin is written in Base64: sha256/{TEXT}; if"),
+    "hexadecimal that is Base64 of another length": (f"sha384/{HEX}", f"written in Base64: sha256/{TEXT}"),
+    "hexadecimal in capitals": (f"SHA-256={HEX.upper()}", f"written in Base64: sha256/{TEXT}"),
+    "hexadecimal with colons": (f"sha256/{DIGEST.hex(':')}", f"written in Base64: sha256/{TEXT}"),
+    "hexadecimal in curl's spelling": (f"sha256//{HEX}", f"written in Base64: sha256/{TEXT}"),
+    "hexadecimal in HPKP's": (f'pin-sha256="{HEX}"', f"written in Base64: sha256/{TEXT}"),
+    "hexadecimal with a role": (f"leaf:sha256/{HEX}", f"written in Base64: leaf:sha256/{TEXT}"),
+    "hexadecimal of a certificate": (f"cert-sha256/{HEX}", f"written in Base64: cert-sha256/{TEXT}"),
+    "hexadecimal of 64 bytes": (f"sha512/{LONG.hex()}", f"Base64: sha512/{b64encode(LONG).decode()}"),
     "TLSA 2": (f"2 1 1 {HEX}", "usage 2 (DANE-TA) names a trust anchor"),
     "TLSA 4": (f"4 1 1 {HEX}", "TLSA usage is 0, 1 or 3"),
     "TLSA selector 2": (f"3 2 1 {HEX}", "TLSA usage is 0, 1 or 3 and its selector 0 or 1"),
@@ -350,3 +358,16 @@ def test_a_wrong_selector_is_refused() -> None:
     """Only a certificate can be selected from."""
     with pytest.raises(PinFormatError, match="a pin's selector is one of"):
         Pin.of_certificate(genuine().leaf.der, selector="key")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("digest", "algorithm"),
+    [(HEX.encode(), "sha512"), (b64decode(HEX), "sha384")],
+    ids=["its text", "its text read as Base64"],
+)
+def test_a_digest_is_no_text_of_one(digest: bytes, algorithm: Any) -> None:
+    """Its length is right by accident."""
+    with pytest.raises(PinFormatError, match=r"use bytes\.fromhex"):
+        Pin(digest, algorithm=algorithm)
+    with pytest.raises(PinFormatError):
+        Pin.parse(f"{algorithm}/{b64encode(digest).decode()}")
