@@ -118,7 +118,7 @@ async def test_what_nobody_knows_is_as_in_python() -> None:
 )
 async def test_what_the_library_would_take_and_must_not(kind: type, argument: str) -> None:
     with pytest.raises(PolicyError) as caught:
-        await called(kind, POLICY, **{argument: None})
+        await called(kind, POLICY, **{argument: object()})
     assert str(caught.value).startswith(f"{kind.__name__}() takes no {argument}=: ")
 
 
