@@ -13,7 +13,7 @@ import pinio
 from benchmarks.scenarios.scenario import Figures, Scenario, Stage, expect, timed
 from benchmarks.target import NAME, Target
 from pinio.core.certificate import Certificate, VerifiedChain
-from pinio.core.digest import ENTRIES, InternCache
+from pinio.core.intern import ENTRIES, InternCache
 from pinio.core.verify import judge
 
 _NOW: Final = datetime(2030, 1, 1, tzinfo=UTC).timestamp()

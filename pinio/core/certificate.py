@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pinio.core.der import DERError, Fields, fields, not_after, not_before
-from pinio.core.digest import InternCache
+from pinio.core.intern import InternCache
 from pinio.core.names import alternative_names
 
 

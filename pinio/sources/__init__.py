@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from pinio.sources.diff import loosened
 from pinio.sources.file import FileSource, load_policy
-from pinio.sources.loosen import loosened
 
 __all__ = ["FileSource", "load_policy", "loosened"]

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from pinio.core.policy import Policy
 from pinio.errors import PinError, PolicyError
-from pinio.sources.loosen import loosened
+from pinio.sources.diff import loosened
 from pinio.sources.reading import absolute, shown
 from pinio.sources.snapshot import Files
 from pinio.sources.watch import Watch

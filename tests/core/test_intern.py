@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from pinio.core.certificate import Certificate
-from pinio.core.digest import TAIL, InternCache
+from pinio.core.intern import TAIL, InternCache
 from tests.core import forge
 from tests.core.forge import Forged, tlv
 

@@ -253,7 +253,7 @@ def test_a_name_that_stands_for_many_is_none_that_a_policy_mentions() -> None:
 
 
 def test_everything_that_a_policy_says_is_compared() -> None:
-    """What is new in a policy may loosen it: compare it in `pinio.sources.loosen`, or say why not."""
+    """What is new in a policy may loosen it: compare it in `pinio.sources.diff`, or say why not."""
     pin_set = {"pins", "backup", "expires", "on_expiry", "mode", "trust", "anchors", "resumption"}
     whole = {"hosts", "exempt", "unpinned", "deny", "unpinned_anchors"}
     words = {"single", "revision", "no_hosts"}
