@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from pinio.sources.file import FileSource, load_policy
     from pinio.tls.attest import attest
     from pinio.tls.connect import create_connection, open_connection
-    from pinio.tls.context import PinnedSSLContext, create_ssl_context
+    from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
+    from pinio.tls.handshake.sessions import SessionCache
     from pinio.tls.probe import probe
-    from pinio.tls.sessions import SessionCache
     from pinio.tls.starttls import start_tls, upgrade
     from pinio.tls.unix import create_unix_connection, open_unix_connection
 
@@ -87,9 +87,9 @@ _HOMES = {
     "sources.file": ("FileSource", "load_policy"),
     "tls.attest": ("attest",),
     "tls.connect": ("create_connection", "open_connection"),
-    "tls.context": ("PinnedSSLContext", "create_ssl_context"),
+    "tls.context.pinned": ("PinnedSSLContext", "create_ssl_context"),
     "tls.probe": ("probe",),
-    "tls.sessions": ("SessionCache",),
+    "tls.handshake.sessions": ("SessionCache",),
     "tls.starttls": ("start_tls", "upgrade"),
     "tls.unix": ("create_unix_connection", "open_unix_connection"),
 }

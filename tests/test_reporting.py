@@ -24,7 +24,7 @@ from pinio.httpx import AsyncPinnedHTTPTransport, PinnedHTTPTransport
 from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_out, tell
 from pinio.requests import PinnedSession
 from pinio.testing import Server, http
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, MISPINNED, App, Told, pinned
 from tests.tls.process import run_python
 from tests.tls.through import ask

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pinio
 from benchmarks.subjects.client import Answer, Client, StreamClient, Streams
 from pinio.reporting import default_observer
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 
 
 def policy_for(client: Client) -> pinio.Policy:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.profile import inner_context
-from pinio.tls.settings import Settings
+from pinio.tls.config.profile import inner_context
+from pinio.tls.config.settings import Settings
+from pinio.tls.context.pinned import PinnedSSLContext
 
 HTTP: Final = ("http/1.1",)
 """The protocols of aiohttp's default contexts, the only ones that it speaks."""

@@ -18,10 +18,10 @@ from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
 from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError, PolicyError
 from pinio.reporting import tell
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.establish import Timeouts
-from pinio.tls.sessions import SessionCache
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.establish import Timeouts
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.tls.unexpected import check_options
 from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike

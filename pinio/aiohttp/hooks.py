@@ -32,12 +32,12 @@ from aiohttp.client_reqrep import ClientRequest, Fingerprint
 from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
-from pinio.tls.asked import Asked, asked_of
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.engine import Engine
-from pinio.tls.establish import Timeouts, context_for, engine, over, pair
-from pinio.tls.protocol import PinnedProtocol
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.establish import Timeouts, context_for, engine, over, pair
+from pinio.tls.connection.protocol import PinnedProtocol
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.request import Asked, asked_of
 
 _served: ContextVar[ClientRequest | None] = ContextVar("pinio_served", default=None)
 """The request for whose sake this task is connecting: to its origin, or to a proxy by a request that aiohttp makes up."""

@@ -8,8 +8,8 @@ from contextlib import suppress
 from weakref import WeakSet, finalize, ref
 
 from pinio.errors import PinVerificationError
-from pinio.tls.gate import State
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.handshake.gate import State
 
 
 def still_holds(transport: asyncio.BaseTransport | None) -> bool:

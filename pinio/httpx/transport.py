@@ -18,8 +18,8 @@ from pinio.core.host import canonical_host
 from pinio.errors import PolicyError
 from pinio.httpx.errors import check_host, transport_error
 from pinio.reporting import listening
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.tls.unexpected import check_options
 from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike

@@ -16,8 +16,8 @@ from pinio.errors import PolicyError
 from pinio.reporting import listening
 from pinio.requests.errors import check_host, request_error
 from pinio.requests.pools import TLS_ARGUMENTS, pool_manager, proxy_manager
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.tls.unexpected import check_options
 from pinio.tls.web import WebExpectation
 from pinio.typing import Observer, PolicyLike

@@ -9,8 +9,8 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from pinio.errors import PolicyError
 from pinio.requests.adapter import PinnedAdapter
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.tls.unexpected import check_options
 from pinio.typing import Observer, PolicyLike
 

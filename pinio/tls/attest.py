@@ -7,11 +7,11 @@ from typing import Any, TypeAlias, TypeGuard
 from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Policy
 from pinio.errors import NotJudgedError
-from pinio.tls.gate import State
-from pinio.tls.judgement import Judgement
-from pinio.tls.latch import PinnedSSLObject, PinnedSSLSocket
-from pinio.tls.transport import PinnedTransport
-from pinio.tls.wanted import current_policy
+from pinio.tls.config.expectation import current_policy
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.context.objects import PinnedSSLObject, PinnedSSLSocket
+from pinio.tls.handshake.gate import State
+from pinio.tls.handshake.judge import Judgement
 from pinio.typing import PolicyLike
 
 _Pinned: TypeAlias = PinnedTransport | PinnedSSLObject | PinnedSSLSocket

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
-from pinio.tls.asked import asked
+from pinio.tls.connection.asyncio_streams import LIMIT, Streams, streams
+from pinio.tls.connection.establish import App, Reach, Timeouts, reached
+from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.dial import Dialling, dial, dialled
-from pinio.tls.establish import App, Reach, Timeouts, reached
-from pinio.tls.sessions import SessionCache
-from pinio.tls.streams import LIMIT, Streams, streams
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.handshake.sessions import SessionCache
+from pinio.tls.request import asked
 from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
-    from pinio.tls.arguments import DialByContext, DialByPins, DialByPolicy
-    from pinio.tls.context import PinnedSSLContext
+    from pinio.tls.context.pinned import PinnedSSLContext
+    from pinio.tls.signatures import DialByContext, DialByPins, DialByPolicy
 
 
 @overload

@@ -10,12 +10,12 @@ from pinio.core.anchors import Anchors
 from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
 from pinio.core.wording import chain_lines, escape
-from pinio.tls import peer
-from pinio.tls.asked import check_port
+from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.connection.establish import HANDSHAKE_TIMEOUT
 from pinio.tls.dial import Dialling, dialled, race
-from pinio.tls.establish import HANDSHAKE_TIMEOUT
-from pinio.tls.failure import tls_failed
-from pinio.tls.profile import Profile, inner_context
+from pinio.tls.handshake import peer
+from pinio.tls.handshake.failure import tls_failed
+from pinio.tls.request import check_port
 from pinio.tls.unexpected import advised
 
 _CHUNK = 16384

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final, Literal, Unpack, cast, overload
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
-from pinio.tls.asked import Asked, asked
-from pinio.tls.establish import Timeouts, context_for, engine, over
-from pinio.tls.judgement import Judgement
-from pinio.tls.sessions import SessionCache
-from pinio.tls.streams import LIMIT, Streams, buffered, retire, transport_of, unread
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.asyncio_streams import LIMIT, Streams, buffered, retire, transport_of, unread
+from pinio.tls.connection.establish import Timeouts, context_for, engine, over
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.sessions import SessionCache
+from pinio.tls.request import Asked, asked
 from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
 if TYPE_CHECKING:
-    from pinio.tls.arguments import UpgradeByContext, UpgradeByPins, UpgradeByPolicy
-    from pinio.tls.context import PinnedSSLContext
+    from pinio.tls.context.pinned import PinnedSSLContext
+    from pinio.tls.signatures import UpgradeByContext, UpgradeByPins, UpgradeByPolicy
 
 
 @overload

@@ -18,8 +18,8 @@ from pinio.errors import (
     UnpinnedHostError,
 )
 from pinio.reporting import tell
-from pinio.tls.context import PinnedSSLContext, create_ssl_context
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.typing import Observer, PolicyLike
 
 IN_CLEAR: Final = frozenset({"http", "ws"})

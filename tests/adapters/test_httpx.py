@@ -15,7 +15,7 @@ from pinio.core.policy import Policy
 from pinio.errors import OverrideRefusedError, PinMismatchError, PlaintextRefusedError, PolicyError
 from pinio.httpx import AsyncPinnedHTTPTransport, PinnedHTTPTransport
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.adapters.world import PROXY
 from tests.interop.peers import SocksProxy
 from tests.tls.cast import ABSENT, GENUINE, ROOT, Told, pinned

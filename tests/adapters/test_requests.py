@@ -19,7 +19,7 @@ from pinio.core.policy import Policy
 from pinio.errors import OverrideRefusedError, PinMismatchError, PlaintextRefusedError, PolicyError
 from pinio.requests import PinnedAdapter, PinnedSession
 from pinio.testing import ConnectProxy, Interceptor, Server, http
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.interop.peers import SocksProxy
 from tests.tls.cast import GENUINE, IDENTITY, MISPINNED, ROOT, Told, pinned
 

@@ -26,7 +26,7 @@ from pinio.errors import (
 )
 from pinio.testing import ConnectProxy, Interceptor, Server, http
 from pinio.testing.listener import Listener
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.adapters.world import PROXY, SECRET, Visit
 from tests.interop.peers import SocksProxy
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Swapped, Told

@@ -11,7 +11,7 @@ import pytest
 import pinio
 from pinio.aiohttp import PinnedConnector
 from pinio.testing import Server, http
-from pinio.tls.establish import SHUTDOWN_TIMEOUT
+from pinio.tls.connection.establish import SHUTDOWN_TIMEOUT
 from tests.tls.cast import GENUINE, end_of, pinned
 
 DEFAULTS = {

@@ -39,15 +39,15 @@ from pinio.errors import (
     find_pin_error,
 )
 from pinio.testing import Connection, Server
-from pinio.tls import sessions
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.engine import Engine
-from pinio.tls.gate import State
-from pinio.tls.handshake import Handshake
-from pinio.tls.judgement import Judgement
-from pinio.tls.latch import PinnedSSLObject
-from pinio.tls.profile import Profile, inner_context
-from pinio.tls.settings import Settings
+from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.settings import Settings
+from pinio.tls.connection.engine import Engine
+from pinio.tls.context.objects import PinnedSSLObject
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake import sessions
+from pinio.tls.handshake.gate import State
+from pinio.tls.handshake.handshake import Handshake
+from pinio.tls.handshake.judge import Judgement
 from tests.tls.cast import (
     GENUINE,
     IDENTITY,

@@ -25,13 +25,13 @@ import pytest
 from pinio.core.decision import Permit, Refusal
 from pinio.errors import NotJudgedError, PinMismatchError
 from pinio.testing import CA, Interceptor, Server, tls_record
-from pinio.tls import judgement as judgements
-from pinio.tls.engine import Engine
-from pinio.tls.gate import State
-from pinio.tls.handshake import Handshake
-from pinio.tls.judgement import Judgement
-from pinio.tls.latch import PinnedSSLObject, _Latch
-from pinio.tls.profile import Profile
+from pinio.tls.config.profile import Profile
+from pinio.tls.connection.engine import Engine
+from pinio.tls.context.objects import PinnedSSLObject, _Latch
+from pinio.tls.handshake import judge as judgements
+from pinio.tls.handshake.gate import State
+from pinio.tls.handshake.handshake import Handshake
+from pinio.tls.handshake.judge import Judgement
 from tests.tls.cast import GENUINE, IDENTITY, MISPINNED, ROOT, Told, end_of, pinned
 from tests.tls.doors import DOORS, OVER_BIO, Door
 from tests.tls.memory import MemoryPeer, context_with, engine_for

@@ -19,7 +19,7 @@ import pinio
 from pinio.core.pinset import PinSet
 from pinio.errors import CertificateNotVerifiedError, PinMismatchError, PolicyError
 from pinio.testing import Server
-from pinio.tls import peer
+from pinio.tls.handshake import peer
 from tests.tls.cast import SPARE, App, Told, end_of, pinned
 from tests.tls.certificates import Issued
 from tests.tls.memory import MemoryPeer, shake_hands

@@ -16,7 +16,7 @@ import pytest
 import pinio
 from pinio.errors import PinMismatchError
 from pinio.testing import Server
-from pinio.tls import peer
+from pinio.tls.handshake import peer
 from tests.tls.cast import GENUINE, ISSUER, ROOT, App, Told, end_of, pinned
 from tests.tls.memory import MemoryPeer, shake_hands
 

@@ -22,7 +22,7 @@ from pinio.core.certificate import Certificate
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.errors import PolicyError
-from pinio.tls.peer import verified_chain
+from pinio.tls.handshake.peer import verified_chain
 from tests.tls.cast import ABSENT
 from tests.tls.memory import MemoryPeer, drive, engine_for, shake_hands
 

@@ -17,8 +17,8 @@ import pytest
 
 from pinio.errors import JudgementError, NotJudgedError, PinMismatchError, PinVerificationError, PolicyError
 from pinio.testing import Interceptor, Server
-from pinio.tls.context import PinnedSSLContext
-from pinio.tls.settings import StockContext
+from pinio.tls.config.settings import StockContext
+from pinio.tls.context.pinned import PinnedSSLContext
 from tests.tls.cast import GENUINE, ROOT, Told, pinned
 from tests.tls.through import SECRET, ask, ask_asyncio, context_for, tcp
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
 from pinio.testing import Leaf
-from pinio.tls.gate import State
+from pinio.tls.handshake.gate import State
 from tests.tls.cast import GENUINE, ISSUER, ROOT, pinned
 from tests.tls.memory import MemoryPeer, engine_for, state_of
 

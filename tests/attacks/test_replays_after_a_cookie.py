@@ -27,9 +27,9 @@ import pinio
 from pinio.core.policy import Policy
 from pinio.errors import PinVerificationError, find_pin_error
 from pinio.testing import Connection, RawServer
-from pinio.tls import peer
-from pinio.tls.gate import State
-from pinio.tls.latch import PinnedSSLObject
+from pinio.tls.context.objects import PinnedSSLObject
+from pinio.tls.handshake import peer
+from pinio.tls.handshake.gate import State
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, Told, end_of, pinned
 from tests.tls.doors import DOORS, Door
 from tests.tls.keyless import certificate_verify, replay

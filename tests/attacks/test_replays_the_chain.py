@@ -20,7 +20,7 @@ import ssl
 import pytest
 
 from pinio.testing import CA, Leaf
-from pinio.tls.gate import State
+from pinio.tls.handshake.gate import State
 from tests.tls.cast import GENUINE, IDENTITY, ROOT, Told, pinned
 from tests.tls.memory import MemoryPeer, context_with, engine_for, state_of
 from tests.tls.messages import (

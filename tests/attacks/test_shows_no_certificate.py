@@ -20,8 +20,8 @@ import pinio
 from pinio.core.policy import Policy
 from pinio.errors import NoVerifiedChainError, PinVerificationError
 from pinio.testing import Server
-from pinio.tls import peer
-from pinio.tls.gate import State
+from pinio.tls.handshake import peer
+from pinio.tls.handshake.gate import State
 from tests.tls.cast import GENUINE, IDENTITY, ROOT, SPARE, App, Told, end_of, pinned
 from tests.tls.memory import MemoryPeer, context_with, drive, engine_for, shake_hands, state_of
 

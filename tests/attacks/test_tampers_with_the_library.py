@@ -17,7 +17,8 @@ import pytest
 import pinio
 from pinio.errors import JudgementError, WitnessError
 from pinio.testing import Interceptor, Server
-from pinio.tls import peer, profile
+from pinio.tls.config import profile
+from pinio.tls.handshake import peer
 from tests.tls.cast import GENUINE, ISSUER, ROOT, App, Told, end_of, pinned
 
 

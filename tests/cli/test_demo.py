@@ -19,7 +19,7 @@ from pinio.core.decision import Permit
 from pinio.core.policy import Endpoint
 from pinio.core.verdict import Match
 from pinio.testing import ConnectionRecord
-from pinio.tls import judgement
+from pinio.tls.handshake import judge as judgement
 from tests.cli.conftest import Command
 
 TRANSCRIPT = Path(__file__).with_name("demo.txt")

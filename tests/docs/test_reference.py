@@ -16,7 +16,7 @@ from pinio import tls
 from pinio.cli.group import pinio as command
 from pinio.cli.ui import Exit
 from pinio.errors import BY_REASON, TLSFailedError
-from pinio.tls.gate import TRANSITIONS
+from pinio.tls.handshake.gate import TRANSITIONS
 from tests.architecture.api import PUBLIC, public_modules
 from tests.docs.pages import PAGES, ROOT, blocks, table, text
 from tests.interop.matrix import ROWS

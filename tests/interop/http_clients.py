@@ -10,7 +10,7 @@ from tests.interop.matrix import PATIENCE, Site, Way, row
 from tests.interop.peers import websocket
 
 if TYPE_CHECKING:
-    from pinio.tls.context import PinnedSSLContext
+    from pinio.tls.context.pinned import PinnedSSLContext
 
 ALL: Final[tuple[Way, ...]] = ("direct", "CONNECT proxy", "HTTPS proxy")
 

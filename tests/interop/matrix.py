@@ -13,8 +13,8 @@ from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.errors import PinVerificationError, find_pin_error
 from pinio.testing import ConnectProxy, Handler, Server, http
-from pinio.tls.context import create_ssl_context
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import create_ssl_context
+from pinio.tls.handshake.sessions import SessionCache
 from tests.interop.peers import AFTER_CONNECT, AFTER_SOCKS, IN_CLEAR, INJECTIONS, Injector, SocksProxy
 from tests.tls.cast import GENUINE, ROOT, SPARE, Told
 

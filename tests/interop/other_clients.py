@@ -27,7 +27,7 @@ from tests.interop.peers import (
 )
 
 if TYPE_CHECKING:
-    from pinio.tls.context import PinnedSSLContext
+    from pinio.tls.context.pinned import PinnedSSLContext
 
 SECRET = b"the password is swordfish"
 

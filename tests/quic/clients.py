@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
-    from pinio.tls.context import PinnedSSLContext
+    from pinio.tls.context.pinned import PinnedSSLContext
 
 SECRET: Final = "T0PSECRET"
 HEADERS: Final = {"Authorization": SECRET}

@@ -11,8 +11,8 @@ from pathlib import Path
 from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import Server, http
-from pinio.tls.context import create_ssl_context
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import create_ssl_context
+from pinio.tls.handshake.sessions import SessionCache
 from tests.quic.clients import SECRET, Row, Site, run
 from tests.quic.interceptor import QuicInterceptor
 from tests.tls.cast import GENUINE, ROOT, SPARE, Told

@@ -15,7 +15,7 @@ import pytest
 from pinio.core.policy import Policy
 from pinio.errors import PolicyError, find_pin_error
 from pinio.testing import ConnectProxy, Server, http
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.conftest import LOOPS
 from tests.interop.peers import SocksProxy
 from tests.quic.clients import ASKED, ROWS, SECRET, Row

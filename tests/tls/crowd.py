@@ -19,8 +19,8 @@ from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.testing import CA, Server
-from pinio.tls.context import PinnedSSLContext, create_ssl_context
-from pinio.tls.sessions import SessionCache
+from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, pinned
 from tests.tls.through import SECRET, ask
 

@@ -17,7 +17,7 @@ import aiohttp
 
 import pinio
 from pinio.aiohttp import PinnedConnector
-from pinio.tls.context import PinnedSSLContext
+from pinio.tls.context.pinned import PinnedSSLContext
 from tests.tls.cast import App
 
 HOST = "localhost"

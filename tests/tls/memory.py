@@ -7,13 +7,13 @@ from contextlib import suppress
 
 from pinio.core.policy import Policy
 from pinio.testing import Leaf
-from pinio.tls import peer
-from pinio.tls import profile as profiles
-from pinio.tls.engine import Engine
-from pinio.tls.gate import State
-from pinio.tls.handshake import Handshake
-from pinio.tls.judgement import Judgement
-from pinio.tls.profile import Profile, inner_context
+from pinio.tls.config import profile as profiles
+from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.connection.engine import Engine
+from pinio.tls.handshake import peer
+from pinio.tls.handshake.gate import State
+from pinio.tls.handshake.handshake import Handshake
+from pinio.tls.handshake.judge import Judgement
 from pinio.typing import Observer
 from tests.tls.cast import Told
 

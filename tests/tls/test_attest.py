@@ -28,8 +28,8 @@ from pinio.errors import (
     UnpinnedHostError,
 )
 from pinio.testing import CA, Connection, ConnectProxy, Server
-from pinio.tls.gate import State
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.handshake.gate import State
 from tests.aiohttp_door.world import PROXY
 from tests.interop.peers import websocket
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, App, Told, pinned

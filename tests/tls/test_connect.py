@@ -15,7 +15,7 @@ import pinio
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError, PolicyError, UnpinnedHostError
 from pinio.testing import Interceptor, Server, echo, self_signed, silent
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, App, Told, end_of, pinned
 
 WEEK = dt.timedelta(days=7)

@@ -11,10 +11,10 @@ import pytest
 
 import pinio
 from pinio.testing import Server
-from pinio.tls import transport
-from pinio.tls.context import PinnedSSLContext, like
-from pinio.tls.judgement import Judgement
-from pinio.tls.sessions import SessionCache
+from pinio.tls.connection import transport
+from pinio.tls.context.pinned import PinnedSSLContext, like
+from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import SECRET, Swappable, ask_asyncio, context_for
 

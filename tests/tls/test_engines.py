@@ -25,7 +25,7 @@ def test_truststore_injected_into_ssl_weakens_nothing_and_breaks_nothing(when: s
     script = f"""
         import asyncio, ssl, truststore
         {inject if when == "before" else ""}
-        import pinio, pinio.tls.context
+        import pinio, pinio.tls.context.pinned
         truststore.extract_from_ssl()  # for the server's sake, which is no part of this
         from pinio.testing import Server
         from tests.tls.cast import GENUINE, MISPINNED, pinned

@@ -18,7 +18,7 @@ from pinio.errors import CertificateNotVerifiedError, find_pin_error
 from pinio.reporting import Counters, LogObserver, fan_out
 from pinio.testing import CA, Leaf, Server
 from pinio.testing.device import self_signed
-from pinio.tls.failure import MOST_BYTES
+from pinio.tls.handshake.failure import MOST_BYTES
 from tests.tls.cast import GENUINE, ISSUER, ROOT, SPARE, Told, pinned
 from tests.tls.certificates import Issued
 from tests.tls.entry_points import PORTLESS, Enter, entry_point, own_entry_point, refused
@@ -254,7 +254,7 @@ def test_a_library_that_does_not_tell_the_served_chain(monkeypatch: pytest.Monke
     def broken(tls: object) -> None:
         raise AttributeError("get_unverified_chain")
 
-    monkeypatch.setattr("pinio.tls.peer.served_chain", broken)
+    monkeypatch.setattr("pinio.tls.handshake.peer.served_chain", broken)
     error, told = told_of(GENUINE, pinned(anchors=STRANGER.anchors))
     assert error.refusal.served is None
     assert (error.verify_code, told) == (20, [error.refusal])
@@ -282,7 +282,9 @@ def test_the_served_chain_decides_nothing(
     monkeypatch: pytest.MonkeyPatch, tls_version: ssl.TLSVersion
 ) -> None:
     """Whatever it says, the verdict is the same, and it is not read before there is one."""
-    monkeypatch.setattr("pinio.tls.peer.served_chain", lambda tls: [GENUINE.der, ISSUER.der, ROOT.der])
+    monkeypatch.setattr(
+        "pinio.tls.handshake.peer.served_chain", lambda tls: [GENUINE.der, ISSUER.der, ROOT.der]
+    )
     wrong = ISSUER.issue("other.test")
     error, _ = told_of(wrong)
     assert error.verify_code == 62

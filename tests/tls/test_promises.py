@@ -307,7 +307,7 @@ async def test_P6_a_server_without_any_certificate_cannot_even_negotiate() -> No
 async def test_P6_a_peer_without_a_verified_chain_is_refused(
     tls_version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("pinio.tls.peer.verified_chain", lambda tls: None)
+    monkeypatch.setattr("pinio.tls.handshake.peer.verified_chain", lambda tls: None)
     app = App()
     with Server(GENUINE, tls_version=tls_version, greeting=b"hello") as server:
         assert isinstance(await refused(server, pinned(mode=mode), app), NoVerifiedChainError)
@@ -321,7 +321,7 @@ async def test_P6_a_defect_of_the_judge_refuses(
     def broken(*arguments: object) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("pinio.tls.judgement.judge", broken)
+    monkeypatch.setattr("pinio.tls.handshake.judge.judge", broken)
     app = App()
     with Server(GENUINE, tls_version=tls_version, greeting=b"hello") as server:
         error = await refused(server, pinned(mode="report-only"), app)

@@ -26,7 +26,7 @@ from pinio.errors import (
     find_pin_error,
 )
 from pinio.testing import Server
-from pinio.tls.latch import PinnedSSLSocket
+from pinio.tls.context.objects import PinnedSSLSocket
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import SECRET, Swappable, ask, blocking, context_for
 

@@ -18,10 +18,10 @@ import pinio
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.testing import Server
-from pinio.tls import outer
-from pinio.tls import profile as profiles
-from pinio.tls.profile import inner_context
-from pinio.tls.settings import Settings
+from pinio.tls.config import profile as profiles
+from pinio.tls.config.profile import inner_context
+from pinio.tls.config.settings import Settings
+from pinio.tls.context import outer
 from tests.tls.cast import GENUINE, MISPINNED, ROOT, pinned
 from tests.tls.crowd import PINS, Crowd, Swapped, heard_by, meddle, policies, servers, together
 from tests.tls.process import run_python

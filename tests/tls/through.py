@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from pinio.core.policy import Policy
 from pinio.testing.listener import Listener
-from pinio.tls.context import PinnedSSLContext, create_ssl_context
-from pinio.tls.profile import inner_context
-from pinio.tls.sessions import SessionCache
-from pinio.tls.settings import StockContext
+from pinio.tls.config.profile import inner_context
+from pinio.tls.config.settings import StockContext
+from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.typing import PolicyLike
 from tests.tls.cast import Told
 

@@ -19,7 +19,7 @@ from pinio.aiohttp import PinnedConnector
 from pinio.testing import Connection, ConnectProxy, tls_alert
 from pinio.testing.listener import Listener
 from pinio.testing.relay import Direction, relay
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from pinio.typing import PolicyLike
 from tests.tls.cast import GENUINE, ISSUER, ROOT, App, Told
 from tests.tls.messages import PRE_SHARED_KEY, SESSION_TICKET, ClientHello

@@ -11,8 +11,8 @@ import pytest
 
 import pinio
 from pinio.testing import Interceptor, Server
-from pinio.tls import sessions
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake import sessions
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ISSUER
 
 OTHER_KEY = ISSUER.issue("localhost", "127.0.0.1", "*.pinned.test")

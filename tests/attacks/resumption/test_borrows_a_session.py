@@ -23,11 +23,11 @@ from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.errors import NoVerifiedChainError, PinMismatchError
 from pinio.testing import CA, Connection, Interceptor, Server, garbage
-from pinio.tls.engine import Engine
-from pinio.tls.handshake import Handshake
-from pinio.tls.judgement import Judgement
-from pinio.tls.profile import Profile, inner_context
-from pinio.tls.sessions import Offer, SessionCache
+from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.connection.engine import Engine
+from pinio.tls.handshake.handshake import Handshake
+from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.sessions import Offer, SessionCache
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import unsealed
 from tests.tls.visits import OTHER_KEY, resumed, visit

@@ -19,7 +19,7 @@ from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.testing import Server, self_signed
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ROOT, SPARE, Swapped, Told, end_of, pinned
 from tests.tls.visits import OTHER_KEY, Clock, meanwhile, resumed, visit
 

@@ -13,7 +13,7 @@ import pytest
 from pinio.core.evidence import MAX_AGE
 from pinio.errors import PinExpiredError, PinMismatchError
 from pinio.testing import Server
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import GENUINE, ISSUER, Told, end_of, pinned
 from tests.tls.visits import OTHER_KEY, Clock, resumed, visit
 

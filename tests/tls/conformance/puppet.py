@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 import pinio
 from pinio.testing import Connection, Leaf, Server
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.cast import GENUINE, pinned
 from tests.tls.conformance.diary import Diary
 

@@ -11,7 +11,7 @@ import pytest
 
 import pinio
 from pinio.testing import Connection
-from pinio.tls.delivery import OVERRUN
+from pinio.tls.connection.delivery import OVERRUN
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.puppet import (
     MUCH,

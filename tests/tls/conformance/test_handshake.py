@@ -15,11 +15,11 @@ import pytest
 import pinio
 from pinio.testing import CutRelay, DripRelay, RawServer, hear, silent
 from pinio.testing.stream import CHUNK
-from pinio.tls.delivery import Delivery
-from pinio.tls.engine import Engine
-from pinio.tls.gate import Gate
-from pinio.tls.protocol import PinnedProtocol
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.delivery import Delivery
+from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.protocol import PinnedProtocol
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.handshake.gate import Gate
 from tests.tls.cast import GENUINE, MISPINNED, pinned
 from tests.tls.conformance.diary import Diary
 from tests.tls.conformance.puppet import Puppet, close, reset, to_the_end, truncate, turns

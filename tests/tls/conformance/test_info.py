@@ -12,7 +12,7 @@ import pytest
 
 import pinio
 from pinio.core.decision import Permit
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.cast import GENUINE, ROOT
 from tests.tls.conformance.diary import Diary
 from tests.tls.conformance.puppet import Puppet, close, to_the_end

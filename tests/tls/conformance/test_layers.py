@@ -14,8 +14,8 @@ import pytest
 
 import pinio
 from pinio.testing import Connection, ConnectProxy, Server
-from pinio.tls.buffers import PRIVATE, SHARED, receive_buffer
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.buffers import PRIVATE, SHARED, receive_buffer
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.cast import GENUINE, ISSUER, ROOT, pinned
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.puppet import (

@@ -15,7 +15,7 @@ import pytest
 
 import pinio
 from pinio.testing import Server
-from pinio.tls.buffers import SHARED
+from pinio.tls.connection.buffers import SHARED
 from tests.conftest import LOOPS
 from tests.tls.cast import GENUINE, pinned
 from tests.tls.conformance.diary import BufferedDiary, Diary

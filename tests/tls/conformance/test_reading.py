@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pinio.testing import Connection
-from pinio.tls.buffers import SHARED
-from pinio.tls.engine import SLICE
+from pinio.tls.connection.buffers import SHARED
+from pinio.tls.connection.engine import SLICE
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.puppet import (
     Puppet,

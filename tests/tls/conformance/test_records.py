@@ -12,8 +12,8 @@ import pytest
 
 from pinio.testing import DripRelay
 from pinio.testing.stream import CHUNK
-from pinio.tls import protocol
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection import protocol
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.cast import GENUINE
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.forge import ALERT, HANDSHAKE, Forge, Forge13

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 import pinio
-from pinio.tls.buffers import SHARED
-from pinio.tls.engine import SLICE
-from pinio.tls.protocol import PinnedProtocol
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.buffers import SHARED
+from pinio.tls.connection.engine import SLICE
+from pinio.tls.connection.protocol import PinnedProtocol
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.conformance.puppet import (
     Puppet,
     close,

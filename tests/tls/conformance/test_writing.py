@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pinio.tls.engine import RECORD
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.engine import RECORD
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.conformance.diary import Diary
 from tests.tls.conformance.puppet import MUCH, Puppet, close, to_the_end, truncate
 

@@ -19,8 +19,8 @@ from pinio.core.decision import Refusal
 from pinio.core.evidence import MAX_AGE
 from pinio.testing import CA, Interceptor, RawServer, Server, hear, http, reset, tls_alert
 from pinio.testing.listener import Listener
-from pinio.tls.protocol import PinnedProtocol
-from pinio.tls.sessions import SessionCache
+from pinio.tls.connection.protocol import PinnedProtocol
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import GENUINE, IDENTITY, ROOT, end_of, pinned
 from tests.tls.unresuming import (
     AT_ONCE,

@@ -9,8 +9,8 @@ import pytest
 
 from pinio.core.evidence import MAX_AGE
 from pinio.testing import Server
-from pinio.tls.latch import PinnedSSLObject
-from pinio.tls.sessions import PATIENCE, SessionCache
+from pinio.tls.context.objects import PinnedSSLObject
+from pinio.tls.handshake.sessions import PATIENCE, SessionCache
 from tests.tls.cast import GENUINE, end_of, pinned
 from tests.tls.visits import Clock, resumed, visit
 

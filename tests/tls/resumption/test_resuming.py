@@ -12,7 +12,7 @@ import pytest
 import pinio
 from pinio.core.evidence import MAX_AGE
 from pinio.testing import Server
-from pinio.tls.sessions import SessionCache
+from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import GENUINE, ROOT, end_of, pinned
 from tests.tls.visits import Clock, meanwhile, resumed, visit
 

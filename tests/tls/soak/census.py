@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pinio.tls.delivery import Delivery
-from pinio.tls.engine import Engine
-from pinio.tls.gate import Gate
-from pinio.tls.protocol import PinnedProtocol
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.delivery import Delivery
+from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.protocol import PinnedProtocol
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.handshake.gate import Gate
 
 KINDS = (
     Delivery,

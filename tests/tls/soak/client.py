@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pinio
-from pinio.tls.transport import PinnedTransport
+from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.cast import ABSENT, GENUINE, pinned
 from tests.tls.soak.schedule import Fate
 

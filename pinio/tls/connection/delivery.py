@@ -1,0 +1,170 @@
+"""From the engine to the application: plaintext, record by record, in the way that the application's protocol wants it.
+
+Nothing is queued here. What the application does not want yet stays encrypted in the engine.
+
+There are three ways, by what the application's protocol is: record by record, to a protocol that keeps what it is given; into a
+`BufferedProtocol`'s own buffer; and to asyncio's stream reader, which copies, all at once from the memory of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from pinio.tls.connection.asyncio_streams import copies
+from pinio.tls.connection.engine import RECORD, Engine
+from pinio.tls.handshake.gate import OPEN
+
+OVERRUN: Final = 1024 * 1024
+"""Bytes that a peer may send after our close_notify, which it had no chance to see yet; one that sends more will not stop.
+
+As many may wait for a peer that asks for them, and does not read.
+"""
+
+
+Ending: TypeAlias = Literal["clean", "ragged", "overrun"]
+"""How a peer ended: with a close_notify, without, or not at all, in spite of ours."""
+
+
+Outcome: TypeAlias = Literal["more", "empty", "ended"]
+"""Of one step: there may be more to deliver, there is no more for now, the peer said goodbye."""
+
+
+class Delivery:
+    """Hands one connection's bytes to whatever protocol is set."""
+
+    __slots__ = ("_discarded", "_engine", "_filled", "_gate", "_plain", "_step", "app", "more", "paused")
+
+    def __init__(self, engine: Engine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
+        self._engine = engine
+        self._gate = engine.judgement.gate
+        self._discarded = 0
+        self._plain = plain
+        self._filled = 0
+        self.paused = False
+        """Whether the application asked for a pause."""
+        self.more = False
+        """Whether ciphertext of the same read of the loop is still to come."""
+        self.set_app(app)
+
+    def set_app(self, app: asyncio.BaseProtocol) -> None:
+        """Deliver to `app` from the next record on."""
+        self.app = app
+        self._step = (
+            Delivery._fill
+            if isinstance(app, asyncio.BufferedProtocol)
+            else Delivery._gather
+            if copies(app)
+            else Delivery._hand_over
+        )
+
+    def pending(self) -> int:
+        """Bytes that the engine holds, encrypted and decrypted; perhaps not a whole record."""
+        return self._engine.incoming.pending + self._engine.pending()
+
+    def run(self) -> bool:
+        """Deliver what has arrived, until the application pauses or closes; True at the peer's close_notify.
+
+        Raises what the application's callback raises, and `ssl.SSLError` for a broken record.
+        """
+        gate = self._gate
+        while not self.paused and gate.state is OPEN:
+            outcome = self._step(self)
+            if outcome != "more":
+                return outcome == "ended"
+        return False
+
+    def _hand_over(self) -> Outcome:
+        """One record, to a protocol that keeps what it is given."""
+        try:
+            data = self._engine.read(RECORD)
+        except ssl.SSLWantReadError:
+            return "empty"
+        if not data:
+            return "ended"
+        cast(asyncio.Protocol, self.app).data_received(data)
+        # A read of RECORD bytes leaves none of its record behind, so an empty BIO means that there is no more. That
+        # spares the read that would only raise.
+        return "more" if self._engine.incoming.pending else "empty"
+
+    def _gather(self) -> Outcome:
+        """All records of one read of the loop, to a stream reader.
+
+        It wakes its reader for each piece, and pauses for each that goes over its limit; and it copies what it is given, so that
+        it can be given the memory into which the next piece will be decrypted.
+        """
+        read, incoming, plain, filled = self._engine.read, self._engine.incoming, self._plain, self._filled
+        room = len(plain) - RECORD  # as long as no more is filled than that, the next record fits
+        outcome: Outcome = "empty"
+        try:
+            while count := read(RECORD, plain[filled:]):
+                filled += count
+                if not incoming.pending:
+                    break
+                if filled > room:
+                    outcome = "more"
+                    break
+            else:
+                outcome = "ended"
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self._give(filled)  # what came before it is still good
+            raise
+        if self.more and outcome == "empty" and filled <= room:
+            self._filled = filled
+        else:
+            self._give(filled)
+        return outcome
+
+    def _give(self, filled: int) -> None:
+        self._filled = 0
+        if filled:
+            lent = self._plain[:filled]
+            try:
+                cast(Any, self.app).data_received(lent)
+            finally:
+                lent.release()  # or whoever patched the reader, and kept it, would see what other connections bring
+
+    def _fill(self) -> Outcome:
+        """As many records as fit, into the application's own buffer."""
+        app, read, pending = cast(asyncio.BufferedProtocol, self.app), self._engine.read, self.pending
+        outcome: Outcome = "more"
+        broken: ssl.SSLError | None = None
+        filled = 0
+        # Both views are given back before the application is told, for it may want to resize what is under them.
+        with memoryview(app.get_buffer(pending())) as view, view.cast("B") as buffer:
+            if not buffer:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            size = len(buffer)
+            try:
+                while filled < size and outcome == "more":
+                    count = read(size - filled, buffer[filled:])
+                    filled += count
+                    outcome = "ended" if not count else "more" if pending() else "empty"
+            except ssl.SSLWantReadError:
+                outcome = "empty"
+            except ssl.SSLError as error:
+                broken = error  # what came before it is still good
+        if filled:
+            app.buffer_updated(filled)
+        if broken is not None:
+            raise broken
+        return outcome
+
+    def discard(self) -> Ending | None:
+        """After our close_notify: drop application data that crossed it; says how the peer ended, None if it has not.
+
+        Raises `ssl.SSLError` for a broken record.
+        """
+        try:
+            while data := self._engine.read(RECORD):
+                self._discarded += len(data)
+                if self._discarded > OVERRUN:
+                    return "overrun"
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:  # how the end reads once both sides have said goodbye
+            pass
+        return "clean"

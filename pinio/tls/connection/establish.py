@@ -1,0 +1,155 @@
+"""From a question and a plain transport to an open pinned connection; what the doors have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias, TypeVar
+
+from pinio.errors import PolicyError
+from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.protocol import PinnedProtocol
+from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake.handshake import Handshake
+from pinio.tls.request import Asked
+
+App = TypeVar("App", bound=asyncio.BaseProtocol)
+Reach: TypeAlias = Callable[[Callable[[], PinnedProtocol]], Awaitable[object]]
+"""Opens a plain connection for the protocol that the factory makes, as `loop.create_connection` does."""
+
+HANDSHAKE_TIMEOUT: Final = 60.0
+"""Seconds; asyncio's default."""
+SHUTDOWN_TIMEOUT: Final = 30.0
+"""Seconds; asyncio's default."""
+
+
+class Timeouts(NamedTuple):
+    """In seconds."""
+
+    handshake: float = HANDSHAKE_TIMEOUT
+    shutdown: float = SHUTDOWN_TIMEOUT
+
+    @classmethod
+    def of(cls, handshake: float | None, shutdown: float | None) -> Timeouts:
+        """From arguments, where None is the default. Raises `PolicyError` for what is not positive."""
+        for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise PolicyError(f"{name} is a positive number of seconds, not {value!r}")
+        return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
+
+
+async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.SSLContext:
+    """The inner context of a profile; one that has to be built first is built in a thread."""
+    context = inner_context.ready(profile)
+    return context if context is not None else await loop.run_in_executor(None, inner_context, profile)
+
+
+def engine(context: ssl.SSLContext, wanted: Asked, *, dials_again: bool = False) -> Engine:
+    """The engine of one connection, offering a session if there is one that may be offered now.
+
+    `dials_again` says that the caller looks at `Engine.again` when the handshake fails.
+    """
+    endpoint, profile, observer, resumption, source, _ = wanted
+    handshake = Handshake.prepare(
+        endpoint, profile, context, observer, resumption, source, dials_again=dials_again
+    )
+    return Engine(context, handshake)
+
+
+def pair(
+    loop: asyncio.AbstractEventLoop,
+    engine: Engine,
+    app: asyncio.BaseProtocol,
+    timeouts: Timeouts,
+    *,
+    introduce: bool = True,
+    context: PinnedSSLContext | None = None,
+) -> tuple[PinnedProtocol, PinnedTransport]:
+    """The two halves of a connection: what the loop talks to, and what the application holds.
+
+    `introduce` says whether the application's `connection_made` is to be called, `context` who asked for the connection.
+    """
+    transport = PinnedTransport(engine, context)
+    protocol = PinnedProtocol(
+        loop,
+        engine,
+        app,
+        transport,
+        handshake_timeout=timeouts.handshake,
+        shutdown_timeout=timeouts.shutdown,
+        introduce=introduce,
+    )
+    transport.attach(protocol)
+    return protocol, transport
+
+
+async def over(
+    lower: asyncio.Transport,
+    engine: Engine,
+    app: asyncio.BaseProtocol,
+    timeouts: Timeouts,
+    *,
+    introduce: bool,
+    context: PinnedSSLContext | None = None,
+) -> PinnedTransport:
+    """Put pinned TLS between an open transport and its application."""
+    if lower.is_closing():
+        raise ConnectionResetError("the transport is closing")
+    protocol, transport = pair(
+        asyncio.get_running_loop(), engine, app, timeouts, introduce=introduce, context=context
+    )
+    lower.pause_reading()
+    lower.set_protocol(protocol)
+    protocol.connection_made(lower)
+    lower.resume_reading()
+    await protocol.opened()
+    return transport
+
+
+async def reached(
+    reach: Reach,
+    factory: Callable[[], App],
+    wanted: Asked,
+    timeouts: Timeouts,
+    *,
+    again: bool,
+) -> tuple[PinnedTransport, App]:
+    """Open a plain connection and put pinned TLS between it and its application.
+
+    `again` says whether it may be opened once more, for a full handshake, where the offer of a session
+    brought a handshake to its end.
+    """
+    loop = asyncio.get_running_loop()
+    context = await context_for(loop, wanted.profile)
+    app = factory()
+    while True:
+        tls = engine(context, wanted, dials_again=again)
+        protocol, transport = pair(loop, tls, app, timeouts, context=wanted.context)
+        await _carried(protocol, reach(partial(_itself, protocol)))
+        try:
+            await protocol.opened()
+            return transport, app
+        except Exception:
+            if not (again and tls.again):
+                raise
+        # Where resuming a session fails, a full handshake may not; the application has not been told
+        # of anything yet.
+        wanted = wanted._replace(resumption=False)
+
+
+def _itself(protocol: PinnedProtocol) -> PinnedProtocol:
+    """A protocol factory for a loop."""
+    return protocol
+
+
+async def _carried(protocol: PinnedProtocol, reaching: Awaitable[object]) -> None:
+    """Wait until the protocol has a lower transport."""
+    try:
+        await reaching
+    except BaseException:
+        protocol.abandon()
+        raise

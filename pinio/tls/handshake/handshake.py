@@ -1,0 +1,215 @@
+"""One handshake, whoever drives it: the judge is asked at the right moments, sessions are offered and kept.
+
+The raw doors drive it from `Engine`, the context door from the TLS object that a library holds; both call `step` with OpenSSL's
+own `do_handshake`, and send nothing between its return and that of `step`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from pinio.core.decision import Refusal
+from pinio.core.policy import Endpoint
+from pinio.tls.config.profile import Profile
+from pinio.tls.handshake.gate import CLOSING, IDLE, OPEN, START
+from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.peer import TLSObject
+from pinio.tls.handshake.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
+from pinio.tls.handshake.trial import Trial
+from pinio.typing import Observer, PolicySource
+
+_ALERT: Final = 6 + 5 + 8 + 2 + 16
+"""Most bytes of an alert (RFC 8446 section 6): a ChangeCipherSpec before it, header, nonce, alert, tag.
+
+A handshake flight has more, and so has an answer to a request for the client's certificate.
+"""
+
+
+class Handshake:
+    """The judge of one connection, and the sessions that it may use and leave behind."""
+
+    __slots__ = ("_dials_again", "_kept", "judgement", "sessions", "trial")
+
+    def __init__(
+        self,
+        judgement: Judgement,
+        sessions: SessionCache | None = None,
+        offer: Offer | None = None,
+        trial: Trial | None = None,
+        *,
+        dials_again: bool = False,
+    ) -> None:
+        self.judgement = judgement
+        self._dials_again = dials_again
+        self.sessions = sessions
+        self.trial = trial
+        """Of the session that is offered; None where none is, and once its server goes on."""
+        self._kept = offer
+
+    @classmethod
+    def prepare(
+        cls,
+        endpoint: Endpoint,
+        profile: Profile,
+        context: ssl.SSLContext,
+        observer: Observer,
+        resumption: bool | SessionCache,
+        source: PolicySource | None = None,
+        *,
+        watched: bool = True,
+        dials_again: bool = False,
+    ) -> Handshake:
+        """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now.
+
+        `watched` says whether its driver tells the trial of that offer how the connection ends, `dials_again`
+        whether it then shakes hands once more, in full.
+        """
+        sessions = resuming(endpoint, resumption)
+        offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
+        if sessions is None or offer is None:
+            return cls(Judgement(endpoint, profile, observer, source=source), sessions)
+        judgement = Judgement(endpoint, profile, observer, source=source, evidence=offer.evidence)
+        trial = Trial(judgement, sessions, context, offer, watched=watched)
+        return cls(judgement, sessions, offer, trial, dials_again=dials_again)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The session to offer."""
+        return self._kept.session if self._kept is not None else None
+
+    def step(self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
+        """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
+
+        Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does, `PinVerificationError` where the
+        judge refuses, `CertificateNotVerifiedError` where OpenSSL does not verify the certificate, `TLSFailedError` where TLS
+        fails, and whatever an observer raises that is no `Exception`. After any failure `outgoing` holds nothing but the
+        alert of a TLS failure: what else was in it, such as the client's final flight, is thrown away, so that a caller that
+        flushes it cannot complete the handshake.
+        """
+        judgement = self.judgement
+        tls_failed = False
+        begins = judgement.gate.state is IDLE
+        if begins:
+            judgement.gate.advance(START)
+            if self.trial is not None:
+                self.trial.begin()
+        try:
+            try:
+                do_handshake()
+            except ssl.SSLWantReadError:
+                # A client hello comes before any chain.
+                if outgoing is not None and outgoing.pending and not begins:
+                    judgement.flight_ready(tls)
+                raise
+            except ssl.SSLError:
+                tls_failed = True
+                raise
+            judgement.handshake_done(tls)
+            self._done(tls)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except BaseException as error:
+            judgement.gate.fail()
+            # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2 server sends its part and then
+            # garbage, or the end of the stream.
+            if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
+                outgoing.read()
+            self.ended(error)
+            # Of an offer that failed nobody need hear where the connection that comes next will say more.
+            again = self._dials_again and self.trial is not None and self.trial.again
+            refusal = judgement.failed(tls, error, told=not again)
+            if refusal is not None:
+                raise refusal.error() from error
+            raise
+
+    def _done(self, tls: TLSObject) -> None:
+        if self.trial is not None and self.trial.done(resumed=bool(tls.session_reused)):
+            self.trial = None
+
+    def ended(self, error: BaseException | None) -> None:
+        """The connection ended within the handshake; None by the caller's wish."""
+        if self.trial is not None:
+            self.trial.ended(error)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the peer may ask for the client's certificate later (RFC 8446 section 4.6.2)."""
+        return self.judgement.profile.settings.post_handshake_auth
+
+    def recheck(self, outgoing: ssl.MemoryBIO | None) -> None:
+        """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
+
+        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
+        left to send.
+        """
+        self._again(self.judgement.recheck, outgoing)
+
+    def check_answer(self, outgoing: ssl.MemoryBIO | None) -> None:
+        """Judge again before a request for the client's certificate is answered.
+
+        OpenSSL answers within any read, and within a shutdown. With a BIO this is called
+        afterwards, and looks whether there is an answer; with a socket it is called before, for the
+        socket sends by itself. Raises what `recheck` raises, and `UnpinnedHostError` if the policy
+        in force now does not pin the host: the client's certificate is for pinned hosts only.
+        """
+        if self.judgement.gate.state not in (OPEN, CLOSING):
+            return  # another thread has closed it
+        if outgoing is None or outgoing.pending > _ALERT:
+            self._again(self.judgement.recheck_identity, outgoing)
+
+    def _again(self, judge: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
+        try:
+            judge()
+        except BaseException:
+            self.judgement.gate.fail()
+            if outgoing is not None:
+                outgoing.read()
+            raise
+
+    def keep_session(self, tls: TLSObject) -> bool:
+        """Keep the session of an open connection for the next one; False while its ticket has not arrived.
+
+        With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
+        """
+        cache, endpoint = self.sessions, self.judgement.endpoint
+        if cache is None:
+            return True
+        by_ticket = tls.version() != "TLSv1.2"
+        once = by_ticket and tickets_are_used_once()
+        moment = self.judgement.clock()
+        if tls.session_reused and not once:
+            return True  # the one that was offered is kept still, and as good
+        if not cache.hopes(tls.context, endpoint, moment) or (session := tls.session) is None:
+            return True
+        if not session.has_ticket and (by_ticket or not session.id):
+            cache.asked_in_vain(tls.context, endpoint, moment)
+            return False
+        if (evidence := self.judgement.vouch()) is not None:
+            self._kept = Offer(session, evidence)
+            cache.keep(tls.context, endpoint, self._kept, once=once)
+        return True
+
+    def heard(self, tls: TLSObject) -> bool:
+        """The peer said something after the handshake. Keeps the session as `keep_session` does."""
+        if self.trial is not None:
+            self.trial.heard()
+            self.trial = None
+        return self.keep_session(tls)
+
+    def broke(self, tls: TLSObject, error: OSError) -> Refusal | None:
+        """An open connection broke.
+
+        If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no failure. Returns
+        the refusal to raise in place of `error`, if that says that the peer does not accept the
+        client's certificate.
+        """
+        if self.trial is not None:
+            self.trial.broke(error)
+        # Subclasses say that bytes are missing, or that there are no more.
+        if type(error) is not ssl.SSLError:
+            return None
+        if self.trial is None and self._kept is not None and self.sessions is not None:
+            self.sessions.drop(tls.context, self.judgement.endpoint, self._kept)
+        return self.judgement.identity_refused(tls, error)

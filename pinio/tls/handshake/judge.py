@@ -1,0 +1,267 @@
+"""One connection before its judge: from a TLS object in mid-handshake to a Permit, or to an error.
+
+The raw doors and the context door meet here, so that there is one verdict and one place where it is asked. Theory of
+operation: whoever drives the handshake calls `flight_ready` each time that OpenSSL wants to read while bytes to send are
+pending, and `handshake_done` when it returned, and sends nothing in between. Either returns quietly, or raises what refuses
+the connection; then the pending bytes, the client's final flight, must be thrown away.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from pinio.core.certificate import VerifiedChain
+from pinio.core.decision import Permit, Refusal
+from pinio.core.evidence import Evidence, Moment
+from pinio.core.policy import Endpoint, Policy
+from pinio.core.verify import judge
+from pinio.errors import PinVerificationError
+from pinio.reporting import tell
+from pinio.tls.config.profile import Profile
+from pinio.tls.handshake import peer
+from pinio.tls.handshake.failure import refusal_of, refusal_of_identity
+from pinio.tls.handshake.gate import CHAIN_KNOWN, HANDSHAKING, Gate
+from pinio.tls.handshake.sessions import now
+from pinio.typing import Observer, PolicySource
+
+_Result = TypeVar("_Result")
+
+
+class Judgement:
+    """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
+
+    __slots__ = (
+        "_chain",
+        "_evidence_age",
+        "_moment",
+        "clock",
+        "endpoint",
+        "evidence",
+        "expires_at",
+        "for_proxy",
+        "gate",
+        "observer",
+        "profile",
+        "source",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        profile: Profile,
+        observer: Observer,
+        *,
+        source: PolicySource | None = None,
+        evidence: Evidence | None = None,
+        clock: Callable[[], Moment] = now,
+    ) -> None:
+        self.endpoint = endpoint
+        self.profile = profile
+        self.observer = observer
+        self.source = source
+        """Where the policy came from, and a later one may come from; None if there can be no other."""
+        self.clock = clock
+        self.gate = Gate()
+        self.evidence = evidence
+        """Of the session that is offered; None where none is, and after a full handshake."""
+        self.expires_at: float | None = None
+        """When the pins expire by which the connection was judged, in POSIX seconds; None if they do not."""
+        self.for_proxy = False
+        """Whether the peer is a proxy, which may pass on plaintext from somewhere else."""
+        self._chain: VerifiedChain | None = None
+        self._evidence_age: float | None = None
+        self._moment: Moment | None = None
+
+    def check_profile(self, tls: peer.TLSObject) -> None:
+        """Compare the object's context with the profile; raises `JudgementError` where it does not verify as that says.
+
+        Called when the object is made, which keeps the verify mode of that moment, and again when it is judged.
+        """
+        if not self.profile.holds_for(tls):
+            raise self.refuse("JUDGEMENT_FAILED", "the TLS context does not verify as its profile says")
+
+    def flight_ready(self, tls: peer.TLSObject) -> None:
+        """Judge early, if the peer has proven its key (TLS 1.2). Raises `PinVerificationError` to refuse."""
+        if self.gate.state is HANDSHAKING and self.endpoint.needs_chain:
+            self._guard(self._judge_early, tls)
+
+    def handshake_done(self, tls: peer.TLSObject) -> Permit:
+        """Judge, or confirm what was judged early, and open the gate. Raises `PinVerificationError` to refuse."""
+        permit = self._guard(self._judge_finally, tls)
+        tell(self.observer, permit)
+        return permit
+
+    def recheck(self) -> None:
+        """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
+
+        Raises `PinVerificationError` if it is not allowed now, and closes the gate.
+        """
+        try:
+            policy = self.endpoint.policy
+            current = policy if self.source is None else self.source.current
+            if current is not policy or (self.expires_at is not None and self.expired):
+                self._judge_again(current)
+        except PinVerificationError:
+            raise
+        except Exception as error:
+            raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
+
+    @property
+    def expired(self) -> bool:
+        """Whether pins have expired since the connection was judged."""
+        return self.expires_at is not None and self.clock().wall >= self.expires_at
+
+    def recheck_identity(self) -> None:
+        """Judge again, as `recheck` does, before the client's certificate is shown on request."""
+        self.recheck()
+        if self.endpoint.rule.pin_set is None and self.profile.settings.identities:
+            detail = "it may ask for the client certificate, which is shown to pinned hosts only"
+            raise self.refuse("UNPINNED_HOST", detail)
+
+    def _judge_again(self, policy: Policy) -> None:
+        endpoint, decision = self.hold_against(policy)
+        if isinstance(decision, Refusal):
+            raise self._refused(decision)
+        before = self.gate.permit
+        self.endpoint = endpoint
+        self.expires_at = endpoint.next_expiry(decision.time)
+        self.gate.renew(decision)
+        # What is waived from now on is told, once.
+        if decision.report is not None and (
+            before is None or type(before.verdict) is not type(decision.verdict)
+        ):
+            tell(self.observer, decision)
+
+    def hold_against(self, policy: Policy) -> tuple[Endpoint, Permit | Refusal]:
+        """What another policy says of this connection, now; nothing changes by asking."""
+        before, moment = self.endpoint, self.clock()
+        try:
+            endpoint = policy.endpoint(before.host, before.port, also=before.other)
+        except PinVerificationError as error:
+            return before, error.refusal
+        if Profile.of(endpoint).identity != self.profile.identity:
+            # A chain that nobody verified, or under other anchors, is no evidence for a policy that asks for that.
+            detail = "the policy verifies this host in another way than when it was connected"
+            return endpoint, self._refusal(endpoint, "NO_VERIFIED_CHAIN", detail)
+        # A connection that is open stays so when a clock is set back; only how old its evidence is, nobody knows then.
+        age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
+        return endpoint, judge(endpoint, self._chain, moment.wall, age)
+
+    def _judge_early(self, tls: peer.TLSObject) -> None:
+        # Under TLS 1.3 a chain that is known in mid-handshake is not proven: anybody can replay it.
+        if not peer.final_flight_made(tls):
+            return
+        chain = self._verified(tls)
+        if chain is not None:
+            self._decide(tls, chain, self.clock())
+
+    def _judge_finally(self, tls: peer.TLSObject) -> Permit:
+        moment = self.clock()
+        if tls.session_reused:
+            self._judge_resumed(tls, moment)
+        else:
+            if self.gate.state is HANDSHAKING:
+                self._decide(tls, self._verified(tls) if self.endpoint.needs_chain else None, moment)
+            if self._chain is not None:
+                self._compare_witnesses(self._chain.leaf.der, tls)
+            self.evidence, self._moment = None, moment
+        return self.gate.open()
+
+    def vouch(self) -> Evidence | None:
+        """Evidence for the session of an open connection; None if no pin matched, or its chain cannot be dated.
+
+        A resumed connection inherits the evidence, and with it the age, of the session that it resumed.
+        """
+        permit = self.gate.permit
+        if permit is None or not permit.pinned or self._chain is None or self._moment is None:
+            return self.evidence  # of the session that was resumed; there is no moment then
+        return Evidence.of(self.endpoint.host, self._chain, self.profile.identity, self._moment)
+
+    def _judge_resumed(self, tls: peer.TLSObject, moment: Moment) -> None:
+        """A resumed session shows no chain: what was seen in the full handshake is judged, under the policy as it is now.
+
+        Without evidence (a session that was not offered here, a pre-shared key from elsewhere) there is nothing to judge. The
+        leaf is `ssl`'s own copy from the session: comparing it notices a mixed-up cache, no more.
+        """
+        evidence = self.evidence
+        if evidence is None:
+            raise self.refuse("NO_VERIFIED_CHAIN", "a session was resumed that nobody here has offered")
+        elapsed = moment.since(evidence.seen)
+        self._evidence_age = 0.0 if elapsed is None else elapsed
+        if elapsed is None:
+            raise self.refuse(
+                "NO_VERIFIED_CHAIN", "a clock ran backwards, so nobody knows how old the session is"
+            )
+        if evidence.host != self.endpoint.host:
+            raise self.refuse("WITNESSES_DISAGREE", "the session was made with another host")
+        self._decide(tls, evidence.chain, moment, elapsed)
+        if evidence.chain.leaf.der != tls.getpeercert(binary_form=True):
+            raise self.refuse("WITNESSES_DISAGREE")
+
+    def _verified(self, tls: peer.TLSObject) -> VerifiedChain | None:
+        chain = peer.verified_chain(tls)
+        if chain is None:
+            return None
+        # Under "leaf-pin" nobody verified what lies above the leaf, so nobody gets to see it.
+        return VerifiedChain(chain[:1] if self.profile.trust == "leaf-pin" else chain)
+
+    def _decide(
+        self,
+        tls: peer.TLSObject,
+        chain: VerifiedChain | None,
+        moment: Moment,
+        evidence_age: float | None = None,
+    ) -> None:
+        self.gate.advance(CHAIN_KNOWN)
+        self.check_profile(tls)
+        decision = judge(self.endpoint, chain, moment.wall, evidence_age)
+        if isinstance(decision, Refusal):
+            raise self._refused(decision)
+        self._chain = chain
+        self.expires_at = self.endpoint.next_expiry(moment.wall)
+        self.gate.permit_by(decision)
+
+    def _compare_witnesses(self, leaf: bytes, tls: peer.TLSObject) -> None:
+        """After a full handshake three sources name the leaf; a TLS library that was tampered with may forget one."""
+        if peer.leaves(tls) != (leaf, leaf, leaf):
+            raise self.refuse("WITNESSES_DISAGREE")
+
+    def _guard(self, step: Callable[[peer.TLSObject], _Result], tls: peer.TLSObject) -> _Result:
+        """Whatever goes wrong while judging refuses the connection."""
+        try:
+            return step(tls)
+        except PinVerificationError:
+            raise
+        except Exception as error:
+            raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
+
+    def failed(self, tls: peer.TLSObject, error: BaseException, *, told: bool) -> Refusal | None:
+        """The refusal for an error of the handshake; None if TLS did not fail. With `told` the observer hears it."""
+        refusal = refusal_of(error, self.endpoint, tls, self.clock().wall)
+        return self._heard(refusal) if told else refusal
+
+    def identity_refused(self, tls: peer.TLSObject, error: ssl.SSLError) -> Refusal | None:
+        """The same on an open connection, whose peer does not accept the client's certificate."""
+        return self._heard(refusal_of_identity(error, self.endpoint, tls, self.clock().wall))
+
+    def _heard(self, refusal: Refusal | None) -> Refusal | None:
+        if refusal is not None:
+            self.gate.fail()
+            tell(self.observer, refusal)
+        return refusal
+
+    def refuse(self, reason: str, detail: str | None = None) -> PinVerificationError:
+        """Close the gate for good, tell the observer, and return the error to raise."""
+        return self._refused(self._refusal(self.endpoint, reason, detail))
+
+    def _refusal(self, endpoint: Endpoint, reason: str, detail: str | None) -> Refusal:
+        return Refusal(
+            reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
+            chain=self._chain, noted=endpoint.rule, evidence_age=self._evidence_age,
+        )  # fmt: skip
+
+    def _refused(self, refusal: Refusal) -> PinVerificationError:
+        self._heard(refusal)
+        return cast(PinVerificationError, refusal.error())

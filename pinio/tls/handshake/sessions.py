@@ -1,0 +1,211 @@
+"""TLS sessions, each with the evidence that lets a resumed connection be judged.
+
+A resumed handshake skips what pinning needs: no chain is shown, and OpenSSL does not look at the name again. So a session is kept
+only beside the evidence of the full handshake it descends from, under the context, host and port it was made for; it is
+offered only if that evidence satisfies the policy in force now (`pinio.core.evidence.age`), and judged again after the handshake.
+
+TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server on each connection; a TLS 1.2 session may be used
+again until it is too old. Age counts from the last full handshake, whatever the number of renewals.
+
+Reading a session is not free, and in some Pythons very dear (`reading_leaks`). So a server that gives none is asked no more for a
+while. Neither is one with which resuming failed (`pinio.tls.handshake.pauses`).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pinio.core.evidence import MAX_AGE, Evidence, Moment, age
+from pinio.core.policy import Endpoint
+from pinio.errors import PolicyError
+from pinio.tls.handshake.pauses import Key, Pauses
+
+MAX_HOSTS: Final = 1024
+"""Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently used goes first."""
+MAX_TICKETS: Final = 4
+"""Sessions kept for one host; newest first."""
+
+
+PATIENCE: Final = 10
+"""Times that a server is asked in vain for a session before that is given up for an hour."""
+
+reading_leaks: bool = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
+"""Whether reading `.session` loses memory for good, 6.7 kB each time, and copies the session, which with OpenSSL 3.0 costs a
+tenth of a handshake (python/cpython#116810). There a TLS 1.3 ticket is used as often as a TLS 1.2 session, so that a session is
+read once for each full handshake and not for each connection."""
+
+
+def now() -> Moment:
+    """Both clocks, now."""
+    return Moment(time.time(), time.monotonic())
+
+
+class Offer(NamedTuple):
+    """A session to offer, and what vouches for it."""
+
+    session: ssl.SSLSession
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    offer: Offer
+    once: bool
+    """Whether it is used once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Barren:
+    asked: int
+    """How often in vain, in a row."""
+    last: Moment
+
+
+class SessionCache:
+    """Sessions by TLS configuration, host and port. Thread-safe, bounded, empty after a fork.
+
+    One cache serves the whole process by default; pass another as `resumption=` to keep sessions apart. `hosts` is how many are
+    kept, counted by port and TLS configuration, with at most four sessions each (some 13 kB a session); raises `PolicyError` for
+    what is no number above 0.
+    """
+
+    def __init__(self, hosts: int = MAX_HOSTS) -> None:
+        if type(hosts) is not int or hosts < 1:
+            raise PolicyError(
+                f"hosts is the number of hosts to keep, at least 1, not {hosts!r}; resumption=False keeps none"
+            )
+        self._hosts = hosts
+        self.clear()
+        _caches.add(self)
+
+    def clear(self) -> None:
+        """Forget every session."""
+        self._lock = threading.Lock()
+        self._kept: dict[Key, list[_Kept]] = {}
+        self._barren: dict[Key, _Barren] = {}
+        self.pauses = Pauses(self._hosts)
+
+    def __len__(self) -> int:
+        """The number of hosts with a session."""
+        return len(self._kept)
+
+    def offer(
+        self, context: ssl.SSLContext, endpoint: Endpoint, profile: str, moment: Moment
+    ) -> Offer | None:
+        """The newest session that may be offered to `endpoint` now; `profile` is the identity of its trust profile."""
+        key = Key(context, endpoint.host, endpoint.port)
+        if key not in self._kept or self.pauses.active(key, moment):
+            return None
+        with self._lock:
+            fresh = [kept for kept in self._kept.pop(key, ()) if _fresh(kept, moment)]
+            chosen = next(
+                (kept for kept in fresh if age(kept.offer.evidence, endpoint, profile, moment) is not None),
+                None,
+            )
+            if chosen is not None and chosen.once:
+                fresh.remove(chosen)
+            if fresh:
+                self._kept[key] = fresh
+        return None if chosen is None else chosen.offer
+
+    def keep(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, *, once: bool) -> None:
+        """Keep a session whose connection was permitted."""
+        key = Key(context, endpoint.host, endpoint.port)
+        with self._lock:
+            self._barren.pop(key, None)
+            kept = self._kept.pop(key, [])
+            if len(self._kept) >= self._hosts:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = [_Kept(offer, once), *kept[: MAX_TICKETS - 1]]
+
+    def hopes(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
+        """Whether a server may give a session that is of use.
+
+        False of one that gave none, each of the last `PATIENCE` times, and of one to which none is offered.
+        """
+        key = Key(context, endpoint.host, endpoint.port)
+        if self.pauses.active(key, moment):
+            return False
+        barren = self._barren.get(key)
+        if barren is None or barren.asked < PATIENCE:
+            return True
+        elapsed = moment.since(barren.last)
+        return elapsed is None or elapsed >= MAX_AGE
+
+    def asked_in_vain(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> None:
+        """Note that a connection had no session to keep, as yet."""
+        key = Key(context, endpoint.host, endpoint.port)
+        with self._lock:
+            before = self._barren.pop(key, None)
+            if len(self._barren) >= self._hosts:
+                del self._barren[next(iter(self._barren))]
+            self._barren[key] = _Barren(1 if before is None else before.asked + 1, moment)
+
+    def drop(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer) -> None:
+        """Forget a session that does not stand for its server any more."""
+        key = Key(context, endpoint.host, endpoint.port)
+        with self._lock:
+            left = [kept for kept in self._kept.pop(key, ()) if kept.offer is not offer]
+            if left:
+                self._kept[key] = left
+
+    def fail(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, moment: Moment) -> None:
+        """Note that a connection with this offer failed; the server's other sessions would fail likewise."""
+        key = Key(context, endpoint.host, endpoint.port)
+        self.pauses.fail(key, offer, moment)
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def _forget(self, context: ssl.SSLContext) -> None:
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if key.context is not context}
+            self._barren = {key: barren for key, barren in self._barren.items() if key.context is not context}
+            self.pauses.forget(context)
+
+
+# Weakly: what is registered for a fork is never let go, and a cache of a program's own should end with its last user.
+_caches: Final[weakref.WeakSet[SessionCache]] = weakref.WeakSet()
+
+
+def forget(context: ssl.SSLContext | None = None) -> None:
+    """Forget, in every cache, the sessions of a context that makes no more connections; without one, all of them.
+
+    A session holds its context, and with it the anchors: kept for nobody, a thousand of them would take a gigabyte.
+    """
+    for cache in list(_caches):
+        if context is None:
+            cache.clear()
+        else:
+            cache._forget(context)  # noqa: SLF001  # of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)
+
+
+def tickets_are_used_once() -> bool:
+    """Whether a TLS 1.3 ticket serves one connection, as RFC 8446 appendix C.4 asks; not where `reading_leaks`."""
+    return not reading_leaks
+
+
+def _fresh(kept: _Kept, moment: Moment) -> bool:
+    elapsed = moment.since(kept.offer.evidence.seen)
+    return elapsed is not None and elapsed < MAX_AGE
+
+
+default_sessions: Final = SessionCache()
+
+
+def resuming(endpoint: Endpoint, resumption: bool | SessionCache) -> SessionCache | None:
+    """The cache that a connection uses; None if its caller or its pin set wants full handshakes, or the host has no pins."""
+    pins = endpoint.rule.pin_set
+    if pins is None or not pins.resumption or resumption is False:
+        return None
+    return default_sessions if resumption is True else resumption

@@ -1,0 +1,106 @@
+"""One connection on which a session is offered, and what its end says of the server (`pinio.tls.handshake.pauses`)."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Final
+
+from pinio.core.evidence import Moment
+from pinio.errors import PinVerificationError
+from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.pauses import Key
+from pinio.tls.handshake.sessions import Offer, SessionCache
+
+logger = logging.getLogger("pinio")
+
+SLOW: Final = 1.0
+"""Seconds after which a handshake that its caller gives up counts as failed: a wait is an answer, too."""
+
+_NO_FAILURE: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLZeroReturnError)
+
+
+class Trial:
+    """An offer under way. Over once the server has said something on the session, or shaken hands in full.
+
+    `watched` says whether the driver of the handshake tells of every end. A library does not.
+    """
+
+    __slots__ = (
+        "_began", "_cache", "_context", "_judgement", "_key", "_offer", "_resumed", "_watched", "again", "over"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        judgement: Judgement,
+        cache: SessionCache,
+        context: ssl.SSLContext,
+        offer: Offer,
+        *,
+        watched: bool,
+    ) -> None:
+        self._judgement = judgement
+        self._cache = cache
+        self._context = context
+        self._key = Key(context, judgement.endpoint.host, judgement.endpoint.port)
+        self._offer = offer
+        self._watched = watched
+        self._began: Moment | None = None
+        self._resumed = False
+        self.over = False
+        """Whether it is known what came of the offer."""
+        self.again = False
+        """Whether the handshake failed in a way in which a full one, on a new connection, may not."""
+
+    def begin(self) -> None:
+        """The client hello is about to be made."""
+        self._began = self._judgement.clock()
+        if not self._watched:
+            self._cache.pauses.begin(self._key, self._offer, self._began)
+
+    def done(self, *, resumed: bool) -> bool:
+        """The handshake is done; whether the trial is. With a resumed session the server may still reject its end."""
+        self._resumed = resumed
+        if not resumed:
+            self.heard()
+        elif not self._watched:
+            self._cache.pauses.done(self._key, self._offer)
+        return self.over
+
+    def heard(self) -> None:
+        """The server said something after the handshake."""
+        if not self.over:
+            self.over = True
+            self._cache.pauses.heard(self._key, self._offer, self._judgement.clock())
+
+    def broke(self, error: OSError) -> None:
+        """The open connection broke; before the server said anything, that is how it rejects a handshake."""
+        if not isinstance(error, _NO_FAILURE):
+            self.ended(error)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The connection ended, by an error or by the caller's wish.
+
+        A peer whose certificate or key is refused has shaken hands in full, so that the offer is not to
+        blame, and the session is worth nothing. Whatever else fails may be the offer's fault.
+        """
+        if self.over or self._began is None:
+            return
+        moment = self._judgement.clock()
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._cache.drop(self._context, self._judgement.endpoint, self._offer)
+            self.again = isinstance(error, PinVerificationError) and error.refusal.resumed
+            self.heard()
+        elif isinstance(error, Exception) or (moment.since(self._began) or 0.0) >= SLOW:
+            self.over = True
+            self.again = self._judgement.gate.permit is None
+            self._cache.fail(self._context, self._judgement.endpoint, self._offer, moment)
+            why = "given up" if error is None else type(error).__name__
+            logger.info("resuming a TLS session with %s failed (%s); none is offered for a while", self, why)
+
+    def __str__(self) -> str:
+        return self._key.host if self._key.port is None else f"{self._key.host}:{self._key.port}"
+
+    def __del__(self) -> None:
+        if self._resumed and not self._watched and not self.over:
+            self._cache.pauses.doubt(self._key)
