@@ -26,7 +26,7 @@ __all__ = ["Counters", "LogObserver", "Queue", "default_observer", "fan_out"]
 logger = logging.getLogger("pinio")
 
 
-def tell(observer: Observer, decision: Permit | Refusal) -> None:
+def notify(observer: Observer, decision: Permit | Refusal) -> None:
     """Let an observer hear of a decision; it cannot change or delay it by failing."""
     if (heard := _heard.get()) is not None:
         heard.last = decision
@@ -301,6 +301,6 @@ def fan_out(*observers: Observer) -> Observer:
 
     def tell_all(decision: Permit | Refusal) -> None:
         for observer in observers:
-            tell(observer, decision)
+            notify(observer, decision)
 
     return tell_all

@@ -21,7 +21,7 @@ from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Policy
 from pinio.errors import BY_REASON, PinVerificationError, PolicyError
 from pinio.httpx import AsyncPinnedHTTPTransport, PinnedHTTPTransport
-from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_out, tell
+from pinio.reporting import Counters, LogObserver, Queue, default_observer, fan_out, notify
 from pinio.requests import PinnedSession
 from pinio.testing import Server, http
 from pinio.tls.handshake.sessions import SessionCache
@@ -560,7 +560,7 @@ def test_a_coroutine_that_a_plain_function_returns_is_told_of(caplog: pytest.Log
     def returning(decision: Permit | Refusal) -> object:
         return coroutine(decision)
 
-    tell(returning, MATCH)
+    notify(returning, MATCH)
     fan_out(returning)(MATCH)
     assert len(caplog.records) == 2
     assert all("never awaited" in (record.exc_text or "") for record in caplog.records)
@@ -578,5 +578,5 @@ def test_what_runs_is_taken() -> None:
         fan_out(told),
     ):
         pinio.create_ssl_context(pinned(), observer=observer)
-        tell(observer, MATCH)
+        notify(observer, MATCH)
     assert len(told) == 6

@@ -26,7 +26,10 @@ class OfferingHTTP(PinnedSSLContext):
     def __init__(self, viewed: PinnedSSLContext) -> None:
         self._store(viewed=viewed)
         super().__init__(
-            viewed.wanted, settings=viewed.settings, observer=viewed.observer, resumption=viewed.resumption
+            viewed.expectation,
+            settings=viewed.settings,
+            observer=viewed.observer,
+            resumption=viewed.resumption,
         )
 
     @property
@@ -42,6 +45,6 @@ class OfferingHTTP(PinnedSSLContext):
 def offering_http(context: PinnedSSLContext) -> PinnedSSLContext:
     """A view of a context that offers `HTTP`; its inner contexts are built now, so that no connection waits for them."""
     view = OfferingHTTP(context)
-    for endpoint in context.wanted.samples():
+    for endpoint in context.expectation.samples():
         inner_context(view.profile(endpoint))
     return view

@@ -17,7 +17,7 @@ from pinio.aiohttp.hooks import HookedConnector
 from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
 from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError, PolicyError
-from pinio.reporting import tell
+from pinio.reporting import notify
 from pinio.tls.connection.establish import Timeouts
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -88,7 +88,7 @@ class PinnedConnector(HookedConnector):
     def _following(self) -> LiveConnections:
         """The connections in use, which hear of swaps of either policy."""
         contexts = (self._context, self._proxy_context)
-        own, proxies = (getattr(context.wanted.source, "subscribe", None) for context in contexts)
+        own, proxies = (getattr(context.expectation.source, "subscribe", None) for context in contexts)
         if own is None:
             raise PolicyError('retire="all" needs a source that tells of swaps, such as FileSource')
         live = LiveConnections(self._loop)
@@ -119,8 +119,8 @@ class PinnedConnector(HookedConnector):
         """What the policy says about the host of a request, and about the name that TLS verifies."""
         host = req.url.raw_host or ""
         name = host if proxy else (req.server_hostname or host)
-        wanted = (self._proxy_context if proxy else self._context).wanted
-        return wanted.endpoint(name, req.url.port, also=host)
+        expectation = (self._proxy_context if proxy else self._context).expectation
+        return expectation.endpoint(name, req.url.port, url_host=host)
 
     # The documented door
 
@@ -158,7 +158,7 @@ class PinnedConnector(HookedConnector):
         try:
             return check(req)
         except PinVerificationError as error:
-            tell(self._context.observer, error.refusal)
+            notify(self._context.observer, error.refusal)
             raise client_error(req.connection_key, error) from error
 
     def _admit_proxy_of(self, req: ClientRequest) -> None:
@@ -168,7 +168,7 @@ class PinnedConnector(HookedConnector):
     def _check(self, req: ClientRequest, *, judged: bool) -> Endpoint | None:
         self._check_proxy(req)
         if not req.is_ssl():
-            self._context.wanted.check_plaintext(req.url.raw_host or "", req.url.port)
+            self._context.expectation.check_plaintext(req.url.raw_host or "", req.url.port)
             return None
         endpoint = self._endpoint(req)
         if endpoint.needs_chain:

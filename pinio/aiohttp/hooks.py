@@ -33,11 +33,11 @@ from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
 from pinio.tls.connection.engine import Engine
-from pinio.tls.connection.establish import Timeouts, context_for, engine, over, pair
+from pinio.tls.connection.establish import Timeouts, connect_over, context_for, make_connection, make_engine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
-from pinio.tls.request import Asked, asked_of
+from pinio.tls.request import ConnectionRequest
 
 _served: ContextVar[ClientRequest | None] = ContextVar("pinio_served", default=None)
 """The request for whose sake this task is connecting: to its origin, or to a proxy by a request that aiohttp makes up."""
@@ -144,20 +144,20 @@ class HookedConnector(aiohttp.TCPConnector):
         with _Mapping(req, client_error):
             if self._carries_other_tls(req):
                 return await dial(args[0], ssl=context, server_hostname=name)
-            asked = asked_of(context, name, req.url.port, also=req.url.raw_host)
+            request = ConnectionRequest.by_context(context, name, req.url.port, url_host=req.url.raw_host)
             while True:
                 left = len(addr_infos)
                 tls: list[Engine] = []
                 try:
                     async with asyncio.timeout(timeout.sock_connect):
-                        made = await self._dial_pinned(dial, args[0], asked, addr_infos, tls)
-                    tls[0].judgement.for_proxy = _is_for_proxy(req)
+                        made = await self._dial_pinned(dial, args[0], request, addr_infos, tls)
+                    tls[0].judge.for_proxy = _is_for_proxy(req)
                     return made
                 except Exception as error:
                     if tls and isinstance(error, TimeoutError):
                         tls[0].ended(error)
                     if tls and tls[0].again:  # where resuming a session fails, a full handshake may not
-                        asked = asked._replace(resumption=False)
+                        request = request._replace(resumption=False)
                     elif isinstance(error, PinVerificationError) and 0 < len(addr_infos) < left:
                         _refused(req, error)
                     else:
@@ -177,18 +177,18 @@ class HookedConnector(aiohttp.TCPConnector):
         self,
         dial: Callable[..., Any],
         factory: Callable[[], asyncio.BaseProtocol],
-        asked: Asked,
+        request: ConnectionRequest,
         addr_infos: Any,
         tls: list[Engine],
     ) -> Made:
         """Connect to one of several addresses; one that is refused is taken from among them. `tls` is given the engine."""
-        context = await context_for(self._loop, asked.profile)
+        context = await context_for(self._loop, request.profile)
         app = factory()
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
 
         def connected() -> PinnedProtocol:
-            tls.append(engine(context, asked, dials_again=True))
-            made.append(pair(self._loop, tls[0], app, self.timeouts, context=_shown(asked)))
+            tls.append(make_engine(context, request, dials_again=True))
+            made.append(make_connection(self._loop, tls[0], app, self.timeouts, context=_shown(request)))
             return made[0][0]
 
         try:
@@ -225,21 +225,21 @@ class HookedConnector(aiohttp.TCPConnector):
                         underlying_transport, req, timeout, client_error
                     )
                 app = self._factory()
-                asked = asked_of(
+                request = ConnectionRequest.by_context(
                     context,
                     req.server_hostname or req.url.raw_host or "",
                     req.url.port,
-                    also=req.url.raw_host,
+                    url_host=req.url.raw_host,
                 )
-                inner = await context_for(self._loop, asked.profile)
+                inner = await context_for(self._loop, request.profile)
                 async with asyncio.timeout(timeout.sock_connect):
-                    transport = await over(
+                    transport = await connect_over(
                         underlying_transport,
-                        engine(inner, asked),
+                        make_engine(inner, request),
                         app,
                         self.timeouts,
-                        introduce=True,
-                        context=_shown(asked),
+                        notify_connected=True,
+                        context=_shown(request),
                     )
             except BaseException:
                 if not self._loop.is_closed():  # or the collector ends a request that its loop forgot
@@ -255,9 +255,9 @@ def _is_for_proxy(req: ClientRequest) -> bool:
     return origin is not None and req is not origin
 
 
-def _shown(asked: Asked) -> PinnedSSLContext | None:
+def _shown(request: ConnectionRequest) -> PinnedSSLContext | None:
     """The context that the program passed, which its connections answer; those made here are shown to nobody."""
-    return asked.context.viewed if isinstance(asked.context, OfferingHTTP) else None
+    return request.context.viewed if isinstance(request.context, OfferingHTTP) else None
 
 
 def _refused(req: ClientRequest, error: PinVerificationError) -> ClientPinError:

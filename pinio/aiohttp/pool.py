@@ -37,7 +37,7 @@ def is_for(host: str, transport: asyncio.BaseTransport | None) -> bool:
 
     The pool of aiohttp before 3.14.1 looks at the URL alone, so that one request's `server_hostname` would be another's.
     """
-    return not isinstance(transport, PinnedTransport) or transport.judgement.endpoint.host == host
+    return not isinstance(transport, PinnedTransport) or transport.judge.endpoint.host == host
 
 
 class LiveConnections:

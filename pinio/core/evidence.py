@@ -66,7 +66,7 @@ def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> fl
         return None
     if evidence.host != endpoint.host or evidence.profile != profile:
         return None
-    rules = (endpoint.rule,) if endpoint.also is None else (endpoint.rule, endpoint.also[1])
+    rules = (endpoint.rule,) if endpoint.url_rule is None else (endpoint.rule, endpoint.url_rule[1])
     if any(rule.pin_set is not None and not rule.pin_set.resumption for rule in rules):
         return None
     if pins.trust == "pkix" and now.wall >= evidence.not_after:

@@ -20,7 +20,7 @@ PinsLike: TypeAlias = Union["str", Pin, Iterable["str | Pin"], "PinSet"]
 _Found = tuple[Pin, bool]
 _What = tuple[Selector, Algorithm]
 _Table = dict[bytes | None, _Found]
-_Wanted = tuple[_What, _Table, _Table]
+_DigestTables = tuple[_What, _Table, _Table]
 
 MAX_PINS: Final = 1000
 """Pins in one set, backups included."""
@@ -74,7 +74,7 @@ class PinSet(Value):
     resumption: bool
     expires_at: float | None
     """`expires` in POSIX seconds."""
-    _wanted: tuple[_Wanted, ...]
+    _wanted: tuple[_DigestTables, ...]
 
     def __init__(
         self,
@@ -225,14 +225,14 @@ def _aware(moment: datetime) -> datetime:
     return datetime.combine(moment.date(), moment.time(), UTC)  # a plain one, whatever subclass came in
 
 
-def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_Wanted, ...]:
+def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_DigestTables, ...]:
     """Digest tables by selector and algorithm: one for position 0, one for every other."""
-    wanted: dict[_What, _Wanted] = {}
+    tables: dict[_What, _DigestTables] = {}
     for pin, spare in [(pin, False) for pin in pins] + [(pin, True) for pin in backup]:
         key = USUAL if (pin.selector, pin.algorithm) == USUAL else (pin.selector, pin.algorithm)
-        _, leaf, ca = wanted.setdefault(key, (key, {}, {}))
+        _, leaf, ca = tables.setdefault(key, (key, {}, {}))
         for table, excluded in ((leaf, "ca"), (ca, "leaf")):
             if pin.role != excluded:
                 table.setdefault(pin.digest, (pin, spare))
     # Where no pin has a role both tables are one, which a policy of a million hosts feels.
-    return tuple((key, leaf, leaf if ca == leaf else ca) for key, leaf, ca in wanted.values())
+    return tuple((key, leaf, leaf if ca == leaf else ca) for key, leaf, ca in tables.values())

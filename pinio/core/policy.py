@@ -41,7 +41,7 @@ class Rule:
 
 _NO_ENTRY: Final = Rule()
 
-MAX_ASKED: Final = 1024
+MAX_ANSWERS: Final = 1024
 """Connections for which a policy keeps its answer; when there are more it begins anew."""
 
 
@@ -54,9 +54,9 @@ class Endpoint:
     port: int | None
     policy: Policy
     rule: Rule
-    also: tuple[str, Rule] | None = None
+    url_rule: tuple[str, Rule] | None = None
     """Another name of the same connection (the URL's host) which has an entry of its own and must pass too."""
-    other: str | None = None
+    url_host: str | None = None
     """That other name, canonical, whether it has an entry or not: in a later policy it may."""
 
     def check_plaintext(self) -> None:
@@ -67,11 +67,11 @@ class Endpoint:
     @property
     def needs_chain(self) -> bool:
         """Whether the verified chain has to be looked at: a host without pins, and no deny list, pays nothing."""
-        return self.rule.pin_set is not None or self.also is not None or bool(self.policy.deny)
+        return self.rule.pin_set is not None or self.url_rule is not None or bool(self.policy.deny)
 
     def next_expiry(self, now: float) -> float | None:
         """When the first of its pin sets that still count expires; both times in POSIX seconds. None if none does."""
-        sets = (self.rule.pin_set, self.also[1].pin_set if self.also is not None else None)
+        sets = (self.rule.pin_set, self.url_rule[1].pin_set if self.url_rule is not None else None)
         times = [pins.expires_at for pins in sets if pins is not None and pins.expires_at is not None]
         return min((time for time in times if time > now), default=None) if times else None
 
@@ -109,7 +109,7 @@ class Policy(Value):
     """
 
     __slots__ = (
-        "_asked",
+        "_answers",
         "_below",
         "_deny",
         "_exact",
@@ -137,7 +137,7 @@ class Policy(Value):
     _one: dict[str, Rule]
     _below: dict[str, Rule]
     _deny: dict[tuple[str, str, bytes | None], Pin]
-    _asked: dict[tuple[str, int | None, str | None], Endpoint]
+    _answers: dict[tuple[str, int | None, str | None], Endpoint]
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class Policy(Value):
             _one=one,
             _below=below,
             _deny={(pin.selector, pin.algorithm, pin.digest): pin for pin in pins},
-            _asked={},
+            _answers={},
         )
 
     @property
@@ -204,30 +204,30 @@ class Policy(Value):
                 yield rule
             _, dot, suffix = suffix.partition(".")
 
-    def endpoint(self, host: str, port: int | None = None, *, also: str | None = None) -> Endpoint:
+    def endpoint(self, host: str, port: int | None = None, *, url_host: str | None = None) -> Endpoint:
         """Ask about one connection to `host`, the name that TLS verifies; `also` is the other name that led there.
 
         Raises `UnpinnedHostError` if the policy has nothing for the host and refuses such, and `PolicyError` if the two
         names want different ways of verification.
         """
         # A subclass of str says itself what it equals, and is neither remembered nor looked for.
-        if type(host) is not str or (also is not None and type(also) is not str):
-            return self._endpoint(host, port, also)
+        if type(host) is not str or (url_host is not None and type(url_host) is not str):
+            return self._endpoint(host, port, url_host)
         # A program connects to the same few hosts again and again, and the answer never changes.
-        question = host, port, also
-        known = self._asked.get(question)
+        question = host, port, url_host
+        known = self._answers.get(question)
         if known is not None:
             return known
-        answer = self._endpoint(host, port, also)
-        if len(self._asked) >= MAX_ASKED:
-            self._asked.clear()
-        self._asked[question] = answer
+        answer = self._endpoint(host, port, url_host)
+        if len(self._answers) >= MAX_ANSWERS:
+            self._answers.clear()
+        self._answers[question] = answer
         return answer
 
-    def _endpoint(self, host: str, port: int | None, also: str | None) -> Endpoint:
+    def _endpoint(self, host: str, port: int | None, url_host: str | None) -> Endpoint:
         rule = self.lookup(host)
         name = canonical_host(host)
-        other = canonical_host(also) if also is not None else None
+        other = canonical_host(url_host) if url_host is not None else None
         second: tuple[str, Rule] | None = None
         if other is not None and other != name:
             noted = self.lookup(other)
@@ -238,7 +238,7 @@ class Policy(Value):
         return endpoint
 
     def _check(self, endpoint: Endpoint) -> None:
-        rule, second = endpoint.rule, endpoint.also
+        rule, second = endpoint.rule, endpoint.url_rule
         if rule.pin_set is None and rule.exempt is None and self.unpinned == "refuse":
             raise self.refusal("UNPINNED_HOST", endpoint).error()
         if second is not None and second[1].pin_set is not None:

@@ -93,9 +93,9 @@ def judge(
     The worse of the two decisions counts: a refusal before a waived mismatch, before a match.
     """
     first = decide(endpoint, verify(endpoint.policy, endpoint.rule, chain, now), chain, now, evidence_age)
-    if endpoint.also is None or isinstance(first, Refusal):
+    if endpoint.url_rule is None or isinstance(first, Refusal):
         return first
-    name, rule = endpoint.also
+    name, rule = endpoint.url_rule
     second = decide(endpoint, verify(endpoint.policy, rule, chain, now), chain, now, evidence_age)
     if isinstance(second, Refusal):
         return replace(second, detail=f"{name} leads to this connection, so that its pins count too")

@@ -25,7 +25,7 @@ MAX_ANCHORS_FILES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class FileFingerprint:
     """What tells the content of one file, or the error that kept it from being read."""
 
     content: bytes | str
@@ -37,7 +37,7 @@ class Print:
     """Which file it is, whatever its name."""
 
     @classmethod
-    def take(cls, path: str, limit: int) -> tuple[Print, bytes | PolicyError]:
+    def take(cls, path: str, limit: int) -> tuple[FileFingerprint, bytes | PolicyError]:
         """Read a file; its print, and what was read or why it was not."""
         try:
             data, stamp = read(path, limit)
@@ -61,7 +61,7 @@ class Files:
         # Links are followed once, here: where a directory is swapped by a link, as Kubernetes does it, the policy and its
         # anchors come out of the same one.
         self.path = os.path.realpath(path)
-        self.prints: dict[str, Print] = {}
+        self.fingerprints: dict[str, FileFingerprint] = {}
         self._where = where
 
     def policy(self) -> Policy:
@@ -77,7 +77,7 @@ class Files:
 
     def _anchors(self, name: str) -> Anchors:
         path = str(Path(self.path).parent / name)
-        if len(self.prints) > MAX_ANCHORS_FILES:
+        if len(self.fingerprints) > MAX_ANCHORS_FILES:
             raise PolicyError(f"the policy names more than {MAX_ANCHORS_FILES} files of anchors")
         try:
             return Anchors.from_pem(pem.decode(self._read(path, MAX_ANCHORS)))
@@ -85,7 +85,7 @@ class Files:
             raise PolicyError(f"{shown(path)}: {error}") from error.__cause__
 
     def _read(self, path: str, limit: int) -> bytes:
-        self.prints[path], found = Print.take(path, limit)
+        self.fingerprints[path], found = FileFingerprint.take(path, limit)
         if isinstance(found, PolicyError):
             raise found
         return found
@@ -97,7 +97,7 @@ class Snapshot:
 
     path: str
     """The policy file, links resolved."""
-    prints: Mapping[str, Print]
+    fingerprints: Mapping[str, FileFingerprint]
     outcome: Policy | PinError
 
     @classmethod
@@ -105,35 +105,38 @@ class Snapshot:
         """Read everything; an error becomes part of the snapshot."""
         files = Files(path, where)
         try:
-            return cls(files.path, files.prints, files.policy())
+            return cls(files.path, files.fingerprints, files.policy())
         except PinError as error:
             # A fresh one: the error as it was raised holds on to the frames, and to the text of the file with them.
-            return cls(files.path, files.prints, type(error)(*error.args))
+            return cls(files.path, files.fingerprints, type(error)(*error.args))
 
     def untouched(self, path: str) -> bool:
         """Whether the file system says that nothing was changed. Reads nothing; False where it cannot be sure."""
         return os.path.realpath(path) == self.path and all(
-            known.stamp is not None and known.stamp == Stamp.now(name) for name, known in self.prints.items()
+            known.stamp is not None and known.stamp == Stamp.now(name)
+            for name, known in self.fingerprints.items()
         )
 
     def again(self, path: str) -> Snapshot | None:
         """Read every file again: this snapshot with fresh stamps if their content is the same, or else None."""
         if os.path.realpath(path) != self.path:
             return None
-        prints: dict[str, Print] = {}
-        for name, known in self.prints.items():
-            prints[name], _ = Print.take(name, MAX_POLICY if name == self.path else MAX_ANCHORS)
-            if prints[name].content != known.content:
+        fingerprints: dict[str, FileFingerprint] = {}
+        for name, known in self.fingerprints.items():
+            fingerprints[name], _ = FileFingerprint.take(
+                name, MAX_POLICY if name == self.path else MAX_ANCHORS
+            )
+            if fingerprints[name].content != known.content:
                 return None
-        return replace(self, prints=prints)
+        return replace(self, fingerprints=fingerprints)
 
     def at_rest(self, seconds: float) -> bool:
         """Whether the last write to any of the files is longer ago than that."""
-        return all(found.at_rest(seconds) for found in self.prints.values())
+        return all(found.at_rest(seconds) for found in self.fingerprints.values())
 
     def rewrites(self, before: Snapshot) -> bool:
         """Whether a file was written in place since `before`, and not replaced by another."""
-        pairs = [(found, before.prints.get(name)) for name, found in self.prints.items()]
+        pairs = [(found, before.fingerprints.get(name)) for name, found in self.fingerprints.items()]
         return any(
             found.content != known.content and found.inode == known.inode is not None
             for found, known in pairs

@@ -24,18 +24,18 @@ def poll(
     reading: Iterable[socket.socket], writing: Iterable[socket.socket] = (), timeout: float | None = None
 ) -> Ready:
     """Wait, at most `timeout` seconds, until some of the sockets can be read or written without blocking."""
-    wanted: defaultdict[socket.socket, int] = defaultdict(int)
+    expectation: defaultdict[socket.socket, int] = defaultdict(int)
     for sock in reading:
-        wanted[sock] |= selectors.EVENT_READ
+        expectation[sock] |= selectors.EVENT_READ
     for sock in writing:
-        wanted[sock] |= selectors.EVENT_WRITE
+        expectation[sock] |= selectors.EVENT_WRITE
     with _Selector() as selector:
-        for sock, events in wanted.items():
+        for sock, events in expectation.items():
             selector.register(sock, events)
         ready = {key.fileobj: events for key, events in selector.select(timeout)}
     return Ready(
-        {sock for sock in wanted if ready.get(sock, 0) & selectors.EVENT_READ},
-        {sock for sock in wanted if ready.get(sock, 0) & selectors.EVENT_WRITE},
+        {sock for sock in expectation if ready.get(sock, 0) & selectors.EVENT_READ},
+        {sock for sock in expectation if ready.get(sock, 0) & selectors.EVENT_WRITE},
     )
 
 

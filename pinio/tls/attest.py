@@ -11,7 +11,7 @@ from pinio.tls.config.expectation import current_policy
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.objects import PinnedSSLObject, PinnedSSLSocket
 from pinio.tls.handshake.gate import State
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.typing import PolicyLike
 
 _Pinned: TypeAlias = PinnedTransport | PinnedSSLObject | PinnedSSLSocket
@@ -36,18 +36,18 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     pinned = _find(connection)
     if pinned is None:
         raise NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=_what(connection)))
-    judgement = pinned.judgement
-    permit = judgement.gate.permit if judgement is not None else None
-    if judgement is None or permit is None or judgement.gate.state is not State.OPEN:
-        raise _not_judged(judgement, f"this connection {_state(pinned.state)}")
-    if pinned is not connection and (judgement.for_proxy or _came_in_plaintext(connection)):
+    judge = pinned.judge
+    permit = judge.gate.permit if judge is not None else None
+    if judge is None or permit is None or judge.gate.state is not State.OPEN:
+        raise _not_judged(judge, f"this connection {_state(pinned.state)}")
+    if pinned is not connection and (judge.for_proxy or _came_in_plaintext(connection)):
         detail = (
             "this came in plaintext from its origin; what was judged is the connection to the HTTPS proxy"
         )
-        raise _not_judged(judgement, detail)
+        raise _not_judged(judge, detail)
     if policy is not None:
-        return _judge_again(judgement, current_policy(policy))
-    return _judge_again(judgement, judgement.endpoint.policy) if judgement.expired else permit
+        return _judge_again(judge, current_policy(policy))
+    return _judge_again(judge, judge.endpoint.policy) if judge.expired else permit
 
 
 def _find(connection: Any) -> _Pinned | None:
@@ -99,10 +99,10 @@ def _what(connection: object) -> str:
     return f"this {kind} is no connection of pinio's, or one that is closed"
 
 
-def _not_judged(judgement: Judgement | None, detail: str) -> NotJudgedError:
-    if judgement is None:
+def _not_judged(judge: Judge | None, detail: str) -> NotJudgedError:
+    if judge is None:
         return NotJudgedError(Refusal("NOT_JUDGED", "unknown host", detail=detail))
-    endpoint = judgement.endpoint
+    endpoint = judge.endpoint
     return NotJudgedError(
         Refusal("NOT_JUDGED", endpoint.host, endpoint.port, detail=detail, noted=endpoint.rule)
     )
@@ -112,8 +112,8 @@ def _get(holder: Any, name: str) -> Any:
     return getattr(holder, name, None)
 
 
-def _judge_again(judgement: Judgement, policy: Policy) -> Permit:
-    _, decision = judgement.hold_against(policy)
+def _judge_again(judge: Judge, policy: Policy) -> Permit:
+    _, decision = judge.hold_against(policy)
     if isinstance(decision, Refusal):
         raise decision.error()
     return decision

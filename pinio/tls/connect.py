@@ -21,7 +21,7 @@ from pinio.tls.connection.establish import App, Reach, Timeouts, reached
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.dial import Dialling, dial, dialled
 from pinio.tls.handshake.sessions import SessionCache
-from pinio.tls.request import asked
+from pinio.tls.request import ConnectionRequest
 from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
@@ -122,14 +122,14 @@ async def create_connection(
         OSError: no address answers, or the connection broke.
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    wanted = asked(
+    request = ConnectionRequest.of(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
     reach = _reach(host, port, sock, how)
-    return await reached(reach, protocol_factory, wanted, timeouts, again=sock is None)
+    return await reached(reach, protocol_factory, request, timeouts, again=sock is None)
 
 
 @overload
@@ -225,14 +225,16 @@ async def open_connection(
         OSError: no address answers, or the connection broke.
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    wanted = asked(
+    request = ConnectionRequest.of(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
     reach = _reach(host, port, sock, how)
-    return await streams(limit, lambda factory: reached(reach, factory, wanted, timeouts, again=sock is None))
+    return await streams(
+        limit, lambda factory: reached(reach, factory, request, timeouts, again=sock is None)
+    )
 
 
 def _reach(host: str | None, port: int | None, sock: socket.socket | None, how: Dialling) -> Reach:

@@ -1,7 +1,8 @@
-"""What a caller asked for: from the arguments of a raw door to one endpoint and how to connect to it."""
+"""One connection as it was requested: from a caller's arguments to an endpoint, and how to reach it."""
 
 from __future__ import annotations
 
+import ssl as ssl_module
 from typing import NamedTuple, NoReturn
 
 from pinio.core.anchors import Anchors
@@ -9,15 +10,16 @@ from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 from pinio.reporting import observer_or_default
-from pinio.tls.config.expectation import Wanted
+from pinio.tls.config.expectation import Expectation
 from pinio.tls.config.profile import Profile
 from pinio.tls.context.pinned import PinnedSSLContext
+from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.sessions import SessionCache
 from pinio.typing import Observer, PolicyLike, PolicySource
 
 
-class Asked(NamedTuple):
-    """One connection, as it was asked for."""
+class ConnectionRequest(NamedTuple):
+    """One connection as its caller requested it: the one preamble of every entry point."""
 
     endpoint: Endpoint
     profile: Profile
@@ -25,58 +27,80 @@ class Asked(NamedTuple):
     resumption: bool | SessionCache
     source: PolicySource | None
     context: PinnedSSLContext | None = None
-    """Which asks, if one was passed."""
+    """The context that was passed, if one was."""
 
+    @classmethod
+    def of(
+        cls,
+        host: str | None,
+        port: int | None,
+        *,
+        policy: PolicyLike | None,
+        pins: PinsLike | None,
+        trust: Trust | None,
+        anchors: Anchors | None,
+        ssl: object,
+        server_hostname: str | None,
+        observer: Observer | None,
+        resumption: bool | SessionCache,
+    ) -> ConnectionRequest:
+        """Read the arguments of an entry point, of which one of `policy`, `pins` and `ssl` is given.
 
-def asked(
-    host: str | None,
-    port: int | None,
-    *,
-    policy: PolicyLike | None,
-    pins: PinsLike | None,
-    trust: Trust | None,
-    anchors: Anchors | None,
-    ssl: object,
-    server_hostname: str | None,
-    observer: Observer | None,
-    resumption: bool | SessionCache,
-) -> Asked:
-    """What one of `policy`, `pins` and `ssl` says of this connection.
+        Raises:
+            PolicyError: arguments that make no sense.
+            UnpinnedHostError: a host that the policy does not list.
+        """
+        if port is not None:
+            check_port(port)
+        name = _verified_name(host, server_hostname)
+        url_host = host if server_hostname is not None else None
+        if not isinstance(resumption, (bool, SessionCache)):
+            _fail("resumption= is True, False or a SessionCache")
+        if isinstance(ssl, PinnedSSLContext):
+            if any(argument is not None for argument in (policy, pins, trust, anchors)):
+                _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
+            request = cls.by_context(ssl, name, port, url_host=url_host, observer=observer)
+            return request if resumption is True else request._replace(resumption=resumption)
+        _check_ssl(ssl, policy, pins)
+        expectation = Expectation.of(policy, pins, trust, anchors)
+        chosen = observer_or_default(observer)
+        endpoint = expectation.endpoint(name, port, url_host=url_host, observer=chosen)
+        return cls(endpoint, Profile.of(endpoint), chosen, resumption, expectation.source)
 
-    Raises `PolicyError` for arguments that make no sense, `UnpinnedHostError` for a host that the policy does not list.
-    """
-    if port is not None:
-        check_port(port)
-    name = _verified_name(host, server_hostname)
-    also = host if server_hostname is not None else None
-    if not isinstance(resumption, (bool, SessionCache)):
-        _fail("resumption= is True, False or a SessionCache")
-    if isinstance(ssl, PinnedSSLContext):
-        if any(argument is not None for argument in (policy, pins, trust, anchors)):
-            _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
-        answer = asked_of(ssl, name, port, also=also, observer=observer)
-        return answer if resumption is True else answer._replace(resumption=resumption)
-    _check_ssl(ssl, policy, pins)
-    wanted = Wanted.of(policy, pins, trust, anchors)
-    chosen = observer_or_default(observer)
-    endpoint = wanted.endpoint(name, port, also=also, observer=chosen)
-    return Asked(endpoint, Profile.of(endpoint), chosen, resumption, wanted.source)
+    @classmethod
+    def by_context(
+        cls,
+        context: PinnedSSLContext,
+        host: str,
+        port: int | None,
+        *,
+        url_host: str | None = None,
+        observer: Observer | None = None,
+    ) -> ConnectionRequest:
+        """Request a connection to `host`, the name that TLS verifies, as a context says.
 
+        `observer` takes the place of the context's own.
+        """
+        chosen = context.observer if observer is None else observer_or_default(observer)
+        source = context.expectation.source
+        endpoint = context.expectation.endpoint(host, port, url_host=url_host, observer=chosen)
+        profile = context.profile(endpoint)
+        return cls(endpoint, profile, chosen, context.resumption, source, context)
 
-def asked_of(
-    context: PinnedSSLContext,
-    host: str,
-    port: int | None,
-    *,
-    also: str | None = None,
-    observer: Observer | None = None,
-) -> Asked:
-    """What a context says of a connection to `host`, the name that TLS verifies; `observer` stands in for the context's."""
-    chosen = context.observer if observer is None else observer_or_default(observer)
-    endpoint = context.wanted.endpoint(host, port, also=also, observer=chosen)
-    return Asked(
-        endpoint, context.profile(endpoint), chosen, context.resumption, context.wanted.source, context
-    )
+    def handshake(self, context: ssl_module.SSLContext, *, dials_again: bool = False) -> Handshake:
+        """Prepare the handshake over an inner context; it offers a session if one may be offered now.
+
+        `dials_again` says that the caller looks at `Engine.again` when the handshake fails.
+        """
+        return Handshake.prepare(
+            self.endpoint,
+            self.profile,
+            context,
+            observer=self.observer,
+            resumption=self.resumption,
+            source=self.source,
+            dials_again=dials_again,
+        )
 
 
 def check_port(port: object) -> None:

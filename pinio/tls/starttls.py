@@ -12,11 +12,11 @@ from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
 from pinio.tls.connection.asyncio_streams import LIMIT, Streams, buffered, retire, transport_of, unread
-from pinio.tls.connection.establish import Timeouts, context_for, engine, over
+from pinio.tls.connection.establish import Timeouts, connect_over, context_for, make_engine
 from pinio.tls.connection.transport import PinnedTransport
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
-from pinio.tls.request import Asked, asked
+from pinio.tls.request import ConnectionRequest
 from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
@@ -93,16 +93,21 @@ async def start_tls(
         OSError: the connection broke.
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    wanted = asked(
+    request = ConnectionRequest.of(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport)
-    context = await context_for(asyncio.get_running_loop(), wanted.profile)
-    _refuse_injected(lower, unread(protocol), wanted)
-    return await over(
-        lower, engine(context, wanted), protocol, timeouts, introduce=False, context=wanted.context
+    context = await context_for(asyncio.get_running_loop(), request.profile)
+    _refuse_injected(lower, unread(protocol), request)
+    return await connect_over(
+        lower,
+        make_engine(context, request),
+        protocol,
+        timeouts,
+        notify_connected=False,
+        context=request.context,
     )
 
 
@@ -186,7 +191,7 @@ async def upgrade(
         OSError: the connection broke.
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
     """
-    wanted = asked(
+    request = ConnectionRequest.of(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
         observer=observer, resumption=resumption,
     )  # fmt: skip
@@ -194,23 +199,28 @@ async def upgrade(
     lower = _upgradable(transport_of(writer))
     await writer.drain()
     loop = asyncio.get_running_loop()
-    context = await context_for(loop, wanted.profile)
+    context = await context_for(loop, request.profile)
     injected = buffered(reader)
     retire(reader, writer)
-    _refuse_injected(lower, injected, wanted)
+    _refuse_injected(lower, injected, request)
     new_reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(new_reader, loop=loop)
-    transport = await over(
-        lower, engine(context, wanted), protocol, timeouts, introduce=True, context=wanted.context
+    transport = await connect_over(
+        lower,
+        make_engine(context, request),
+        protocol,
+        timeouts,
+        notify_connected=True,
+        context=request.context,
     )
     return new_reader, asyncio.StreamWriter(transport, protocol, new_reader, loop)
 
 
-def _refuse_injected(lower: asyncio.Transport, injected: bool, wanted: Asked) -> None:
+def _refuse_injected(lower: asyncio.Transport, injected: bool, request: ConnectionRequest) -> None:
     """Bytes that came in plaintext must not be read as if TLS had protected them."""
     if injected:
         lower.abort()
-        raise Judgement(wanted.endpoint, wanted.profile, wanted.observer).refuse("INJECTED_PLAINTEXT")
+        raise Judge(request.endpoint, request.profile, request.observer).refuse("INJECTED_PLAINTEXT")
 
 
 _NEEDED: Final = (

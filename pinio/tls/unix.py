@@ -20,7 +20,7 @@ from pinio.tls.connection.asyncio_streams import LIMIT, Streams, streams
 from pinio.tls.connection.establish import App, Reach, Timeouts, reached
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.handshake.sessions import SessionCache
-from pinio.tls.request import asked
+from pinio.tls.request import ConnectionRequest
 from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
 
@@ -104,13 +104,13 @@ async def create_unix_connection(
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
         NotImplementedError: the loop has no Unix sockets (Windows).
     """
-    wanted = asked(
+    request = ConnectionRequest.of(
         None, None, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl,
         server_hostname=_name(server_hostname), observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     reach = _reach(path, sock)
-    return await reached(reach, protocol_factory, wanted, timeouts, again=sock is None)
+    return await reached(reach, protocol_factory, request, timeouts, again=sock is None)
 
 
 @overload
@@ -188,13 +188,15 @@ async def open_unix_connection(
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
         NotImplementedError: the loop has no Unix sockets (Windows).
     """
-    wanted = asked(
+    request = ConnectionRequest.of(
         None, None, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl,
         server_hostname=_name(server_hostname), observer=observer, resumption=resumption,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     reach = _reach(path, sock)
-    return await streams(limit, lambda factory: reached(reach, factory, wanted, timeouts, again=sock is None))
+    return await streams(
+        limit, lambda factory: reached(reach, factory, request, timeouts, again=sock is None)
+    )
 
 
 def _name(server_hostname: str | None) -> str:

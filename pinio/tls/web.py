@@ -17,7 +17,7 @@ from pinio.errors import (
     PolicyError,
     UnpinnedHostError,
 )
-from pinio.reporting import tell
+from pinio.reporting import notify
 from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
 from pinio.tls.handshake.sessions import SessionCache
 from pinio.typing import Observer, PolicyLike
@@ -74,11 +74,11 @@ class WebExpectation(NamedTuple):
         without an entry where the policy refuses such, and `PolicyError` for what is no host. What
         becomes of other schemes is the library's business.
         """
-        wanted, observer = self.origins.wanted, self.origins.observer
+        expectation, observer = self.origins.expectation, self.origins.observer
         if scheme in IN_CLEAR:
-            wanted.check_plaintext(host, port, observer=observer)
+            expectation.check_plaintext(host, port, observer=observer)
         elif scheme in OVER_TLS:
-            wanted.endpoint(host, port, observer=observer)
+            expectation.endpoint(host, port, observer=observer)
 
     def check_proxy(self, scheme: str, host: str, port: int | None = None) -> None:
         """Check a proxy before it hears anything; the observer hears of a refusal.
@@ -88,7 +88,7 @@ class WebExpectation(NamedTuple):
         try:
             self.expect_proxy(scheme, host, port)
         except PinVerificationError as error:
-            tell(self.proxies.observer, error.refusal)
+            notify(self.proxies.observer, error.refusal)
             raise
 
     def expect_proxy(self, scheme: str, host: str, port: int | None = None) -> None:
@@ -104,7 +104,7 @@ class WebExpectation(NamedTuple):
         if clear and not self.apart:
             return
         try:
-            endpoint = self.proxies.wanted.endpoint(host, port)
+            endpoint = self.proxies.expectation.endpoint(host, port)
             if clear:
                 endpoint.check_plaintext()
         except (PlaintextRefusedError, UnpinnedHostError) as error:
@@ -119,7 +119,7 @@ class WebExpectation(NamedTuple):
 
     def override_refused(self, host: str, port: int | None, detail: str) -> OverrideRefusedError:
         """The error for a request that brings TLS settings of its own; the observer hears of it."""
-        endpoint = self.origins.wanted.endpoint(host, port)
+        endpoint = self.origins.expectation.endpoint(host, port)
         refusal = Refusal(
             "OVERRIDE_REFUSED",
             endpoint.host,
@@ -128,7 +128,7 @@ class WebExpectation(NamedTuple):
             detail=detail,
             noted=endpoint.rule,
         )
-        tell(self.origins.observer, refusal)
+        notify(self.origins.observer, refusal)
         return OverrideRefusedError(refusal)
 
 

@@ -47,7 +47,7 @@ from pinio.tls.context.pinned import PinnedSSLContext
 from pinio.tls.handshake import sessions
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from tests.tls.cast import (
     GENUINE,
     IDENTITY,
@@ -469,11 +469,11 @@ def test_P2_nor_once_its_pins_have_expired(step: Callable[[Pair], None], tmp_pat
     moment = sessions.now()
     expires = datetime.fromtimestamp(round(moment.wall) + 3600, UTC)
     pair = Pair(pinned(expires=expires), tmp_path)
-    judgement = pair.tls.judgement
-    assert judgement is not None
+    judge = pair.tls.judge
+    assert judge is not None
     pair.client.incoming.write(pair.request())
     later = Moment(moment.wall + 3601, moment.monotonic + 3601)
-    judgement.clock = lambda: later
+    judge.clock = lambda: later
     with pytest.raises(PinExpiredError):
         step(pair)
     assert not pair.client.outgoing.pending
@@ -513,8 +513,8 @@ def test_the_engine_of_the_raw_doors_likewise(closing: bool, tmp_path: Path) -> 
     endpoint = source.current.endpoint("localhost", 443)
     profile = context.profile(endpoint)
     assert profile.settings.post_handshake_auth
-    judgement = Judgement(endpoint, profile, Told(), source=source)
-    engine = Engine(inner_context(profile), Handshake(judgement))
+    judge = Judge(endpoint, profile, Told(), source=source)
+    engine = Engine(inner_context(profile), Handshake(judge))
     server = MemoryPeer(server_context())
     drive(engine, server)
     server.tls.verify_client_post_handshake()
@@ -532,5 +532,5 @@ def test_what_is_not_asked_costs_nothing() -> None:
     endpoint = policy.endpoint("localhost", 443)
     for settings in (Settings(), Settings(post_handshake_auth=True)):
         profile = Profile.of(endpoint, settings)
-        engine = Engine(inner_context(profile), Handshake(Judgement(endpoint, profile, Told())))
+        engine = Engine(inner_context(profile), Handshake(Judge(endpoint, profile, Told())))
         assert (type(engine.read).__name__ == "function") == settings.post_handshake_auth

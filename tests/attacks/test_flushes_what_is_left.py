@@ -27,11 +27,11 @@ from pinio.errors import NotJudgedError, PinMismatchError
 from pinio.testing import CA, Interceptor, Server, tls_record
 from pinio.tls.config.profile import Profile
 from pinio.tls.connection.engine import Engine
-from pinio.tls.context.objects import PinnedSSLObject, _Latch
+from pinio.tls.context.objects import PinnedSSLObject, _GatedObject
 from pinio.tls.handshake import judge as judgements
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from tests.tls.cast import GENUINE, IDENTITY, MISPINNED, ROOT, Told, end_of, pinned
 from tests.tls.doors import DOORS, OVER_BIO, Door
 from tests.tls.memory import MemoryPeer, context_with, engine_for
@@ -249,14 +249,14 @@ def test_a_swap_before_the_first_flush(observer: Any, tmp_path: Path) -> None:
 def test_a_swap_that_a_pool_notices_before_the_first_flush(observer: Any) -> None:
     source = Swappable(pinned())
     endpoint = source.current.endpoint("localhost", 443)
-    judgement = Judgement(endpoint, Profile.of(endpoint), Told(), source=source)
+    judge = Judge(endpoint, Profile.of(endpoint), Told(), source=source)
     context = context_with(IDENTITY, source.current)
-    engine = Engine(context, Handshake(judgement))
+    engine = Engine(context, Handshake(judge))
     server = MemoryPeer(GENUINE.server_context(tls_version=ssl.TLSVersion.TLSv1_3, client_ca=ROOT))
     engine.handshake()
     engine.incoming.write(server.answer(engine.take()))
     assert engine.handshake()
-    source.current, judgement.observer = MISPINNED, observer
+    source.current, judge.observer = MISPINNED, observer
     with pytest.raises((Stop, PinMismatchError)):
         engine.recheck()
     assert not engine.outgoing.pending
@@ -286,13 +286,13 @@ def test_the_alert_of_a_failure_stays(make: Make, tls_version: ssl.TLSVersion, t
 def outgoing(monkeypatch: pytest.MonkeyPatch) -> list[ssl.MemoryBIO | None]:
     """Where the TLS objects of all doors leave what is to be sent."""
     kept = list[ssl.MemoryBIO | None]()
-    arm = _Latch._arm
+    bind = _GatedObject._bind
 
-    def keep(self: _Latch, handshake: Any, bio: ssl.MemoryBIO | None) -> None:
+    def keep(self: _GatedObject, handshake: Any, bio: ssl.MemoryBIO | None) -> None:
         kept.append(bio)
-        arm(self, handshake, bio)
+        bind(self, handshake, bio)
 
-    monkeypatch.setattr(_Latch, "_arm", keep)
+    monkeypatch.setattr(_GatedObject, "_arm", keep)
     return kept
 
 

@@ -129,7 +129,7 @@ def test_P5_a_subclass_with_tls_classes_of_its_own_is_judged_all_the_same(
         sslsocket_class = cast(Any, ssl.SSLSocket)
 
     model = context_for(pinned())
-    context = Mine(model.wanted, settings=model.settings, observer=Told(), resumption=False)
+    context = Mine(model.expectation, settings=model.settings, observer=Told(), resumption=False)
     refused_on_both_doors(context, tls_version, PinMismatchError)
     works_on_both_doors(context, tls_version)
 

@@ -102,7 +102,7 @@ def test_the_client_holds_a_chain_and_bytes_to_send(policy: Policy) -> None:
     with pytest.raises(ssl.SSLEOFError):
         engine.handshake()
     assert state_of(engine) is State.REFUSED
-    assert engine.judgement.gate.permit is None
+    assert engine.judge.gate.permit is None
     assert told == []
 
 

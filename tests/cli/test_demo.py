@@ -19,7 +19,7 @@ from pinio.core.decision import Permit
 from pinio.core.policy import Endpoint
 from pinio.core.verdict import Match
 from pinio.testing import ConnectionRecord
-from pinio.tls.handshake import judge as judgement
+from pinio.tls.handshake import judge
 from tests.cli.conftest import Command
 
 TRANSCRIPT = Path(__file__).with_name("demo.txt")
@@ -52,7 +52,7 @@ def test_without_the_pin_check_it_fails_and_says_what_was_not_observed(
         match = Match(endpoint.rule, endpoint.rule.pin_set.pins[0], 0, False)
         return Permit._mint(endpoint.host, endpoint.port, match, chain, None, now, evidence_age)
 
-    monkeypatch.setattr(judgement, "judge", lenient)
+    monkeypatch.setattr(judge, "judge", lenient)
     result = command("demo")
     assert result.exit_code == 1
     assert result.stderr == (
@@ -70,7 +70,7 @@ def test_a_pin_check_that_refuses_everybody_fails_too(
     def broken(*_arguments: object) -> NoReturn:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(judgement, "judge", broken)
+    monkeypatch.setattr(judge, "judge", broken)
     result = command("demo")
     assert result.exit_code == 1
     assert "with pins: the client refused the interceptor;" in result.stderr, "an accident is no refusal"

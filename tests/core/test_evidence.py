@@ -78,7 +78,7 @@ def test_another_host_is_no_evidence() -> None:
     wide = Policy({"**.example.com": RIGHT})
     assert age(evidence(), wide.endpoint(HOST), "profile", after(10)) == 10
     assert age(evidence(), wide.endpoint("www.example.com"), "profile", after(10)) is None
-    assert age(evidence(), wide.endpoint("www.example.com", also=HOST), "profile", after(10)) is None
+    assert age(evidence(), wide.endpoint("www.example.com", url_host=HOST), "profile", after(10)) is None
 
 
 def test_another_profile_is_no_evidence() -> None:
@@ -140,7 +140,7 @@ def test_a_key_denied_since_ends_its_sessions(pin: str) -> None:
 def test_the_other_name_has_its_say(other: PinSet, expected: float | None) -> None:
     """Both names' pins must match, and both sets must allow resumption."""
     both = Policy({"first.test": RIGHT, "second.test": other})
-    assert offered(both.endpoint("first.test", also="second.test")) == expected
+    assert offered(both.endpoint("first.test", url_host="second.test")) == expected
 
 
 def _until(text: bytes, tag: int = forge.UTC_TIME) -> bytes:

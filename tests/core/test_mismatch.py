@@ -154,7 +154,7 @@ def test_it_is_said_of_backups_and_of_what_was_waived() -> None:
 def test_of_the_name_that_did_not_match() -> None:
     """The other name of a connection has pins of its own."""
     hosts = {HOST: PinSet([LEAF_PIN, A]), "url.test": PinSet([f"ca:{LEAF_PIN}", A])}
-    decision = judge(Policy(hosts).endpoint(HOST, 443, also="url.test"), genuine().chain, NOW)
+    decision = judge(Policy(hosts).endpoint(HOST, 443, url_host="url.test"), genuine().chain, NOW)
     assert isinstance(decision, Refusal)
     assert corrected(decision.hint()) == f"leaf:{LEAF_PIN}"
 

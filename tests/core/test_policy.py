@@ -11,7 +11,7 @@ import pytest
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinSet
-from pinio.core.policy import MAX_ASKED, Policy, Rule
+from pinio.core.policy import MAX_ANSWERS, Policy, Rule
 from pinio.errors import (
     PinError,
     PinFormatError,
@@ -307,17 +307,17 @@ def test_endpoint_of_an_unlisted_host() -> None:
 def test_endpoint_of_two_names() -> None:
     """The other name counts if it has pins of its own; spelled otherwise it is the same name, and exempt it asks nothing."""
     tested = policy("a.test", "b.test", exempt={"c.test": "why"})
-    assert tested.endpoint("a.test", also="B.test.").also == ("b.test", tested.lookup("b.test"))
-    assert tested.endpoint("a.test", also="A.test.").also is None
-    assert tested.endpoint("a.test", also="c.test").also is None
-    assert tested.endpoint("a.test", also="unlisted.test").also is None
+    assert tested.endpoint("a.test", url_host="B.test.").url_rule == ("b.test", tested.lookup("b.test"))
+    assert tested.endpoint("a.test", url_host="A.test.").url_rule is None
+    assert tested.endpoint("a.test", url_host="c.test").url_rule is None
+    assert tested.endpoint("a.test", url_host="unlisted.test").url_rule is None
     with pytest.raises(PolicyError):
-        tested.endpoint("a.test", also="127.1")
+        tested.endpoint("a.test", url_host="127.1")
     with pytest.raises(UnpinnedHostError):
-        tested.endpoint("unlisted.test", also="a.test")
-    assert tested.endpoint("c.test", also="a.test").needs_chain
-    assert tested.endpoint("a.test", also="Unlisted.test.").other == "unlisted.test"
-    assert tested.endpoint("a.test").other is None
+        tested.endpoint("unlisted.test", url_host="a.test")
+    assert tested.endpoint("c.test", url_host="a.test").needs_chain
+    assert tested.endpoint("a.test", url_host="Unlisted.test.").url_host == "unlisted.test"
+    assert tested.endpoint("a.test").url_host is None
 
 
 def test_two_names_verified_in_different_ways_are_an_error() -> None:
@@ -332,14 +332,14 @@ def test_two_names_verified_in_different_ways_are_an_error() -> None:
         },
         exempt={"exempt.test": "why"},
     )
-    assert tested.endpoint("a.test", also="same.test").also is not None
+    assert tested.endpoint("a.test", url_host="same.test").url_rule is not None
     for name, other in (
         ("a.test", "device.test"),
         ("private.test", "a.test"),
         ("exempt.test", "private.test"),
     ):
         with pytest.raises(PolicyError, match=f"{name} and {other} lead to one connection"):
-            tested.endpoint(name, also=other)
+            tested.endpoint(name, url_host=other)
 
 
 def test_endpoint_says_how_to_verify() -> None:
@@ -519,7 +519,7 @@ def test_what_is_remembered_of_one_host_answers_for_no_other() -> None:
     tested = policy("pinned.test", "other.test")
     lies = Liar("other.test")
     for question in ((lies, 443, None), ("other.test", 443, lies), (lies, None, None)):
-        tested.endpoint(question[0], question[1], also=question[2])
+        tested.endpoint(question[0], question[1], url_host=question[2])
     assert tested.endpoint("pinned.test", 443).host == "pinned.test"
     assert tested.endpoint("pinned.test").rule.pattern == "pinned.test"
     assert tested.endpoint("pinned.test") is tested.endpoint("pinned.test"), (
@@ -529,6 +529,6 @@ def test_what_is_remembered_of_one_host_answers_for_no_other() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     tested = policy("**.pinned.test")
-    for number in range(3 * MAX_ASKED):
+    for number in range(3 * MAX_ANSWERS):
         tested.endpoint(f"h{number}.pinned.test")
-    assert 0 < len(tested._asked) <= MAX_ASKED
+    assert 0 < len(tested._answers) <= MAX_ANSWERS

@@ -218,7 +218,7 @@ def test_both_names_of_a_connection_must_pass(
     """The worse decision counts, and says whose pins it was: a refusal before a waived mismatch, before a match."""
     hosts = {"second.test": second} | ({} if first is None else {"first.test": first})
     policy = Policy(hosts, exempt={"first.test": "why"} if first is None else {})
-    decision = judge(policy.endpoint("first.test", 443, also="second.test"), genuine().chain, NOW)
+    decision = judge(policy.endpoint("first.test", 443, url_host="second.test"), genuine().chain, NOW)
     assert reason(decision) == expected
     assert decision.pattern == told
     assert decision.host == "first.test"

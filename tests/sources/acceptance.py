@@ -105,11 +105,11 @@ class ConflictError(Exception):
 
 
 def decisions(
-    policy: Policy, host: str, server: Server, now: float, also: str | None = None
+    policy: Policy, host: str, server: Server, now: float, url_host: str | None = None
 ) -> Iterator[Permit | Refusal]:
     """What is decided about each chain that may have been verified; nothing if there is none."""
     try:
-        endpoint = policy.endpoint(host, also=also)
+        endpoint = policy.endpoint(host, url_host=url_host)
     except UnpinnedHostError:
         return
     except PolicyError as error:
@@ -118,9 +118,9 @@ def decisions(
         yield judge(endpoint, chain, now)
 
 
-def accepts(policy: Policy, host: str, server: Server, now: float, also: str | None = None) -> bool:
+def accepts(policy: Policy, host: str, server: Server, now: float, url_host: str | None = None) -> bool:
     """Whether a connection to `host`, where `also` led there, may be permitted."""
-    return any(isinstance(decision, Permit) for decision in decisions(policy, host, server, now, also))
+    return any(isinstance(decision, Permit) for decision in decisions(policy, host, server, now, url_host))
 
 
 def accepts_plaintext(policy: Policy, host: str) -> bool:

@@ -37,26 +37,26 @@ MOMENTS = [SOON.timestamp() - 1, SOON.timestamp(), LATER.timestamp() - 1, LATER.
 NAMES = [".".join(labels) for depth in (1, 2, 3) for labels in product("ab", repeat=depth)]
 
 
-def refused_before(old: Policy, host: str, also: str | None, server: Server, now: float) -> bool:
+def refused_before(old: Policy, host: str, url_host: str | None, server: Server, now: float) -> bool:
     """Whether the old policy refused the server, and not only the question."""
     try:
-        return not accepts(old, host, server, now, also)
+        return not accepts(old, host, server, now, url_host)
     except ConflictError:
         # Two names whose certificates are verified in different ways: no server is accepted under
         # both. What counts is whether either name would have refused this one.
-        assert also is not None
-        return not (accepts(old, host, server, now) and accepts(old, also, server, now))
+        assert url_host is not None
+        return not (accepts(old, host, server, now) and accepts(old, url_host, server, now))
 
 
-def accepted_after(new: Policy, host: str, also: str | None, server: Server, now: float) -> bool:
+def accepted_after(new: Policy, host: str, url_host: str | None, server: Server, now: float) -> bool:
     try:
-        return accepts(new, host, server, now, also)
+        return accepts(new, host, server, now, url_host)
     except ConflictError:
         return False
 
 
 def witnesses(
-    old: Policy, new: Policy, hosts: list[str], also: str | None = None
+    old: Policy, new: Policy, hosts: list[str], url_host: str | None = None
 ) -> Iterator[tuple[str, Server | None, float]]:
     """What is accepted after and was refused before; a connection in plaintext has no server.
 
@@ -67,8 +67,8 @@ def witnesses(
             yield host, None, 0.0
         for server, now in product(SERVERS, MOMENTS):
             if (
-                accepted_after(new, host, also, server, now)
-                and refused_before(old, host, also, server, now)
+                accepted_after(new, host, url_host, server, now)
+                and refused_before(old, host, url_host, server, now)
                 and (listed(old, host) or not by_a_pin(new, host, server, now))
             ):
                 yield host, server, now
@@ -215,11 +215,11 @@ def spelled(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 @settings(max_examples=200)
 @given(policies(), st.none() | st.sampled_from(NAMES))
 def test_what_a_policy_accepts_after_and_refused_before_is_reported(
-    change: tuple[Policy, Policy], also: str | None
+    change: tuple[Policy, Policy], url_host: str | None
 ) -> None:
     old, new = change
     if not loosened(old, new):
-        assert next(witnesses(old, new, [*NAMES, *places(old, new), "x"], also), None) is None
+        assert next(witnesses(old, new, [*NAMES, *places(old, new), "x"], url_host), None) is None
 
 
 # Which hosts stand for all

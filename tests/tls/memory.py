@@ -13,7 +13,7 @@ from pinio.tls.connection.engine import Engine
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.typing import Observer
 from tests.tls.cast import Told
 
@@ -93,8 +93,8 @@ def engine_for(
     """An engine as the raw doors make it, without a session to offer."""
     endpoint = policy.endpoint(host, 443)
     profile = Profile.of(endpoint)
-    judgement = Judgement(endpoint, profile, Told() if observer is None else observer)
-    return Engine(context or inner_context(profile), Handshake(judgement))
+    judge = Judge(endpoint, profile, Told() if observer is None else observer)
+    return Engine(context or inner_context(profile), Handshake(judge))
 
 
 def context_with(identity: Leaf, policy: Policy, *, host: str = "localhost") -> ssl.SSLContext:
@@ -106,7 +106,7 @@ def context_with(identity: Leaf, policy: Policy, *, host: str = "localhost") -> 
 
 def state_of(engine: Engine) -> State:
     """Where its connection is."""
-    return engine.judgement.gate.state
+    return engine.judge.gate.state
 
 
 def drive(engine: Engine, server: MemoryPeer) -> None:

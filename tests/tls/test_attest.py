@@ -284,7 +284,7 @@ async def test_a_response_through_a_tunnel_is_judged_by_its_own_connection() -> 
 def test_what_a_mock_says_of_itself_counts_for_nothing() -> None:
     """Not even one that takes the class for its own, and has the state of an open connection."""
     mock = Mock(spec=PinnedTransport)
-    mock.judgement.gate.state = State.OPEN
+    mock.judge.gate.state = State.OPEN
     with pytest.raises(NotJudgedError, match="no connection of pinio's"):
         pinio.attest(mock)
 

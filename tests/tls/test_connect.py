@@ -205,7 +205,7 @@ async def test_what_is_no_port(port: Any) -> None:
     policy = pinned()
     with pytest.raises(PolicyError, match="port is a whole number from 1 to 65535"):
         await pinio.open_connection("localhost", port, policy=policy)
-    assert not policy._asked  # where 443.0 would be found for 443, and told as it stands
+    assert not policy._answers  # where 443.0 would be found for 443, and told as it stands
     with pytest.raises(PolicyError, match="port is a whole number"):
         await pinio.probe("localhost", port)
 

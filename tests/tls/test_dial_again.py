@@ -13,7 +13,7 @@ import pinio
 from pinio.testing import Server
 from pinio.tls.connection import transport
 from pinio.tls.context.pinned import PinnedSSLContext, like
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import SECRET, Swappable, ask_asyncio, context_for
@@ -111,8 +111,8 @@ async def test_streams_do_not_pay_for_a_context_that_nobody_asked_for(
     """asyncio's stream protocol asks for it in `connection_made`, and makes nothing of it."""
     made: list[PinnedSSLContext] = []
 
-    def made_like(judgement: Judgement, sessions: SessionCache | None) -> PinnedSSLContext:
-        made.append(like(judgement, sessions))
+    def made_like(judge: Judge, sessions: SessionCache | None) -> PinnedSSLContext:
+        made.append(like(judge, sessions))
         return made[-1]
 
     monkeypatch.setattr(transport, "like", made_like)

@@ -91,12 +91,12 @@ async def test_the_switch_of_aiofastnet_has_its_name_still() -> None:
     """If it is renamed, pinned contexts do not work there; they never become weaker."""
     asked: list[str] = []
 
-    class Asked(ssl.SSLContext):
+    class ConnectionRequest(ssl.SSLContext):
         def __getattr__(self, name: str) -> Any:
             asked.append(name)
             raise AttributeError(name)
 
-    context = Asked(ssl.PROTOCOL_TLS_CLIENT)
+    context = ConnectionRequest(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=ROOT.certificate_pem)
     with Server(GENUINE) as server:
         assert await through_aiofastnet(context, server) == SECRET

@@ -35,7 +35,7 @@ def context_for(policy: PolicyLike, **options: Any) -> PinnedSSLContext:
 
 def inner(context: PinnedSSLContext, host: str = "localhost") -> ssl.SSLContext:
     """The private context from which connections to a host are made."""
-    return inner_context(context.profile(context.wanted.endpoint(host)))
+    return inner_context(context.profile(context.expectation.endpoint(host)))
 
 
 def unsealed(context: ssl.SSLContext) -> ssl.SSLContext:

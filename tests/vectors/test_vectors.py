@@ -87,7 +87,7 @@ def test_decisions(vector: Table) -> None:
             policy.endpoint(vector["host"], 443)
         assert caught.value.reason == vector["reason"]
         return
-    endpoint = policy.endpoint(vector["host"], 443, also=vector.get("also"))
+    endpoint = policy.endpoint(vector["host"], 443, url_host=vector.get("also"))
     chain = VerifiedChain(_der(name) for name in vector["chain"])
     decision = judge(endpoint, chain, vector["time"].timestamp())
     assert type(decision.verdict) is VERDICTS[vector["verdict"]]

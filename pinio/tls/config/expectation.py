@@ -13,14 +13,14 @@ from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet, PinsLike, Trust
 from pinio.core.policy import Endpoint, Policy, Rule
 from pinio.errors import PinVerificationError, PolicyError
-from pinio.reporting import tell
+from pinio.reporting import notify
 from pinio.typing import Observer, PolicyLike, PolicySource
 
 _Pins = tuple[str | Pin, ...] | PinSet
 _SAMPLES = 8
 
 
-class Wanted(NamedTuple):
+class Expectation(NamedTuple):
     """The caller's expectation, which any number of connections may be held against."""
 
     source: PolicySource | None
@@ -35,17 +35,17 @@ class Wanted(NamedTuple):
         pins: PinsLike | None = None,
         trust: Trust | None = None,
         anchors: Anchors | None = None,
-    ) -> Wanted:
+    ) -> Expectation:
         """From a door's arguments. Raises `PolicyError` unless exactly one of `policy` and `pins` is there."""
         if (policy is None) == (pins is None):
             _fail("pass one of policy= and pins=: what is expected of the peer has to be said, once")
         if pins is not None:
-            wanted = cls(None, _hashable(pins), trust, anchors)
+            expectation = cls(None, _hashable(pins), trust, anchors)
             try:
-                _pinned("localhost", *wanted._arguments())  # says now what is wrong with them
+                _pinned("localhost", *expectation._arguments())  # says now what is wrong with them
             except TypeError as error:  # a list among the pins, say, which is no key of a cache
                 _fail(f"pins=, trust= or anchors= is not what PinSet takes: {error}")
-            return wanted
+            return expectation
         if trust is not None or anchors is not None:
             _fail("trust= and anchors= go with pins=; in a policy each PinSet has its own")
         current_policy(policy)
@@ -56,7 +56,7 @@ class Wanted(NamedTuple):
         host: str,
         port: int | None = None,
         *,
-        also: str | None = None,
+        url_host: str | None = None,
         observer: Observer | None = None,
     ) -> Endpoint:
         """What the policy in force now says about a connection to `host`, as `Policy.endpoint` does.
@@ -65,12 +65,12 @@ class Wanted(NamedTuple):
         """
         if self.source is None:
             # The other name has no pins, and is remembered all the same: a policy that judges later may have some.
-            return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port, also=also)
+            return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port, url_host=url_host)
         try:
-            return self.source.current.endpoint(host, port, also=also)
+            return self.source.current.endpoint(host, port, url_host=url_host)
         except PinVerificationError as error:
             if observer is not None:
-                tell(observer, error.refusal)
+                notify(observer, error.refusal)
             raise
 
     def check_plaintext(
@@ -85,7 +85,7 @@ class Wanted(NamedTuple):
             endpoint.check_plaintext()
         except PinVerificationError as error:
             if observer is not None:
-                tell(observer, error.refusal)
+                notify(observer, error.refusal)
             raise
 
     def samples(self) -> list[Endpoint]:

@@ -114,16 +114,16 @@ class Settings:
         """The same with `new` in the place of `old`: where two fit, OpenSSL takes the later one."""
         return replace(self, identities=tuple(new if other == old else other for other in self.identities))
 
-    def tighter_ciphers(self, wanted: str) -> tuple[str, bool]:
+    def tighter_ciphers(self, requested: str) -> tuple[str, bool]:
         """Of the TLS 1.2 suites that `wanted` names, as OpenSSL reads it, those that are in force; and whether it named others.
 
         Raises `ssl.SSLError` for a string that OpenSSL cannot read, `PolicyError` if nothing is left.
         """
-        named, allowed = _suites(wanted), set(_suites(self.ciphers))
+        named, allowed = _suites(requested), set(_suites(self.ciphers))
         left = [name for name in named if name in allowed]
         if not left:
             raise PolicyError(
-                f"no suite of {wanted!r} is one that pinned connections take: ECDHE keys, signed with"
+                f"no suite of {requested!r} is one that pinned connections take: ECDHE keys, signed with"
                 " a certificate, and AEAD, such as ECDHE+AESGCM"
             )
         return (

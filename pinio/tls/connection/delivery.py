@@ -38,7 +38,7 @@ class Delivery:
 
     def __init__(self, engine: Engine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
         self._engine = engine
-        self._gate = engine.judgement.gate
+        self._gate = engine.judge.gate
         self._discarded = 0
         self._plain = plain
         self._filled = 0

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pinio.core.decision import Refusal
-from pinio.tls.context.objects import arm
+from pinio.tls.context.objects import bind
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.gate import CLOSED, REFUSED
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
 
 RECORD: Final = 16384
@@ -31,21 +31,21 @@ class Engine:
     """One connection's TLS object, its two BIOs and its handshake."""
 
     __slots__ = (
-        "_do_handshake", "_handshake", "incoming", "judgement", "outgoing", "pending", "read", "shutdown", "tls", "write"
+        "_do_handshake", "_handshake", "incoming", "judge", "outgoing", "pending", "read", "shutdown", "tls", "write"
     )  # fmt: skip
 
     def __init__(self, context: ssl.SSLContext, handshake: Handshake) -> None:
         self._handshake = handshake
-        self.judgement: Judgement = handshake.judgement
+        self.judge: Judge = handshake.judge
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.tls = context.wrap_bio(
             self.incoming,
             self.outgoing,
-            server_hostname=self.judgement.endpoint.host.encode("ascii"),  # `ssl` has an IDNA codec for text
+            server_hostname=self.judge.endpoint.host.encode("ascii"),  # `ssl` has an IDNA codec for text
             session=handshake.session,
         )
-        arm(self.tls, handshake, self.outgoing)
+        bind(self.tls, handshake, self.outgoing)
         raw = peer.raw(self.tls)
         self._do_handshake = raw.do_handshake
         read, shutdown = raw.read, raw.shutdown
@@ -96,9 +96,9 @@ class Engine:
         trial = self._handshake.trial
         return trial is not None and trial.again
 
-    def broke(self, error: OSError) -> Refusal | None:
+    def invalidate_session(self, error: OSError) -> Refusal | None:
         """The open connection broke: its session may not be worth resuming. Returns the refusal to raise instead, if any."""
-        return self._handshake.broke(self.tls, error)
+        return self._handshake.invalidate_session(self.tls, error)
 
     def ended(self, error: BaseException | None) -> None:
         """The connection ended within the handshake; None by the caller's wish."""
@@ -113,5 +113,5 @@ class Engine:
 
     def take(self) -> bytes:
         """Ciphertext to send; nothing once the peer was refused."""
-        state = self.judgement.gate.state
+        state = self.judge.gate.state
         return b"" if state is REFUSED or state is CLOSED else self.outgoing.read()

@@ -14,8 +14,7 @@ from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
-from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.request import Asked
+from pinio.tls.request import ConnectionRequest
 
 App = TypeVar("App", bound=asyncio.BaseProtocol)
 Reach: TypeAlias = Callable[[Callable[[], PinnedProtocol]], Awaitable[object]]
@@ -48,30 +47,23 @@ async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.
     return context if context is not None else await loop.run_in_executor(None, inner_context, profile)
 
 
-def engine(context: ssl.SSLContext, wanted: Asked, *, dials_again: bool = False) -> Engine:
-    """The engine of one connection, offering a session if there is one that may be offered now.
-
-    `dials_again` says that the caller looks at `Engine.again` when the handshake fails.
-    """
-    endpoint, profile, observer, resumption, source, _ = wanted
-    handshake = Handshake.prepare(
-        endpoint, profile, context, observer, resumption, source, dials_again=dials_again
-    )
-    return Engine(context, handshake)
+def make_engine(context: ssl.SSLContext, request: ConnectionRequest, *, dials_again: bool = False) -> Engine:
+    """Make the engine of one connection; `dials_again` as in `ConnectionRequest.handshake`."""
+    return Engine(context, request.handshake(context, dials_again=dials_again))
 
 
-def pair(
+def make_connection(
     loop: asyncio.AbstractEventLoop,
     engine: Engine,
     app: asyncio.BaseProtocol,
     timeouts: Timeouts,
     *,
-    introduce: bool = True,
+    notify_connected: bool = True,
     context: PinnedSSLContext | None = None,
 ) -> tuple[PinnedProtocol, PinnedTransport]:
     """The two halves of a connection: what the loop talks to, and what the application holds.
 
-    `introduce` says whether the application's `connection_made` is to be called, `context` who asked for the connection.
+    `notify_connected` says whether the application's `connection_made` is to be called, `context` who asked for the connection.
     """
     transport = PinnedTransport(engine, context)
     protocol = PinnedProtocol(
@@ -81,26 +73,26 @@ def pair(
         transport,
         handshake_timeout=timeouts.handshake,
         shutdown_timeout=timeouts.shutdown,
-        introduce=introduce,
+        notify_connected=notify_connected,
     )
     transport.attach(protocol)
     return protocol, transport
 
 
-async def over(
+async def connect_over(
     lower: asyncio.Transport,
     engine: Engine,
     app: asyncio.BaseProtocol,
     timeouts: Timeouts,
     *,
-    introduce: bool,
+    notify_connected: bool,
     context: PinnedSSLContext | None = None,
 ) -> PinnedTransport:
     """Put pinned TLS between an open transport and its application."""
     if lower.is_closing():
         raise ConnectionResetError("the transport is closing")
-    protocol, transport = pair(
-        asyncio.get_running_loop(), engine, app, timeouts, introduce=introduce, context=context
+    protocol, transport = make_connection(
+        asyncio.get_running_loop(), engine, app, timeouts, notify_connected=notify_connected, context=context
     )
     lower.pause_reading()
     lower.set_protocol(protocol)
@@ -113,7 +105,7 @@ async def over(
 async def reached(
     reach: Reach,
     factory: Callable[[], App],
-    wanted: Asked,
+    request: ConnectionRequest,
     timeouts: Timeouts,
     *,
     again: bool,
@@ -124,11 +116,11 @@ async def reached(
     brought a handshake to its end.
     """
     loop = asyncio.get_running_loop()
-    context = await context_for(loop, wanted.profile)
+    context = await context_for(loop, request.profile)
     app = factory()
     while True:
-        tls = engine(context, wanted, dials_again=again)
-        protocol, transport = pair(loop, tls, app, timeouts, context=wanted.context)
+        tls = make_engine(context, request, dials_again=again)
+        protocol, transport = make_connection(loop, tls, app, timeouts, context=request.context)
         await _carried(protocol, reach(partial(_itself, protocol)))
         try:
             await protocol.opened()
@@ -138,7 +130,7 @@ async def reached(
                 raise
         # Where resuming a session fails, a full handshake may not; the application has not been told
         # of anything yet.
-        wanted = wanted._replace(resumption=False)
+        request = request._replace(resumption=False)
 
 
 def _itself(protocol: PinnedProtocol) -> PinnedProtocol:

@@ -69,14 +69,14 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         *,
         handshake_timeout: float,
         shutdown_timeout: float,
-        introduce: bool,
+        notify_connected: bool,
     ) -> None:
         self._loop = loop
         self._lower: asyncio.Transport | None = None
         self._lower_paused = self._lower_ended = self._resuming = False
         self._buffer = self._held = _NOTHING
         self._engine = engine
-        self._gate = engine.judgement.gate
+        self._gate = engine.judge.gate
         self._delivery = Delivery(engine, app, plain_buffer(loop))
         self._transport: PinnedTransport | None = transport
         self._handshake_timeout = handshake_timeout
@@ -86,7 +86,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._error: BaseException | None = None
         self._session_wanted = TICKET_READS
         # Whether the application knows of the connection and of its end; under start_tls it has long known of the connection.
-        self._app_told = not introduce
+        self._app_told = not notify_connected
         self._app_eof = False
         self._writing_paused = self._in_write = False
         self._answers = 0  # bytes since the lower transport last had nothing to send
@@ -110,9 +110,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._buffer = receive_buffer(self._loop, lower)
         lower.set_write_buffer_limits(WRITE_HIGH_WATER)
         self._timer = self._loop.call_later(self._handshake_timeout, self._handshake_timed_out)
-        self._shake()
+        self._advance_handshake()
 
-    def _shake(self) -> None:
+    def _advance_handshake(self) -> None:
         """Go on with the handshake; open the connection when it is done."""
         try:
             done = self._engine.handshake()
@@ -135,7 +135,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if not self._app_told:
             self._app_told = True
             try:
-                transport.introduce(self._delivery.app)
+                transport.notify_connected(self._delivery.app)
                 if self._writing_paused:
                     cast(asyncio.Protocol, self._delivery.app).pause_writing()
             except Exception as error:  # noqa: BLE001 - the application's
@@ -222,9 +222,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if state is OPEN:
             self._receive()
         elif state is HANDSHAKING or state is PERMITTED:
-            self._shake()
+            self._advance_handshake()
         elif state is CLOSING:
-            self._await_goodbye()
+            self._await_close_notify()
         else:
             self._engine.incoming.read()  # nobody is left to care
 
@@ -326,7 +326,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _peer_ended(self, how: Literal["clean", "ragged"]) -> None:
         """Nothing more will come: tell the application, which may have last words, and close."""
         if how == "ragged":
-            self._engine.broke(ssl.SSLEOFError())
+            self._engine.invalidate_session(ssl.SSLEOFError())
         self._tell_eof(how)
         self._close("clean" if how == "clean" else None)
 
@@ -381,7 +381,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         lower = self._lower
         return lower is not None and (self._gate.state is CLOSING or lower.get_write_buffer_size() > 0)
 
-    def _await_goodbye(self) -> None:
+    def _await_close_notify(self) -> None:
         """Read on for the peer's close_notify."""
         try:
             ended = self._delivery.discard()
@@ -428,7 +428,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def fatal(self, error: BaseException, message: str) -> None:
         """Abort because of `error`, which the application hears from `connection_lost`."""
         if isinstance(error, ssl.SSLError):
-            if (refusal := self._engine.broke(error)) is not None:
+            if (refusal := self._engine.invalidate_session(error)) is not None:
                 instead = refusal.error()
                 instead.__cause__ = error
                 error = instead
@@ -449,7 +449,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._gate.state is OPEN and isinstance(exc, OSError):
-            self._engine.broke(exc)
+            self._engine.invalidate_session(exc)
         elif self._gate.state is HANDSHAKING or self._gate.state is PERMITTED:
             self._engine.ended(exc or ConnectionResetError())
         self._gate.fail()

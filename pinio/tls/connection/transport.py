@@ -13,7 +13,7 @@ from pinio.tls.connection.engine import RECORD, Engine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.context.pinned import PinnedSSLContext, like
 from pinio.tls.handshake.gate import OPEN, State
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 
 logger = logging.getLogger("pinio")
 
@@ -49,7 +49,7 @@ class PinnedTransport(asyncio.Transport):
         super().__init__()
         self._context = context
         self._engine = engine
-        self._gate = engine.judgement.gate
+        self._gate = engine.judge.gate
         self._encrypt = engine.write
         self._take = engine.outgoing.read
         self._protocol: PinnedProtocol | None = None
@@ -65,7 +65,7 @@ class PinnedTransport(asyncio.Transport):
         """The gate is open: bytes may go to `lower`."""
         self._lower = lower
 
-    def introduce(self, app: asyncio.BaseProtocol) -> None:
+    def notify_connected(self, app: asyncio.BaseProtocol) -> None:
         """Tell an application's protocol of the connection."""
         # asyncio's streams ask for the context here, to learn whether there is TLS; that is not worth making one each time.
         self._only_whether = type(app) is asyncio.StreamReaderProtocol
@@ -92,9 +92,9 @@ class PinnedTransport(asyncio.Transport):
         return permit
 
     @property
-    def judgement(self) -> Judgement:
+    def judge(self) -> Judge:
         """Who judged the connection, and may do so again."""
-        return self._engine.judgement
+        return self._engine.judge
 
     @property
     def lower(self) -> asyncio.Transport | None:
@@ -229,7 +229,7 @@ class PinnedTransport(asyncio.Transport):
                 if self._only_whether:
                     return True
                 if self._context is None:
-                    self._context = like(self._engine.judgement, self._engine.sessions)
+                    self._context = like(self._engine.judge, self._engine.sessions)
                 return self._context
             # Decoded when asked for: asyncio decodes the certificate on every handshake, which is a tenth of its cost.
             case "peercert":
@@ -242,7 +242,7 @@ class PinnedTransport(asyncio.Transport):
                 return default if self._lower is None else self._lower.get_extra_info(name, default)
 
     def __repr__(self) -> str:
-        endpoint = self._engine.judgement.endpoint
+        endpoint = self._engine.judge.endpoint
         port = "" if endpoint.port is None else f" port {endpoint.port}"
         return f"<PinnedTransport {endpoint.host}{port} {self._gate.state}>"
 

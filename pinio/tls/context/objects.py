@@ -23,14 +23,14 @@ from pinio.tls.handshake.peer import TLSObject, has_core
 if TYPE_CHECKING:
     from pinio.core.decision import Permit
     from pinio.tls.handshake.handshake import Handshake
-    from pinio.tls.handshake.judge import Judgement
+    from pinio.tls.handshake.judge import Judge
 
 FOREIGN_SESSION: Final = (
     "a TLS session from elsewhere skips the name check and shows no chain; pinio keeps its own (resumption=)"
 )
 
 
-class _Latch:
+class _GatedObject:
     """What the two kinds of TLS object share; mixed into `ssl`'s own classes."""
 
     _handshake: Handshake | None = None
@@ -40,30 +40,30 @@ class _Latch:
     _ticket_reads = 3  # a TLS 1.3 ticket comes with the first reads, or not at all
 
     @property
-    def judgement(self) -> Judgement | None:
+    def judge(self) -> Judge | None:
         """Who judges the connection; None of an object that nobody has armed."""
-        return None if self._handshake is None else self._handshake.judgement
+        return None if self._handshake is None else self._handshake.judge
 
     @property
     def permit(self) -> Permit | None:
         """The Permit of a connection that is or was open."""
-        return None if self._handshake is None else self._handshake.judgement.gate.permit
+        return None if self._handshake is None else self._handshake.judge.gate.permit
 
     @property
     def state(self) -> State:
         """Where the connection is; application bytes flow in `State.OPEN` only."""
-        return IDLE if self._handshake is None else self._handshake.judgement.gate.state
+        return IDLE if self._handshake is None else self._handshake.judge.gate.state
 
-    def _arm(self, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
+    def _bind(self, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
         self._handshake = handshake
         self._outgoing = outgoing
-        judgement = handshake.judgement
-        self._rechecks = judgement.source is not None or judgement.endpoint.next_expiry(0.0) is not None
+        judge = handshake.judge
+        self._rechecks = judge.source is not None or judge.endpoint.next_expiry(0.0) is not None
         self._answers = handshake.answers
 
     def _check_read(self) -> None:
         handshake = self._handshake
-        if handshake is None or handshake.judgement.gate.state is not OPEN:
+        if handshake is None or handshake.judge.gate.state is not OPEN:
             self._refuse()
 
     def _check_write(self) -> None:
@@ -94,30 +94,34 @@ class _Latch:
             ):
                 self._ticket_reads = 0
 
-    def _broke(self, error: OSError) -> Refusal | None:
+    def _invalidate_session(self, error: OSError) -> Refusal | None:
         """A read failed. Returns the refusal to raise in place of `error`, if any."""
-        return None if self._handshake is None else self._handshake.broke(cast(TLSObject, self), error)
+        return (
+            None
+            if self._handshake is None
+            else self._handshake.invalidate_session(cast(TLSObject, self), error)
+        )
 
     def _refuse(self) -> NoReturn:
         if self._handshake is None:
             raise NotJudgedError(
                 Refusal("NOT_JUDGED", "unknown host", detail="a TLS object that pinio did not prepare")
             )
-        endpoint = self._handshake.judgement.endpoint
+        endpoint = self._handshake.judge.endpoint
         raise NotJudgedError(Refusal("NOT_JUDGED", endpoint.host, endpoint.port, noted=endpoint.rule))
 
     def _discard(self) -> None:
         """Let nothing through any more, and forget what was to be sent."""
         if self._handshake is not None:
-            self._handshake.judgement.gate.fail()
+            self._handshake.judge.gate.fail()
         if self._outgoing is not None:
             self._outgoing.read()
 
-    def _shake(self, do_handshake: Callable[[], None]) -> None:
+    def _advance_handshake(self, do_handshake: Callable[[], None]) -> None:
         handshake = self._handshake
         if handshake is None:
             self._refuse()
-        state = handshake.judgement.gate.state
+        state = handshake.judge.gate.state
         if state is OPEN:
             return
         if state in (REFUSED, CLOSED, CLOSING):
@@ -131,17 +135,17 @@ class _Latch:
     def _unwrapping(self) -> None:
         """A shutdown may take several calls; application bytes are over with the first."""
         handshake = self._handshake
-        if handshake is None or handshake.judgement.gate.state not in (OPEN, CLOSING):
+        if handshake is None or handshake.judge.gate.state not in (OPEN, CLOSING):
             self._refuse()
-        if handshake.judgement.gate.state is OPEN:
-            handshake.judgement.gate.advance(SHUTDOWN)
+        if handshake.judge.gate.state is OPEN:
+            handshake.judge.gate.advance(SHUTDOWN)
 
 
-class PinnedSSLObject(_Latch, ssl.SSLObject):
+class PinnedSSLObject(_GatedObject, ssl.SSLObject):
     """An `ssl.SSLObject` behind a gate."""
 
     def do_handshake(self) -> None:
-        self._shake(super().do_handshake)
+        self._advance_handshake(super().do_handshake)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
         # While it shuts down, a loop reads what the peer still sends, to find its close_notify (uvloop does).
@@ -152,7 +156,7 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
         except ssl.SSLWantReadError:
             raise
         except ssl.SSLError as error:
-            if (refusal := self._broke(error)) is not None:
+            if (refusal := self._invalidate_session(error)) is not None:
                 raise refusal.error() from error
             raise
         finally:
@@ -174,7 +178,7 @@ class PinnedSSLObject(_Latch, ssl.SSLObject):
                 self._check_answer()
 
 
-class PinnedSSLSocket(_Latch, ssl.SSLSocket):
+class PinnedSSLSocket(_GatedObject, ssl.SSLSocket):
     """An `ssl.SSLSocket` behind a gate; its TCP ends when its peer is refused, for a socket whose TLS failed sends plaintext."""
 
     def begin(self, do_handshake_on_connect: bool) -> None:
@@ -187,7 +191,7 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         try:
-            self._shake(lambda: ssl.SSLSocket.do_handshake(self, block))
+            self._advance_handshake(lambda: ssl.SSLSocket.do_handshake(self, block))
         except BaseException as error:
             # Of a failure of TLS or TCP the caller decides what becomes of the socket, as with `ssl`.
             if isinstance(error, PinVerificationError) or not isinstance(error, OSError):
@@ -201,7 +205,7 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
         try:
             data = super().read(len, buffer)  # pyright: ignore[reportDeprecated]  # what `recv` comes down to
         except (ssl.SSLError, ConnectionError) as error:
-            if (refusal := self._broke(error)) is not None:
+            if (refusal := self._invalidate_session(error)) is not None:
                 raise refusal.error() from error
             raise
         finally:
@@ -225,7 +229,7 @@ class PinnedSSLSocket(_Latch, ssl.SSLSocket):
 
     def shutdown(self, how: int) -> None:
         if self._handshake is not None:
-            self._handshake.judgement.gate.fail()  # from here on `ssl` would read and write plaintext
+            self._handshake.judge.gate.fail()  # from here on `ssl` would read and write plaintext
         super().shutdown(how)
 
     def _discard(self) -> None:
@@ -278,9 +282,9 @@ def _set_once(kind: type, name: str, why: str) -> None:
 
 
 for _name in ("recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"):
-    _behind(PinnedSSLSocket, _name, _Latch._check_read)  # noqa: SLF001  # of this module
+    _behind(PinnedSSLSocket, _name, _GatedObject._check_read)  # noqa: SLF001  # of this module
 for _name in ("write", "send", "sendall", "sendto", "sendmsg", "sendfile"):
-    _behind(PinnedSSLSocket, _name, _Latch._check_write)  # noqa: SLF001  # of this module
+    _behind(PinnedSSLSocket, _name, _GatedObject._check_write)  # noqa: SLF001  # of this module
 for _kind in (PinnedSSLObject, PinnedSSLSocket):
     _refuse_setting(_kind, "session", FOREIGN_SESSION)
     _refuse_setting(_kind, "context", "the context of a pinned connection cannot be replaced")
@@ -289,12 +293,12 @@ for _kind in (PinnedSSLObject, PinnedSSLSocket):
 _set_once(PinnedSSLSocket, "server_hostname", "the name that a pinned connection verifies cannot be replaced")
 
 
-def arm(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
+def bind(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
     """Tie a TLS object, just made by an inner context, to the handshake that judges it.
 
     Raises `JudgementError` for any other object, and if its context does not verify as the profile says.
     """
-    if not isinstance(tls, _Latch):
-        raise handshake.judgement.refuse("JUDGEMENT_FAILED", f"a {type(tls).__name__} has no latch")
-    tls._arm(handshake, outgoing)  # noqa: SLF001  # of this module
-    handshake.judgement.check_profile(tls)
+    if not isinstance(tls, _GatedObject):
+        raise handshake.judge.refuse("JUDGEMENT_FAILED", f"a {type(tls).__name__} has no latch")
+    tls._bind(handshake, outgoing)  # noqa: SLF001  # of this module
+    handshake.judge.check_profile(tls)

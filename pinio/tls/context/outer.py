@@ -207,13 +207,13 @@ def _version(name: str, stricter: Callable[[int, int], int]) -> property:
         def change(settings: Settings) -> Settings:
             current = _absolute(getattr(settings, name))
             changes: dict[str, Any] = (
-                {name: wanted} if stricter(current, _absolute(wanted)) != current else {}
+                {name: expectation} if stricter(current, _absolute(expectation)) != current else {}
             )
             return replace(settings, **changes)
 
-        wanted = ssl.TLSVersion(value)
+        expectation = ssl.TLSVersion(value)
         self._change(change)
-        if _absolute(wanted) != _absolute(getattr(self.settings, name)):
+        if _absolute(expectation) != _absolute(getattr(self.settings, name)):
             self._note_ignored(name)
 
     return property(lambda self: cast(ssl.TLSVersion, getattr(self.settings, name)), put)

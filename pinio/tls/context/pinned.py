@@ -1,7 +1,8 @@
 """One `SSLContext` for any library, which none can get around.
 
-Its `wrap_bio` and `wrap_socket` look the host up and make the TLS object from a private inner context, one per frozen
-configuration (`pinio.tls.config.profile`), whose objects hold the gate (`pinio.tls.context.objects`). What else is done to it: `pinio.tls.context.outer`.
+Its `wrap_bio` and `wrap_socket` look the host up and make the TLS object from a private inner
+context, one per frozen configuration (`pinio.tls.config.profile`), whose objects hold the gate
+(`pinio.tls.context.objects`). What else is done to it: `pinio.tls.context.outer`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from pinio.core.decision import Refusal
 from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError, ServerNameError
-from pinio.reporting import observer_or_default, tell
-from pinio.tls.config.expectation import Wanted
+from pinio.reporting import notify, observer_or_default
+from pinio.tls.config.expectation import Expectation
 from pinio.tls.config.identity import ClientCert
 from pinio.tls.config.profile import Profile, inner_context
 from pinio.tls.config.settings import Settings
-from pinio.tls.context.objects import FOREIGN_SESSION, PinnedSSLSocket, arm
+from pinio.tls.context.objects import FOREIGN_SESSION, PinnedSSLSocket, bind
 from pinio.tls.context.outer import OuterContext
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
 from pinio.tls.unexpected import advised
 from pinio.typing import Observer, PolicyLike
@@ -41,21 +42,21 @@ FOR_CLIENTS: Final = (
 class PinnedSSLContext(OuterContext):
     """An `ssl.SSLContext` that any library takes. Made by `pinio.create_ssl_context`."""
 
-    wanted: Wanted
+    expectation: Expectation
     """What is expected of peers."""
     observer: Observer
     resumption: bool | SessionCache
 
     def __init__(
         self,
-        wanted: Wanted,
+        expectation: Expectation,
         *,
         settings: Settings,
         observer: Observer,
         resumption: bool | SessionCache = True,
     ) -> None:
         super().__init__(settings)
-        self._store(wanted=wanted, observer=observer, resumption=resumption)
+        self._store(expectation=expectation, observer=observer, resumption=resumption)
 
     # Making TLS objects
 
@@ -67,10 +68,10 @@ class PinnedSSLContext(OuterContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """As `ssl` does; raises `UnpinnedHostError`, `ServerNameError` or `PolicyError`, before anything is sent."""
+        """As `ssl` does; raises `UnpinnedHostError`, `ServerNameError` or `PolicyError` at once."""
         endpoint, context, handshake = self._prepare(server_side, server_hostname, session)
         tls = context.wrap_bio(incoming, outgoing, server_hostname=endpoint.host, session=handshake.session)
-        arm(tls, handshake, outgoing)
+        bind(tls, handshake, outgoing)
         return tls
 
     def wrap_socket(
@@ -82,7 +83,7 @@ class PinnedSSLContext(OuterContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
-        """As `ssl` does; raises what `wrap_bio` does, and what the handshake does if it is done here."""
+        """As `ssl` does; raises what `wrap_bio` does, and what a handshake done here does."""
         endpoint, context, handshake = self._prepare(server_side, server_hostname, session)
         tls = cast(
             PinnedSSLSocket,
@@ -95,7 +96,7 @@ class PinnedSSLContext(OuterContext):
             ),
         )
         try:
-            arm(tls, handshake, None)
+            bind(tls, handshake, None)
             tls.begin(do_handshake_on_connect)
         except BaseException:
             tls.close()  # the caller's socket was taken over, so nobody else could
@@ -114,16 +115,16 @@ class PinnedSSLContext(OuterContext):
             raise PolicyError(FOR_CLIENTS)
         if session is not None:
             raise PolicyError(FOREIGN_SESSION)
-        endpoint = self.wanted.endpoint(self._host(server_hostname), observer=self.observer)
+        endpoint = self.expectation.endpoint(self._host(server_hostname), observer=self.observer)
         profile = self.profile(endpoint)
         context = inner_context(profile)
         handshake = Handshake.prepare(
             endpoint,
             profile,
             context,
-            self.observer,
-            self.resumption,
-            self.wanted.source,
+            observer=self.observer,
+            resumption=self.resumption,
+            source=self.expectation.source,
             watched=False,  # a library that gives up says nothing
         )
         return endpoint, context, handshake
@@ -138,20 +139,20 @@ class PinnedSSLContext(OuterContext):
         """The name to verify: the one given, or the only one that the policy speaks of."""
         if isinstance(server_hostname, bytes):
             server_hostname = server_hostname.decode("ascii", "replace")
-        name = server_hostname if server_hostname is not None else self.wanted.only_host
+        name = server_hostname if server_hostname is not None else self.expectation.only_host
         if not name:
             refusal = Refusal("NO_SERVER_NAME", "unknown host")
-            tell(self.observer, refusal)
+            notify(self.observer, refusal)
             raise ServerNameError(refusal)
         return name
 
 
-def like(judgement: Judgement, sessions: SessionCache | None) -> PinnedSSLContext:
-    """A context that makes connections as the one that was judged: by the same policy or source, under the same TLS settings."""
+def like(judge: Judge, sessions: SessionCache | None) -> PinnedSSLContext:
+    """Make a context with the policy, or source, and the TLS settings of a judged connection."""
     return PinnedSSLContext(
-        Wanted(judgement.endpoint.policy if judgement.source is None else judgement.source),
-        settings=judgement.profile.settings,
-        observer=judgement.observer,
+        Expectation(judge.endpoint.policy if judge.source is None else judge.source),
+        settings=judge.profile.settings,
+        observer=judge.observer,
         resumption=False if sessions is None else sessions,
     )
 
@@ -188,16 +189,18 @@ def create_ssl_context(
 ) -> PinnedSSLContext:
     """Make an `ssl.SSLContext` that pins whatever library it is given to.
 
-    One of `policy` (or a source of policies) and `pins` says what is expected, as in `create_connection`. `client_cert` is a PEM
-    file with certificate and key, or the two files, or these and the key's password; it is shown to pinned hosts only. `alpn`
-    lists protocols such as "h2". `observer` hears every decision. `resumption` is False for full handshakes, or a `SessionCache`
-    of one's own.
+    One of `policy` (or a source of policies) and `pins` says what is expected, as in
+    `create_connection`. `client_cert` is a PEM file with certificate and key, or the two files, or
+    these and the key's password; it is shown to pinned hosts only. `alpn` lists protocols such as
+    "h2". `observer` hears every decision. `resumption` is False for full handshakes, or a
+    `SessionCache` of one's own.
 
-    Builds the contexts of the policy's trust settings at once (milliseconds each), so that no connection waits for them. Raises
-    `PolicyError` for arguments that make no sense, `ClientCertificateError` (a `PolicyError` too) for
-    files that do not hold a certificate and its key, `OSError` for a file that cannot be read.
+    Builds the contexts of the policy's trust settings at once (milliseconds each), so that no
+    connection waits for them. Raises `PolicyError` for arguments that make no sense,
+    `ClientCertificateError` (a `PolicyError` too) for files that do not hold a certificate and its
+    key, `OSError` for a file that cannot be read.
     """
-    wanted = Wanted.of(policy, pins, trust, anchors)
+    expectation = Expectation.of(policy, pins, trust, anchors)
     if not isinstance(resumption, bool | SessionCache):
         raise PolicyError("resumption= is True, False or a SessionCache")
     protocols = _protocols(alpn)
@@ -205,7 +208,7 @@ def create_ssl_context(
     if not 1 <= len(files) <= 3:
         raise PolicyError("client_cert= is a file, or a tuple of certificate, key and perhaps its password")
     context = PinnedSSLContext(
-        wanted,
+        expectation,
         settings=Settings(),
         observer=observer_or_default(observer),
         resumption=resumption,
@@ -214,7 +217,7 @@ def create_ssl_context(
         context.set_alpn_protocols(protocols)
     if client_cert is not None:
         context.load_cert_chain(*files)
-    for endpoint in wanted.samples():
+    for endpoint in expectation.samples():
         inner_context(context.profile(endpoint))
     return context
 

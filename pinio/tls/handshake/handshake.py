@@ -14,7 +14,7 @@ from pinio.core.decision import Refusal
 from pinio.core.policy import Endpoint
 from pinio.tls.config.profile import Profile
 from pinio.tls.handshake.gate import CLOSING, IDLE, OPEN, START
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.peer import TLSObject
 from pinio.tls.handshake.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
 from pinio.tls.handshake.trial import Trial
@@ -30,18 +30,18 @@ A handshake flight has more, and so has an answer to a request for the client's 
 class Handshake:
     """The judge of one connection, and the sessions that it may use and leave behind."""
 
-    __slots__ = ("_dials_again", "_kept", "judgement", "sessions", "trial")
+    __slots__ = ("_dials_again", "_kept", "judge", "sessions", "trial")
 
     def __init__(
         self,
-        judgement: Judgement,
+        judge: Judge,
         sessions: SessionCache | None = None,
         offer: Offer | None = None,
         trial: Trial | None = None,
         *,
         dials_again: bool = False,
     ) -> None:
-        self.judgement = judgement
+        self.judge = judge
         self._dials_again = dials_again
         self.sessions = sessions
         self.trial = trial
@@ -54,10 +54,10 @@ class Handshake:
         endpoint: Endpoint,
         profile: Profile,
         context: ssl.SSLContext,
+        *,
         observer: Observer,
         resumption: bool | SessionCache,
         source: PolicySource | None = None,
-        *,
         watched: bool = True,
         dials_again: bool = False,
     ) -> Handshake:
@@ -69,10 +69,10 @@ class Handshake:
         sessions = resuming(endpoint, resumption)
         offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
         if sessions is None or offer is None:
-            return cls(Judgement(endpoint, profile, observer, source=source), sessions)
-        judgement = Judgement(endpoint, profile, observer, source=source, evidence=offer.evidence)
-        trial = Trial(judgement, sessions, context, offer, watched=watched)
-        return cls(judgement, sessions, offer, trial, dials_again=dials_again)
+            return cls(Judge(endpoint, profile, observer, source=source), sessions)
+        judge = Judge(endpoint, profile, observer, source=source, evidence=offer.evidence)
+        trial = Trial(judge, sessions, context, offer, watched=watched)
+        return cls(judge, sessions, offer, trial, dials_again=dials_again)
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -88,11 +88,11 @@ class Handshake:
         alert of a TLS failure: what else was in it, such as the client's final flight, is thrown away, so that a caller that
         flushes it cannot complete the handshake.
         """
-        judgement = self.judgement
+        judge = self.judge
         tls_failed = False
-        begins = judgement.gate.state is IDLE
+        begins = judge.gate.state is IDLE
         if begins:
-            judgement.gate.advance(START)
+            judge.gate.advance(START)
             if self.trial is not None:
                 self.trial.begin()
         try:
@@ -101,17 +101,17 @@ class Handshake:
             except ssl.SSLWantReadError:
                 # A client hello comes before any chain.
                 if outgoing is not None and outgoing.pending and not begins:
-                    judgement.flight_ready(tls)
+                    judge.flight_ready(tls)
                 raise
             except ssl.SSLError:
                 tls_failed = True
                 raise
-            judgement.handshake_done(tls)
+            judge.handshake_done(tls)
             self._done(tls)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except BaseException as error:
-            judgement.gate.fail()
+            judge.gate.fail()
             # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2 server sends its part and then
             # garbage, or the end of the stream.
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
@@ -119,7 +119,7 @@ class Handshake:
             self.ended(error)
             # Of an offer that failed nobody need hear where the connection that comes next will say more.
             again = self._dials_again and self.trial is not None and self.trial.again
-            refusal = judgement.failed(tls, error, told=not again)
+            refusal = judge.failed(tls, error, told=not again)
             if refusal is not None:
                 raise refusal.error() from error
             raise
@@ -136,7 +136,7 @@ class Handshake:
     @property
     def answers(self) -> bool:
         """Whether the peer may ask for the client's certificate later (RFC 8446 section 4.6.2)."""
-        return self.judgement.profile.settings.post_handshake_auth
+        return self.judge.profile.settings.post_handshake_auth
 
     def recheck(self, outgoing: ssl.MemoryBIO | None) -> None:
         """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
@@ -144,7 +144,7 @@ class Handshake:
         Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
         left to send.
         """
-        self._again(self.judgement.recheck, outgoing)
+        self._again(self.judge.recheck, outgoing)
 
     def check_answer(self, outgoing: ssl.MemoryBIO | None) -> None:
         """Judge again before a request for the client's certificate is answered.
@@ -154,16 +154,16 @@ class Handshake:
         socket sends by itself. Raises what `recheck` raises, and `UnpinnedHostError` if the policy
         in force now does not pin the host: the client's certificate is for pinned hosts only.
         """
-        if self.judgement.gate.state not in (OPEN, CLOSING):
+        if self.judge.gate.state not in (OPEN, CLOSING):
             return  # another thread has closed it
         if outgoing is None or outgoing.pending > _ALERT:
-            self._again(self.judgement.recheck_identity, outgoing)
+            self._again(self.judge.recheck_identity, outgoing)
 
     def _again(self, judge: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
         try:
             judge()
         except BaseException:
-            self.judgement.gate.fail()
+            self.judge.gate.fail()
             if outgoing is not None:
                 outgoing.read()
             raise
@@ -173,20 +173,20 @@ class Handshake:
 
         With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
         """
-        cache, endpoint = self.sessions, self.judgement.endpoint
+        cache, endpoint = self.sessions, self.judge.endpoint
         if cache is None:
             return True
         by_ticket = tls.version() != "TLSv1.2"
         once = by_ticket and tickets_are_used_once()
-        moment = self.judgement.clock()
+        moment = self.judge.clock()
         if tls.session_reused and not once:
             return True  # the one that was offered is kept still, and as good
-        if not cache.hopes(tls.context, endpoint, moment) or (session := tls.session) is None:
+        if not cache.expects_ticket(tls.context, endpoint, moment) or (session := tls.session) is None:
             return True
         if not session.has_ticket and (by_ticket or not session.id):
-            cache.asked_in_vain(tls.context, endpoint, moment)
+            cache.record_no_ticket(tls.context, endpoint, moment)
             return False
-        if (evidence := self.judgement.vouch()) is not None:
+        if (evidence := self.judge.session_evidence()) is not None:
             self._kept = Offer(session, evidence)
             cache.keep(tls.context, endpoint, self._kept, once=once)
         return True
@@ -198,7 +198,7 @@ class Handshake:
             self.trial = None
         return self.keep_session(tls)
 
-    def broke(self, tls: TLSObject, error: OSError) -> Refusal | None:
+    def invalidate_session(self, tls: TLSObject, error: OSError) -> Refusal | None:
         """An open connection broke.
 
         If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no failure. Returns
@@ -206,10 +206,10 @@ class Handshake:
         client's certificate.
         """
         if self.trial is not None:
-            self.trial.broke(error)
+            self.trial.invalidate_session(error)
         # Subclasses say that bytes are missing, or that there are no more.
         if type(error) is not ssl.SSLError:
             return None
         if self.trial is None and self._kept is not None and self.sessions is not None:
-            self.sessions.drop(tls.context, self.judgement.endpoint, self._kept)
-        return self.judgement.identity_refused(tls, error)
+            self.sessions.drop(tls.context, self.judge.endpoint, self._kept)
+        return self.judge.identity_refused(tls, error)

@@ -18,7 +18,7 @@ from pinio.core.evidence import Evidence, Moment
 from pinio.core.policy import Endpoint, Policy
 from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
-from pinio.reporting import tell
+from pinio.reporting import notify
 from pinio.tls.config.profile import Profile
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.failure import refusal_of, refusal_of_identity
@@ -29,7 +29,7 @@ from pinio.typing import Observer, PolicySource
 _Result = TypeVar("_Result")
 
 
-class Judgement:
+class Judge:
     """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
 
     __slots__ = (
@@ -90,7 +90,7 @@ class Judgement:
     def handshake_done(self, tls: peer.TLSObject) -> Permit:
         """Judge, or confirm what was judged early, and open the gate. Raises `PinVerificationError` to refuse."""
         permit = self._guard(self._judge_finally, tls)
-        tell(self.observer, permit)
+        notify(self.observer, permit)
         return permit
 
     def recheck(self) -> None:
@@ -132,13 +132,13 @@ class Judgement:
         if decision.report is not None and (
             before is None or type(before.verdict) is not type(decision.verdict)
         ):
-            tell(self.observer, decision)
+            notify(self.observer, decision)
 
     def hold_against(self, policy: Policy) -> tuple[Endpoint, Permit | Refusal]:
         """What another policy says of this connection, now; nothing changes by asking."""
         before, moment = self.endpoint, self.clock()
         try:
-            endpoint = policy.endpoint(before.host, before.port, also=before.other)
+            endpoint = policy.endpoint(before.host, before.port, url_host=before.url_host)
         except PinVerificationError as error:
             return before, error.refusal
         if Profile.of(endpoint).identity != self.profile.identity:
@@ -169,7 +169,7 @@ class Judgement:
             self.evidence, self._moment = None, moment
         return self.gate.open()
 
-    def vouch(self) -> Evidence | None:
+    def session_evidence(self) -> Evidence | None:
         """Evidence for the session of an open connection; None if no pin matched, or its chain cannot be dated.
 
         A resumed connection inherits the evidence, and with it the age, of the session that it resumed.
@@ -249,7 +249,7 @@ class Judgement:
     def _heard(self, refusal: Refusal | None) -> Refusal | None:
         if refusal is not None:
             self.gate.fail()
-            tell(self.observer, refusal)
+            notify(self.observer, refusal)
         return refusal
 
     def refuse(self, reason: str, detail: str | None = None) -> PinVerificationError:

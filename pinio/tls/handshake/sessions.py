@@ -62,7 +62,7 @@ class _Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class _Barren:
+class _Ticketless:
     asked: int
     """How often in vain, in a row."""
     last: Moment
@@ -89,7 +89,7 @@ class SessionCache:
         """Forget every session."""
         self._lock = threading.Lock()
         self._kept: dict[Key, list[_Kept]] = {}
-        self._barren: dict[Key, _Barren] = {}
+        self._ticketless: dict[Key, _Ticketless] = {}
         self.pauses = Pauses(self._hosts)
 
     def __len__(self) -> int:
@@ -119,13 +119,13 @@ class SessionCache:
         """Keep a session whose connection was permitted."""
         key = Key(context, endpoint.host, endpoint.port)
         with self._lock:
-            self._barren.pop(key, None)
+            self._ticketless.pop(key, None)
             kept = self._kept.pop(key, [])
             if len(self._kept) >= self._hosts:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = [_Kept(offer, once), *kept[: MAX_TICKETS - 1]]
 
-    def hopes(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
+    def expects_ticket(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
         """Whether a server may give a session that is of use.
 
         False of one that gave none, each of the last `PATIENCE` times, and of one to which none is offered.
@@ -133,20 +133,20 @@ class SessionCache:
         key = Key(context, endpoint.host, endpoint.port)
         if self.pauses.active(key, moment):
             return False
-        barren = self._barren.get(key)
-        if barren is None or barren.asked < PATIENCE:
+        ticketless = self._ticketless.get(key)
+        if ticketless is None or ticketless.asked < PATIENCE:
             return True
-        elapsed = moment.since(barren.last)
+        elapsed = moment.since(ticketless.last)
         return elapsed is None or elapsed >= MAX_AGE
 
-    def asked_in_vain(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> None:
+    def record_no_ticket(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> None:
         """Note that a connection had no session to keep, as yet."""
         key = Key(context, endpoint.host, endpoint.port)
         with self._lock:
-            before = self._barren.pop(key, None)
-            if len(self._barren) >= self._hosts:
-                del self._barren[next(iter(self._barren))]
-            self._barren[key] = _Barren(1 if before is None else before.asked + 1, moment)
+            before = self._ticketless.pop(key, None)
+            if len(self._ticketless) >= self._hosts:
+                del self._ticketless[next(iter(self._ticketless))]
+            self._ticketless[key] = _Ticketless(1 if before is None else before.asked + 1, moment)
 
     def drop(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer) -> None:
         """Forget a session that does not stand for its server any more."""
@@ -166,7 +166,9 @@ class SessionCache:
     def _forget(self, context: ssl.SSLContext) -> None:
         with self._lock:
             self._kept = {key: kept for key, kept in self._kept.items() if key.context is not context}
-            self._barren = {key: barren for key, barren in self._barren.items() if key.context is not context}
+            self._ticketless = {
+                key: ticketless for key, ticketless in self._ticketless.items() if key.context is not context
+            }
             self.pauses.forget(context)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pinio.core.evidence import Moment
 from pinio.errors import PinVerificationError
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.pauses import Key
 from pinio.tls.handshake.sessions import Offer, SessionCache
 
@@ -32,17 +32,17 @@ class Trial:
 
     def __init__(
         self,
-        judgement: Judgement,
+        judge: Judge,
         cache: SessionCache,
         context: ssl.SSLContext,
         offer: Offer,
         *,
         watched: bool,
     ) -> None:
-        self._judgement = judgement
+        self._judgement = judge
         self._cache = cache
         self._context = context
-        self._key = Key(context, judgement.endpoint.host, judgement.endpoint.port)
+        self._key = Key(context, judge.endpoint.host, judge.endpoint.port)
         self._offer = offer
         self._watched = watched
         self._began: Moment | None = None
@@ -73,7 +73,7 @@ class Trial:
             self.over = True
             self._cache.pauses.heard(self._key, self._offer, self._judgement.clock())
 
-    def broke(self, error: OSError) -> None:
+    def invalidate_session(self, error: OSError) -> None:
         """The open connection broke; before the server said anything, that is how it rejects a handshake."""
         if not isinstance(error, _NO_FAILURE):
             self.ended(error)

@@ -26,7 +26,7 @@ from pinio.testing import CA, Connection, Interceptor, Server, garbage
 from pinio.tls.config.profile import Profile, inner_context
 from pinio.tls.connection.engine import Engine
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import Offer, SessionCache
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import unsealed
@@ -194,11 +194,11 @@ def test_a_resumption_that_nobody_offered_is_no_evidence() -> None:
     open_policy = Policy({"example.com": PinSet([SPARE, ABSENT])}, unpinned="allow")
     for policy in (pinned(), open_policy):
         endpoint = policy.endpoint("localhost", 443)
-        judgement = Judgement(endpoint, Profile("pkix", ROOT.anchors), Told())
-        handshake = Handshake(judgement)
+        judge = Judge(endpoint, Profile("pkix", ROOT.anchors), Told())
+        handshake = Handshake(judge)
         with pytest.raises(NoVerifiedChainError, match="nobody here has offered"):
             handshake.step(Resumed(), lambda: None, None)  # type: ignore[arg-type]
-        assert judgement.gate.permit is None
+        assert judge.gate.permit is None
 
 
 @pytest.mark.skipif(
@@ -213,7 +213,7 @@ def test_an_external_pre_shared_key_is_refused() -> None:
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
     told = Told()
     endpoint = pinned(trust="leaf-pin").endpoint("localhost", 443)
-    engine = Engine(client, Handshake(Judgement(endpoint, Profile("leaf-pin"), told)))
+    engine = Engine(client, Handshake(Judge(endpoint, Profile("leaf-pin"), told)))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = server.wrap_bio(incoming, outgoing, server_side=True)
 

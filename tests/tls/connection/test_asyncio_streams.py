@@ -1,4 +1,6 @@
-"""Private names of `asyncio.streams`, watched: where one of these tests fails, `pinio.tls.connection.asyncio_streams` has to learn something new."""
+"""Private names of `asyncio.streams`, watched: where one of these tests fails,
+`pinio.tls.connection.asyncio_streams` has to learn something new.
+"""
 
 from __future__ import annotations
 

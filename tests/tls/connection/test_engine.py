@@ -125,7 +125,7 @@ def test_a_changed_byte_never_turns_into_a_permit(tls_version: ssl.TLSVersion, a
         engine.handshake()
     assert state_of(engine) is not State.OPEN
     assert not any(isinstance(decision, Permit) for decision in told)
-    assert engine.judgement.gate.permit is None
+    assert engine.judge.gate.permit is None
 
 
 def test_application_bytes_come_with_the_handshake_and_wait(tls_version: ssl.TLSVersion) -> None:

@@ -13,9 +13,9 @@ from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.tls.config.profile import Profile, inner_context
 from pinio.tls.connection.engine import Engine
-from pinio.tls.connection.establish import Timeouts, pair
+from pinio.tls.connection.establish import Timeouts, make_connection
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from tests.tls.cast import GENUINE, MISPINNED, App, Told, pinned
 from tests.tls.memory import MemoryPeer
 from tests.tls.through import Swappable
@@ -28,9 +28,9 @@ class Lower:
         self.transport = Mock(spec=asyncio.Transport)
         self.transport.is_closing.return_value = False
         endpoint = policy.current.endpoint("localhost", 443)
-        judgement = Judgement(endpoint, Profile.of(endpoint), Told(), source=policy)
-        engine = Engine(inner_context(judgement.profile), Handshake(judgement))
-        self.protocol, self.upper = pair(asyncio.get_running_loop(), engine, app, Timeouts())
+        judge = Judge(endpoint, Profile.of(endpoint), Told(), source=policy)
+        engine = Engine(inner_context(judge.profile), Handshake(judge))
+        self.protocol, self.upper = make_connection(asyncio.get_running_loop(), engine, app, Timeouts())
         self.protocol.connection_made(self.transport)
 
     def sent(self) -> bytes:

@@ -239,8 +239,8 @@ def test_without_a_date_no_clock_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
         Server(GENUINE) as server,
         blocking(context_for(pinned(), resumption=False), server) as tls,
     ):
-        assert isinstance(tls, PinnedSSLSocket) and tls.judgement is not None
-        monkeypatch.setattr(tls.judgement, "clock", read)
+        assert isinstance(tls, PinnedSSLSocket) and tls.judge is not None
+        monkeypatch.setattr(tls.judge, "clock", read)
         tls.sendall(SECRET)
         assert tls.recv(100) == SECRET
 

@@ -30,7 +30,7 @@ from pinio.tls.handshake import judge as judgements
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake
-from pinio.tls.handshake.judge import Judgement
+from pinio.tls.handshake.judge import Judge
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, Told, pinned
 from tests.tls.memory import MemoryPeer, context_with, drive, engine_for, shake_hands, state_of
 
@@ -56,7 +56,7 @@ def test_a_match_permits_and_says_what_matched(server: MemoryPeer, pin: str, pos
     drive(engine, server)
     (permit,) = told
     assert isinstance(permit, Permit)
-    assert permit is engine.judgement.gate.permit
+    assert permit is engine.judge.gate.permit
     assert (permit.host, permit.port, permit.pattern) == ("localhost", 443, "localhost")
     assert (str(permit.pin), permit.position, permit.backup) == (pin, position, False)
     assert permit.chain is not None
@@ -167,9 +167,9 @@ def test_two_names_must_both_pass(server: MemoryPeer) -> None:
 
 
 def _engine_to_two_names(policy: Policy) -> Engine:
-    endpoint = policy.endpoint("localhost", 443, also="url.test")
+    endpoint = policy.endpoint("localhost", 443, url_host="url.test")
     profile = Profile.of(endpoint)
-    return Engine(inner_context(profile), Handshake(Judgement(endpoint, profile, Told())))
+    return Engine(inner_context(profile), Handshake(Judge(endpoint, profile, Told())))
 
 
 # When
@@ -184,14 +184,14 @@ def test_with_tls_1_2_nothing_is_published_before_the_peer_has_finished() -> Non
     engine.incoming.write(server.answer(engine.take()))
     assert not engine.handshake()
     assert state_of(engine) is State.PERMITTED
-    assert engine.judgement.gate.permit is None
+    assert engine.judge.gate.permit is None
     forged = bytearray(server.answer(engine.take()))
     forged[-1] ^= 1
     engine.incoming.write(bytes(forged))
     with pytest.raises(ssl.SSLError):
         engine.handshake()
     assert state_of(engine) is State.CLOSED
-    assert engine.judgement.gate.permit is None
+    assert engine.judge.gate.permit is None
     (refusal,) = told
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "TLS_FAILED"
@@ -263,7 +263,7 @@ def test_no_chain_refuses(
     with pytest.raises(NoVerifiedChainError):
         drive(engine, server)
     assert told.kinds == ["Refusal"]
-    assert engine.judgement.gate.permit is None
+    assert engine.judge.gate.permit is None
 
 
 @pytest.mark.parametrize("lying", [0, 1, 2], ids=["verified", "served", "finished"])
@@ -280,7 +280,7 @@ def test_witnesses_that_disagree_refuse(
     with pytest.raises(WitnessError):
         drive(engine, server)
     assert told.kinds == ["Refusal"]
-    assert engine.judgement.gate.permit is None
+    assert engine.judge.gate.permit is None
     assert engine.take() == b""
 
 
@@ -382,26 +382,26 @@ def judge_resumed(
     wall: float = 60,
     steady: float = 60,
     leaf: bytes = GENUINE.der,
-) -> Judgement:
+) -> Judge:
     """Put a session that was made with `host` so many seconds ago before its judge. Returns him in any case."""
     endpoint = policy.endpoint("localhost", 443)
     chain = VerifiedChain([GENUINE.der, ISSUER.der, ROOT.der])
     evidence = Evidence.of(host, chain, Profile.of(endpoint).identity, SEEN)
     now = Moment(SEEN.wall + wall, SEEN.monotonic + steady)
-    judgement = Judgement(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: now)
+    judge = Judge(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: now)
     tls: Any = Resumed(policy, leaf)
     with suppress(PinVerificationError):
-        Handshake(judgement).step(tls, lambda: None, None)
-    return judgement
+        Handshake(judge).step(tls, lambda: None, None)
+    return judge
 
 
 def test_a_resumed_session_is_judged_by_its_evidence() -> None:
     """The positive control of those below: its age is told, and inherited by what the connection leaves behind."""
-    judgement = judge_resumed(pinned(f"ca:{ISSUER.pin}"), wall=60, steady=70)
-    permit = judgement.gate.permit
+    judge = judge_resumed(pinned(f"ca:{ISSUER.pin}"), wall=60, steady=70)
+    permit = judge.gate.permit
     assert permit is not None
     assert (permit.resumed, permit.evidence_age, permit.position) == (True, 70, 1)
-    assert judgement.vouch() is judgement.evidence is not None
+    assert judge.session_evidence() is judge.evidence is not None
 
 
 @pytest.mark.parametrize(
@@ -421,33 +421,33 @@ def test_what_changed_between_the_offer_and_the_verdict_refuses(
     changes: dict[str, Any], error: type[PinVerificationError], says: str
 ) -> None:
     """A session is judged before it is offered; whatever was true then is asked again."""
-    judgement = judge_resumed(**{"policy": pinned()} | changes)
-    (refusal,) = cast(Told, judgement.observer)
+    judge = judge_resumed(**{"policy": pinned()} | changes)
+    (refusal,) = cast(Told, judge.observer)
     assert isinstance(refusal, Refusal)
     assert refusal.resumed
     assert isinstance(refusal.error(), error)
     assert says in refusal.text()
-    assert judgement.gate.state in (State.REFUSED, State.CLOSED)
-    assert judgement.gate.permit is None
+    assert judge.gate.state in (State.REFUSED, State.CLOSED)
+    assert judge.gate.permit is None
 
 
 def test_the_other_name_of_a_resumed_session_has_its_say() -> None:
     both = Policy({**pinned().hosts, "url.test": pinned(ABSENT).hosts["localhost"]})
-    endpoint = both.endpoint("localhost", 443, also="url.test")
+    endpoint = both.endpoint("localhost", 443, url_host="url.test")
     chain = VerifiedChain([GENUINE.der, ISSUER.der, ROOT.der])
     evidence = Evidence.of("localhost", chain, Profile.of(endpoint).identity, SEEN)
-    judgement = Judgement(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: SEEN)
+    judge = Judge(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: SEEN)
     tls: Any = Resumed(both)
     with pytest.raises(PinMismatchError, match=r"url\.test leads to this connection"):
-        Handshake(judgement).step(tls, lambda: None, None)
+        Handshake(judge).step(tls, lambda: None, None)
 
 
 def test_a_connection_that_is_asked_again_tells_the_age_of_its_evidence() -> None:
     """Also when its clock was set back meanwhile: the connection is as open as before."""
-    judgement = judge_resumed(pinned())
+    judge = judge_resumed(pinned())
     for seconds, age in ((90, 90), (-90, 0)):
-        judgement.clock = lambda seconds=seconds: Moment(SEEN.wall + seconds, SEEN.monotonic + 60)  # type: ignore[misc]
-        _, decision = judgement.hold_against(pinned(f"ca:{ROOT.pin}"))
+        judge.clock = lambda seconds=seconds: Moment(SEEN.wall + seconds, SEEN.monotonic + 60)  # type: ignore[misc]
+        _, decision = judge.hold_against(pinned(f"ca:{ROOT.pin}"))
         assert isinstance(decision, Permit)
         assert (decision.resumed, decision.evidence_age) == (True, max(age, 60) if seconds > 0 else 0)
 
@@ -462,22 +462,22 @@ def test_a_swap_is_judged_once_and_a_refusal_is_for_good(server: MemoryPeer) -> 
     source, told = Source(), Told()
     endpoint = first.endpoint("localhost", 443)
     profile = Profile.of(endpoint)
-    judgement = Judgement(endpoint, profile, told, source=source)
-    engine = Engine(inner_context(profile), Handshake(judgement))
+    judge = Judge(endpoint, profile, told, source=source)
+    engine = Engine(inner_context(profile), Handshake(judge))
     drive(engine, server)
-    before = judgement.gate.permit
-    judgement.recheck()
-    assert judgement.gate.permit is before
+    before = judge.gate.permit
+    judge.recheck()
+    assert judge.gate.permit is before
     source.current = later
-    judgement.recheck()
-    assert judgement.endpoint.policy is later
-    renewed = judgement.gate.permit
+    judge.recheck()
+    assert judge.endpoint.policy is later
+    renewed = judge.gate.permit
     assert renewed is not before
-    judgement.recheck()
-    assert judgement.gate.permit is renewed
+    judge.recheck()
+    assert judge.gate.permit is renewed
     source.current = wrong
     with pytest.raises(PinMismatchError):
-        judgement.recheck()
+        judge.recheck()
     assert state_of(engine) is State.CLOSED
     assert engine.take() == b""
     assert told.kinds == ["Permit", "Refusal"]
@@ -489,9 +489,9 @@ def test_the_clock_is_read_for_each_judgement(server: MemoryPeer) -> None:
     endpoint = policy.endpoint("localhost", 443)
     profile = Profile.of(endpoint)
     in_2031 = Moment(datetime(2031, 1, 1, tzinfo=UTC).timestamp(), 0.0)
-    judgement = Judgement(endpoint, profile, Told(), clock=lambda: in_2031)
+    judge = Judge(endpoint, profile, Told(), clock=lambda: in_2031)
     with pytest.raises(PinExpiredError) as refused:
-        drive(Engine(inner_context(profile), Handshake(judgement)), server)
+        drive(Engine(inner_context(profile), Handshake(judge)), server)
     assert refused.value.refusal.time == in_2031.wall
 
 

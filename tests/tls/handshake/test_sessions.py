@@ -152,36 +152,36 @@ def test_dropping_takes_one_session_and_no_other() -> None:
 def test_a_server_that_was_asked_in_vain_too_often_is_asked_no_more() -> None:
     cache = SessionCache()
     for _ in range(PATIENCE):
-        assert cache.hopes(CONTEXT, endpoint(), START)
-        cache.asked_in_vain(CONTEXT, endpoint(), START)
-    assert not cache.hopes(CONTEXT, endpoint(), after(MAX_AGE - 1))
-    assert cache.hopes(CONTEXT, endpoint(port=8443), START), "another server"
-    assert cache.hopes(CONTEXT, endpoint(), after(MAX_AGE))
-    assert cache.hopes(CONTEXT, endpoint(), after(-1)), "nobody knows how long ago that was"
-    cache.asked_in_vain(CONTEXT, endpoint(), after(MAX_AGE))
-    assert not cache.hopes(CONTEXT, endpoint(), after(MAX_AGE)), "once more in vain"
+        assert cache.expects_ticket(CONTEXT, endpoint(), START)
+        cache.record_no_ticket(CONTEXT, endpoint(), START)
+    assert not cache.expects_ticket(CONTEXT, endpoint(), after(MAX_AGE - 1))
+    assert cache.expects_ticket(CONTEXT, endpoint(port=8443), START), "another server"
+    assert cache.expects_ticket(CONTEXT, endpoint(), after(MAX_AGE))
+    assert cache.expects_ticket(CONTEXT, endpoint(), after(-1)), "nobody knows how long ago that was"
+    cache.record_no_ticket(CONTEXT, endpoint(), after(MAX_AGE))
+    assert not cache.expects_ticket(CONTEXT, endpoint(), after(MAX_AGE)), "once more in vain"
 
 
 def test_a_session_that_came_after_all_gives_hope_again() -> None:
     cache = SessionCache()
     for _ in range(PATIENCE):
-        cache.asked_in_vain(CONTEXT, endpoint(), START)
+        cache.record_no_ticket(CONTEXT, endpoint(), START)
     keep(cache, session())
-    assert cache.hopes(CONTEXT, endpoint(), START)
-    cache.asked_in_vain(CONTEXT, endpoint(), START)
-    assert cache.hopes(CONTEXT, endpoint(), START), "counted anew"
+    assert cache.expects_ticket(CONTEXT, endpoint(), START)
+    cache.record_no_ticket(CONTEXT, endpoint(), START)
+    assert cache.expects_ticket(CONTEXT, endpoint(), START), "counted anew"
 
 
 def test_what_is_noted_of_servers_is_bounded_and_forgotten_with_the_rest() -> None:
     cache = SessionCache(hosts=3)
     for name in "abcd":
-        cache.asked_in_vain(CONTEXT, endpoint(name), START)
-    assert len(cache._barren) == 3
+        cache.record_no_ticket(CONTEXT, endpoint(name), START)
+    assert len(cache._ticketless) == 3
     sessions.forget(CONTEXT)
-    assert not cache._barren
-    cache.asked_in_vain(CONTEXT, endpoint(), START)
+    assert not cache._ticketless
+    cache.record_no_ticket(CONTEXT, endpoint(), START)
     cache.clear()
-    assert not cache._barren
+    assert not cache._ticketless
 
 
 @pytest.mark.parametrize("leaks", [False, True])
