@@ -17,7 +17,8 @@ from benchmarks.scenarios.connect import prove
 from benchmarks.scenarios.scenario import Figures, Scenario, Stage, expect, timed
 from benchmarks.subjects.pinned import Pinned, policy_for
 from benchmarks.target import NAME
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
+from pinio.tls.context.inner import inner_context
 
 _IMPORTS: Final = {
     "asyncio+ssl": "import asyncio, ssl",

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from pinio.tls.config.profile import inner_context
 from pinio.tls.config.settings import Settings
+from pinio.tls.context.inner import inner_context
 from pinio.tls.context.pinned import PinnedSSLContext
 
 HTTP: Final = ("http/1.1",)

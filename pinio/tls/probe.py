@@ -10,8 +10,9 @@ from pinio.core.anchors import Anchors
 from pinio.core.certificate import ServedChain, VerifiedChain
 from pinio.core.host import canonical_host
 from pinio.core.wording import chain_lines, escape
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.connection.establish import HANDSHAKE_TIMEOUT
+from pinio.tls.context.inner import inner_context
 from pinio.tls.dial import Dialling, dialled, race
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.failure import tls_failed

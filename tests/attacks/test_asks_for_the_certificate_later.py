@@ -39,9 +39,10 @@ from pinio.errors import (
     find_pin_error,
 )
 from pinio.testing import Connection, Server
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.config.settings import Settings
 from pinio.tls.connection.engine import Engine
+from pinio.tls.context.inner import inner_context
 from pinio.tls.context.objects import PinnedSSLObject
 from pinio.tls.context.pinned import PinnedSSLContext
 from pinio.tls.handshake import sessions

@@ -17,7 +17,8 @@ import pytest
 import pinio
 from pinio.errors import JudgementError, WitnessError
 from pinio.testing import Interceptor, Server
-from pinio.tls.config import profile
+from pinio.tls.config.profile import Profile
+from pinio.tls.context import inner
 from pinio.tls.handshake import peer
 from tests.tls.cast import GENUINE, ISSUER, ROOT, App, Told, end_of, pinned
 
@@ -47,13 +48,13 @@ async def test_a_context_that_was_changed_is_noticed(
 ) -> None:
     """Even one that would verify more: it is not the one that was asked for."""
     policy = pinned(trust=trust)
-    context = profile._build(profile.Profile.of(policy.endpoint("localhost")))
+    context = inner._build(Profile.of(policy.endpoint("localhost")))
     if trust == "pkix":
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     else:
         context.load_verify_locations(cadata=ROOT.certificate_pem)
         context.verify_mode = ssl.CERT_REQUIRED
-    monkeypatch.setattr(profile.inner_context, "ready", lambda profile: context)
+    monkeypatch.setattr(inner.inner_context, "ready", lambda profile: context)
     with Server(GENUINE, tls_version=tls_version) as server:
         with pytest.raises(JudgementError, match="does not verify as its profile says"):
             await pinio.create_connection(App, "localhost", server.port, policy=policy, observer=Told())

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pinio.core.pin import Pin
 from pinio.testing import Leaf, Server, http, starttls
 from pinio.testing.listener import Listener
-from pinio.tls.config.profile import inner_context
+from pinio.tls.context.inner import inner_context
 from tests.interop import peers
 from tests.tls.unix import leading_to
 

@@ -7,9 +7,10 @@ from contextlib import suppress
 
 from pinio.core.policy import Policy
 from pinio.testing import Leaf
-from pinio.tls.config import profile as profiles
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.connection.engine import Engine
+from pinio.tls.context import inner as profiles
+from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake

@@ -18,10 +18,11 @@ import pinio
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.testing import Server
-from pinio.tls.config import profile as profiles
-from pinio.tls.config.profile import inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.config.settings import Settings
+from pinio.tls.context import inner as inner_contexts
 from pinio.tls.context import outer
+from pinio.tls.context.inner import inner_context
 from tests.tls.cast import GENUINE, MISPINNED, ROOT, pinned
 from tests.tls.crowd import PINS, Crowd, Swapped, heard_by, meddle, policies, servers, together
 from tests.tls.process import run_python
@@ -68,15 +69,15 @@ def test_P1_P4_threads_that_share_a_context_reach_no_wrong_verdict(tls_version: 
 def test_threads_that_come_first_find_one_inner_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes milliseconds to build, and sessions belong to it."""
     built: list[ssl.SSLContext] = []
-    build = profiles._build
+    build = inner_contexts._build
 
-    def at_leisure(profile: profiles.Profile) -> ssl.SSLContext:
+    def at_leisure(profile: Profile) -> ssl.SSLContext:
         built.extend(build(profile) for _ in range(100))
         return built[-1]
 
     context = context_for(pinned())
     inner_context.clear()
-    monkeypatch.setattr(profiles, "_build", at_leisure)
+    monkeypatch.setattr(inner_contexts, "_build", at_leisure)
     found: list[ssl.SSLContext] = []
     together(THREADS, lambda _: found.append(inner(context)))
     assert len(built) == 100

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from pinio.core.policy import Policy
 from pinio.testing.listener import Listener
-from pinio.tls.config.profile import inner_context
 from pinio.tls.config.settings import StockContext
+from pinio.tls.context.inner import inner_context
 from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
 from pinio.tls.handshake.sessions import SessionCache
 from pinio.typing import PolicyLike

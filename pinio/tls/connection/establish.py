@@ -9,10 +9,11 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pinio.errors import PolicyError
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
+from pinio.tls.context.inner import inner_context
 from pinio.tls.context.pinned import PinnedSSLContext
 from pinio.tls.request import ConnectionRequest
 

@@ -20,8 +20,9 @@ from pinio.errors import PolicyError, ServerNameError
 from pinio.reporting import notify, observer_or_default
 from pinio.tls.config.expectation import Expectation
 from pinio.tls.config.identity import ClientCert
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.config.settings import Settings
+from pinio.tls.context.inner import inner_context
 from pinio.tls.context.objects import FOREIGN_SESSION, PinnedSSLSocket, bind
 from pinio.tls.context.outer import OuterContext
 from pinio.tls.handshake.handshake import Handshake

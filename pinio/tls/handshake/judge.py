@@ -79,7 +79,7 @@ class Judge:
 
         Called when the object is made, which keeps the verify mode of that moment, and again when it is judged.
         """
-        if not self.profile.holds_for(tls):
+        if not verifies_as(tls, self.profile):
             raise self.refuse("JUDGEMENT_FAILED", "the TLS context does not verify as its profile says")
 
     def flight_ready(self, tls: peer.TLSObject) -> None:
@@ -265,3 +265,11 @@ class Judge:
     def _refused(self, refusal: Refusal) -> PinVerificationError:
         self._heard(refusal)
         return cast(PinVerificationError, refusal.error())
+
+
+def verifies_as(tls: peer.TLSObject, profile: Profile) -> bool:
+    """Whether the context of a TLS object still verifies as a profile says."""
+    context = tls.context
+    if profile.trust == "leaf-pin":
+        return not peer.verifies(context)
+    return peer.verifies(context) and peer.checks_names(context)

@@ -23,8 +23,9 @@ from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.errors import NoVerifiedChainError, PinMismatchError
 from pinio.testing import CA, Connection, Interceptor, Server, garbage
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.connection.engine import Engine
+from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import Offer, SessionCache

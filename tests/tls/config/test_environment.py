@@ -17,7 +17,8 @@ from pinio.testing import CA
 SCRIPT = """
 import _ssl, json, ssl, sys
 from pinio.core.anchors import Anchors
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
+from pinio.tls.context.inner import inner_context
 from tests.tls.memory import MemoryPeer, drive, engine_for
 from tests.tls.cast import GENUINE, ROOT, pinned
 

@@ -12,9 +12,11 @@ from pinio.core.anchors import Anchors
 from pinio.core.policy import Policy
 from pinio.errors import CertificateNotVerifiedError, PinMismatchError
 from pinio.testing import Leaf, Server
-from pinio.tls.config import profile as profiles
-from pinio.tls.config.profile import MAX_CONTEXTS, Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.config.settings import OPTIONS, Settings
+from pinio.tls.context import inner as inner_contexts
+from pinio.tls.context.inner import MAX_CONTEXTS, inner_context
+from pinio.tls.handshake.judge import verifies_as
 from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, pinned
 from tests.tls.certificates import Issued, anchors_of
@@ -228,8 +230,8 @@ def test_nothing_holds_a_context_that_gave_way(
     monkeypatch: pytest.MonkeyPatch, tls_version: ssl.TLSVersion
 ) -> None:
     """Its sessions go with it: each would keep it, a megabyte of anchors included, for as long as the cache lives."""
-    monkeypatch.setattr(profiles, "MAX_CONTEXTS", 2)
-    monkeypatch.setattr(profiles.inner_context, "_contexts", {})
+    monkeypatch.setattr(inner_contexts, "MAX_CONTEXTS", 2)
+    monkeypatch.setattr(inner_contexts.inner_context, "_contexts", {})
     cache = SessionCache()
     held: list[weakref.ref[ssl.SSLContext]] = []
     with Server(GENUINE, tls_version=tls_version) as server:
@@ -249,7 +251,7 @@ def test_contexts_are_not_inherited_by_a_fork(monkeypatch: pytest.MonkeyPatch) -
     """The lock could be held by a thread that the child does not have."""
     registered = []
     monkeypatch.setattr(os, "register_at_fork", lambda *, after_in_child: registered.append(after_in_child))
-    contexts = profiles._InnerContexts()
+    contexts = inner_contexts._InnerContexts()
     context = contexts(Profile("leaf-pin"))
     (after_fork,) = registered
     contexts._lock.acquire()
@@ -268,8 +270,8 @@ def test_contexts_are_not_inherited_by_a_fork(monkeypatch: pytest.MonkeyPatch) -
 def test_a_profile_notices_that_its_context_was_changed(
     profile: Profile, attribute: str, value: object
 ) -> None:
-    context = profiles._build(profile)
+    context = inner_contexts._build(profile)
     tls = MemoryPeer(context, server_hostname="localhost").tls
-    assert profile.holds_for(tls)
+    assert verifies_as(tls, profile)
     setattr(context, attribute, value)
-    assert not profile.holds_for(tls)
+    assert not verifies_as(tls, profile)

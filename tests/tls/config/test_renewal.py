@@ -19,9 +19,10 @@ from pinio.core.pinset import PinSet
 from pinio.core.policy import Policy
 from pinio.testing import CA, Leaf, Server, echo, http
 from pinio.tls.config.identity import ClientIdentity
-from pinio.tls.config.profile import MAX_CONTEXTS, Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.config.renewal import Renewals
 from pinio.tls.config.settings import Settings
+from pinio.tls.context.inner import MAX_CONTEXTS, inner_context
 from pinio.tls.context.pinned import PinnedSSLContext
 from tests.tls.cast import GENUINE, IDENTITY, ROOT, SPARE, pinned
 from tests.tls.certificates import anchors_of

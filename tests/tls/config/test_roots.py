@@ -22,8 +22,9 @@ from pinio.core.anchors import Anchors
 from pinio.errors import PinMismatchError
 from pinio.testing import Leaf, Server
 from pinio.testing.leaf import public_key_pin
-from pinio.tls.config import profile as profiles
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
+from pinio.tls.context import inner as inner_contexts
+from pinio.tls.context.inner import inner_context
 from tests.tls.cast import ABSENT, pinned
 from tests.tls.certificates import Issued, served
 from tests.tls.memory import MemoryPeer, drive, engine_for
@@ -137,7 +138,7 @@ def bundle(folder: Path, *certificates: x509.Certificate) -> str:
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """No inner context is left of another list."""
-    monkeypatch.setattr(profiles.inner_context, "_contexts", {})
+    monkeypatch.setattr(inner_contexts.inner_context, "_contexts", {})
 
 
 def test_every_root_of_the_public_list_can_end_a_chain(

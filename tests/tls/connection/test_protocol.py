@@ -11,9 +11,10 @@ import pytest
 
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.establish import Timeouts, make_connection
+from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
 from tests.tls.cast import GENUINE, MISPINNED, App, Told, pinned

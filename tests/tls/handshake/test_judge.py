@@ -24,8 +24,9 @@ from pinio.errors import (
     PolicyError,
     WitnessError,
 )
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
 from pinio.tls.connection.engine import Engine
+from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake import judge as judgements
 from pinio.tls.handshake import peer
 from pinio.tls.handshake.gate import State

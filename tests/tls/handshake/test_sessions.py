@@ -14,7 +14,8 @@ from pinio.core.certificate import VerifiedChain
 from pinio.core.evidence import MAX_AGE, Evidence, Moment
 from pinio.core.policy import Endpoint, Policy
 from pinio.errors import PolicyError
-from pinio.tls.config.profile import Profile, inner_context
+from pinio.tls.config.profile import Profile
+from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake import sessions
 from pinio.tls.handshake.sessions import MAX_TICKETS, PATIENCE, Offer, SessionCache, resuming
 from tests.tls.cast import GENUINE, ISSUER, ROOT, pinned
