@@ -71,9 +71,9 @@ class Endpoint:
 
     def next_expiry(self, now: float) -> float | None:
         """When the first of its pin sets that still count expires; both times in POSIX seconds. None if none does."""
-        sets = (self.rule.pin_set, self.url_rule[1].pin_set if self.url_rule is not None else None)
-        times = [pins.expires_at for pins in sets if pins is not None and pins.expires_at is not None]
-        return min((time for time in times if time > now), default=None) if times else None
+        first = _expiry(self.rule, now)
+        second = None if self.url_rule is None else _expiry(self.url_rule[1], now)
+        return second if first is None else first if second is None else min(first, second)
 
     @property
     def trust(self) -> Trust:
@@ -86,6 +86,11 @@ class Endpoint:
         if self.rule.pin_set is None:
             return self.policy.unpinned_anchors
         return self.rule.pin_set.anchors or _PUBLIC
+
+
+def _expiry(rule: Rule, now: float) -> float | None:
+    at = None if rule.pin_set is None else rule.pin_set.expires_at
+    return None if at is None or at <= now else at
 
 
 _PUBLIC: Final = Anchors()

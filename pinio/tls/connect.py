@@ -105,7 +105,8 @@ async def create_connection(
         local_addr: host and port to connect from.
         server_hostname: the name that the certificate must have and that is looked up in the policy, if
             it is not `host`.
-        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
+            session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
         happy_eyeballs_delay: seconds after which the next address is tried beside the one before
             (RFC 8305); None tries one after the other.
@@ -208,7 +209,8 @@ async def open_connection(
         local_addr: host and port to connect from.
         server_hostname: the name that the certificate must have and that is looked up in the policy, if
             it is not `host`.
-        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
+            session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
         happy_eyeballs_delay: seconds after which the next address is tried beside the one before
             (RFC 8305); None tries one after the other.

@@ -90,7 +90,8 @@ async def create_unix_connection(
         sock: a connected Unix socket to use, instead of `path`.
         server_hostname: the name that the certificate must have and that is looked up in the policy. It
             is required, because a path is no name.
-        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
+            session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
 
     Returns:
@@ -174,7 +175,8 @@ async def open_unix_connection(
         sock: a connected Unix socket to use, instead of `path`.
         server_hostname: the name that the certificate must have and that is looked up in the policy. It
             is required, because a path is no name.
-        ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
+        ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
+            session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
 
     Returns:

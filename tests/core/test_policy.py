@@ -532,3 +532,30 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(3 * MAX_ANSWERS):
         tested.endpoint(f"h{number}.pinned.test")
     assert 0 < len(tested._answers) <= MAX_ANSWERS
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (None, None, None),
+        (100, None, 100),
+        (None, 100, 100),
+        (200, 100, 100),
+        (100, 200, 100),
+        (10, 100, 100),
+        (100, 10, 100),
+        (50, 50, None),
+    ],
+)
+def test_the_next_expiry_of_an_endpoint_is_that_of_both_names(
+    first: int | None, second: int | None, expected: int | None
+) -> None:
+    """At second 50: what has expired by then is over."""
+    dates = [None if at is None else dt.datetime.fromtimestamp(at, dt.UTC) for at in (first, second)]
+    policy = Policy(
+        {name: PinSet([A, B], expires=date) for name, date in zip(("a.test", "b.test"), dates, strict=True)}
+    )
+    assert policy.endpoint("a.test", url_host="b.test").next_expiry(50.0) == expected
+    assert policy.endpoint("a.test").next_expiry(50.0) == (
+        first if first is not None and first > 50 else None
+    )
