@@ -41,10 +41,10 @@ def is_for(host: str, transport: asyncio.BaseTransport | None) -> bool:
 
 
 class LiveConnections:
-    """The open connections of one connector, so that those in use can be closed when the policy no longer allows them.
+    """The open connections of one connector, closed when the policy no longer allows them.
 
-    Sources of policies hold what they call, and outlive the loops that connectors work in. What they
-    are given here holds nothing: neither this nor the connector or its loop is kept alive by it.
+    Sources of policies hold what they call, and outlive the loops that connectors work in. What
+    they are given here keeps neither this nor the connector nor its loop alive.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -72,7 +72,7 @@ class LiveConnections:
         self._transports.add(transport)
 
     def retire_soon(self) -> None:
-        """Retire connections in their loop, from whatever thread; those of a closed loop are dead."""
+        """Retire connections in their loop, from any thread; those of a closed loop are dead."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.retire)
 

@@ -133,13 +133,15 @@ class Table:
             raise PinFormatError(f"{self.place(key)}, item {number}: {error}") from None
 
     def _get(self, key: str, wanted: type, remedy: str) -> Any:
-        value = self._values.get(key)
+        value: object = self._values.get(key)
         # By type and not by isinstance: to Python `true` is an int, and a date-time is a date.
         if value is None or type(value) is wanted:
             return value
-        if type(value) is dict and self._path:
-            remedy = f"if the key is part of a host name, {self._quoting(key, cast(Values, value))}"
-        raise self.wrong(key, f"{_kind(value)}; {remedy}")
+        kind = _kind(value)
+        if self._path and isinstance(value, dict):
+            nested = cast(Values, value)
+            remedy = f"if the key is part of a host name, {self._quoting(key, nested)}"
+        raise self.wrong(key, f"{kind}; {remedy}")
 
     def _quoting(self, key: str, value: Values) -> str:
         """How to write a name that TOML has taken apart at its dots: `device.test` is two keys."""
@@ -147,7 +149,7 @@ class Table:
         labels.append(key)
         while value:
             label, inner = next(iter(value.items()))
-            # What is no table below [hosts] is a setting of the host; below [exempt] it is the reason.
+            # Below [hosts] what is no table is a setting of the host; below [exempt] it is the reason.
             if table == "hosts" and not isinstance(inner, dict):
                 break
             labels.append(label)
