@@ -6,7 +6,8 @@ import selectors
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable
+from contextlib import contextmanager
 from typing import NamedTuple
 
 # poll() knows no highest descriptor number and costs no descriptor of its own; Windows has select() only.
@@ -48,19 +49,40 @@ class Activity:
 
     def __init__(self, changed: threading.Condition) -> None:
         self.changed = changed
-        self._watched: Collection[socket.socket] = ()
+        self._waits = False
+        self._reading: Collection[socket.socket] = ()
+        self._writing: Collection[socket.socket] = ()
 
     def wait(self, reading: Collection[socket.socket], writing: Collection[socket.socket] = ()) -> Ready:
         """Block until some of the sockets can be read or written, and touch none of them."""
+        with self._waiting(reading, writing):
+            return poll(reading, writing)
+
+    def sendall(self, sock: socket.socket, data: bytes) -> None:
+        """Send all of it, however long the peer takes. Raises OSError when the peer is gone."""
+        with self._waiting((), (sock,)):
+            sock.sendall(data)
+
+    @contextmanager
+    def _waiting(
+        self, reading: Collection[socket.socket], writing: Collection[socket.socket]
+    ) -> Generator[None]:
         with self.changed:
-            self._watched = () if writing else reading  # with something left to send, nobody is idle
+            self._waits, self._reading, self._writing = True, reading, writing
             self.changed.notify_all()
         try:
-            return poll(reading, writing)
+            yield
         finally:
             with self.changed:
-                self._watched = ()
+                self._waits, self._reading, self._writing = False, (), ()
 
     def idle(self) -> bool:
-        """Tell whether the thread waits and nothing has arrived for it. The caller holds the lock."""
-        return bool(self._watched) and not poll(self._watched, timeout=0).to_read
+        """Tell whether the thread waits and nothing has arrived for it. The caller holds the lock.
+
+        With something left to send, a thread is not idle.
+        """
+        return bool(self._reading) and not self._writing and not poll(self._reading, timeout=0).to_read
+
+    def stalled(self) -> bool:
+        """Tell whether the thread can do nothing unless the peer acts. The caller holds the lock."""
+        return self._waits and not any(poll(self._reading, self._writing, timeout=0))

@@ -29,7 +29,12 @@ class Connection(Stream):
     @property
     def quiet(self) -> bool:
         """Whether nothing is left to happen unless the client acts. The caller holds the lock."""
-        return self.settled and self.activity.idle()
+        return self.settled and self.activity.idle() and not self.unread
+
+    @property
+    def taken_in(self) -> bool:
+        """Whether the thread can do nothing more about what has arrived. The caller holds the lock."""
+        return self.activity.stalled() and not self.unread
 
     def dial(self, address: tuple[str, int]) -> Stream:
         """Open a TCP connection to somewhere else on this one's behalf; it ends with this one at the latest.

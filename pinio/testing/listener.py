@@ -8,37 +8,43 @@ import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pinio.testing.activity import Activity, poll
 from pinio.testing.connection import Connection
+from pinio.testing.quiet import Quiet, in_a_coroutine
 from pinio.testing.record import ConnectionRecord
 
 PATIENCE = 60.0
 """Seconds for what takes milliseconds: no machine is too busy for it."""
+LAST_WORDS = 5.0
+"""Seconds to take in what has arrived, where a handler is busy with something else."""
+_GLANCE = 0.01
 
 
 class Listener(ABC):
     """Accepts connections on a loopback port and runs `serve` for each in a thread of its own.
 
     Usable with `with` and with `async with`, from any event loop or none: it shares nothing with the
-    client but the network. Leaving the block aborts what is still open, waits for every thread, and raises
-    what a handler raised.
+    client but the network. Leaving the block takes in what has arrived, aborts what is still open, waits
+    for every thread, and raises what a handler raised.
+
+    What it saw is complete after the block. Inside the block, a test without an event loop needs to do
+    nothing: what it reads waits until all that has arrived was taken in. A coroutine awaits `quiet()` first.
 
     Args:
         host: the address to listen on.
         port: the port, or 0 for any free one.
-
-    Attributes:
-        connections: a record of every connection accepted so far, oldest first.
     """
 
     scheme = "tcp"
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.host = host
-        self.connections: list[ConnectionRecord] = []
+        self._records: list[ConnectionRecord] = []
         self._wanted_port = port
         self._changed = threading.Condition()
         self._live: dict[Connection, threading.Thread] = {}
@@ -47,6 +53,7 @@ class Listener(ABC):
         self._waker: socket.socket | None = None
         self._acceptor: threading.Thread | None = None
         self._failures: list[Exception] = []
+        self._quiets: list[Quiet] = []
 
     @abstractmethod
     def serve(self, connection: Connection) -> None:
@@ -72,6 +79,15 @@ class Listener(ABC):
         """Such as `https://127.0.0.1:40123`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def connections(self) -> list[ConnectionRecord]:
+        """A record of every connection accepted so far, oldest first.
+
+        Raises RuntimeError where `quiet()` was called and not awaited.
+        """
+        self._look()
+        return self._records
 
     # Starting and ending
 
@@ -112,9 +128,19 @@ class Listener(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self._take_in()
         self.close()
-        if error is None and self._failures:
-            raise self._failures[0]  # a test must not pass over what went wrong on the server's side
+        forgotten = [quiet for quiet in self._quiets if quiet.forgotten]
+        self._quiets.clear()
+        if error is not None:
+            for quiet in forgotten:
+                quiet.dismiss()
+        # A test must not pass over what went wrong on the server's side, nor over a wait that never was.
+        elif self._failures:
+            raise self._failures[0]
+        elif forgotten:
+            raise forgotten[0].error()
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.start)
@@ -141,9 +167,9 @@ class Listener(ABC):
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, Activity(self._changed), record)
-        name = f"pinio-testing-{self.port}-{len(self.connections)}"
+        name = f"pinio-testing-{self.port}-{len(self._records)}"
         thread = threading.Thread(target=self._run, args=(connection,), name=name, daemon=True)
-        self.connections.append(record)
+        self._records.append(record)
         self._leaving = {one for one in self._leaving if one.is_alive()}
         thread.start()
         self._live[connection] = thread  # the thread cannot have ended: that takes the lock, held here
@@ -187,9 +213,35 @@ class Listener(ABC):
                 raise TimeoutError(f"not quiet after {timeout:g} seconds: {busy or 'nobody accepts'}")
         self._see_off()
 
-    async def quiet(self, timeout: float = PATIENCE) -> None:
-        """Do as `wait_quiet` does, while the event loop runs on."""
-        await asyncio.to_thread(self.wait_quiet, timeout)
+    def quiet(self, timeout: float = PATIENCE) -> Coroutine[Any, Any, None]:
+        """Do as `wait_quiet` does, while the event loop runs on: `await server.quiet()`.
+
+        Not awaited, it is an error: of what is read from the server next, and of the end of its block.
+        Called where no event loop runs, it is `wait_quiet`.
+        """
+        quiet = Quiet(type(self).__name__, partial(self.wait_quiet, timeout))
+        if not in_a_coroutine():
+            quiet.block()
+        elif self._socket is not None:
+            self._quiets.append(quiet)
+        return quiet
+
+    def _look(self) -> None:
+        """Called before a test reads what this side saw: let it be all that has arrived, where waiting is possible."""
+        self._quiets = [quiet for quiet in self._quiets if quiet.forgotten]
+        if self._quiets:
+            raise self._quiets[0].error()
+        if self._socket is not None and not in_a_coroutine():
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Wait until no thread has anything left to do for what has arrived; not for ever, since a handler may be busy."""
+        deadline = time.monotonic() + LAST_WORDS
+        with self._changed:
+            if threading.current_thread() in self._live.values():
+                return  # a handler that reads what the others saw
+            while not self._has_taken_in() and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(min(left, _GLANCE))  # that a peer takes no more bytes notifies nobody
 
     def _see_off(self) -> None:
         with self._changed:
@@ -198,9 +250,14 @@ class Listener(ABC):
             thread.join()
 
     def _is_quiet(self) -> bool:
-        if self._socket is not None and poll((self._socket,), timeout=0).to_read:
-            return False
-        return all(connection.quiet for connection in self._live)
+        return not self._has_callers() and all(connection.quiet for connection in self._live)
+
+    def _has_taken_in(self) -> bool:
+        return not self._has_callers() and all(connection.taken_in for connection in self._live)
+
+    def _has_callers(self) -> bool:
+        """Whether a client waits to be accepted."""
+        return self._socket is not None and bool(poll((self._socket,), timeout=0).to_read)
 
 
 def _join(thread: threading.Thread, deadline: float) -> None:

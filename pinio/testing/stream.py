@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 
-from pinio.testing.activity import Activity
+from pinio.testing.activity import Activity, poll
 
 CHUNK = 65_536
 
@@ -36,6 +36,7 @@ class Stream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._may_say_goodbye = False
+        self._draining = False
 
     def handshake(
         self, context: ssl.SSLContext, *, server_side: bool = False, server_hostname: str | None = None
@@ -92,7 +93,7 @@ class Stream:
     def sendall(self, data: bytes) -> None:
         """Send application data. Raises OSError when the peer is gone."""
         for start in range(0, len(data), CHUNK):
-            self.socket.sendall(self.seal(data[start : start + CHUNK]))
+            self.activity.sendall(self.socket, self.seal(data[start : start + CHUNK]))
         self.flush()
 
     def seal(self, data: bytes) -> bytes:
@@ -106,12 +107,12 @@ class Stream:
     def flush(self) -> None:
         """Send what TLS has produced and nobody has sent yet."""
         if self._outgoing.pending:
-            self.socket.sendall(self._outgoing.read())
+            self.activity.sendall(self.socket, self._outgoing.read())
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes beneath TLS, where only records belong."""
         self.flush()
-        self.socket.sendall(data)
+        self.activity.sendall(self.socket, data)
 
     def close(self, *, goodbye: bool = True) -> None:
         """End this side's half: TLS's close_notify (if `goodbye`), then TCP's FIN. Reading can go on."""
@@ -131,8 +132,18 @@ class Stream:
         with self.activity.changed:
             self.socket.close()
 
+    @property
+    def unread(self) -> bool:
+        """Whether bytes wait here that nobody has read, while the thread waits for something else. The caller holds the lock."""
+        if self._draining:
+            return False
+        if self._incoming.pending or (self.tls is not None and self.tls.pending()):
+            return True
+        return self.socket.fileno() != -1 and bool(poll((self.socket,), timeout=0).to_read)
+
     def drain(self) -> None:
         """Discard what arrives until the peer is gone: to close earlier could reset what was sent to it."""
+        self._draining = True
         with contextlib.suppress(OSError):
             while self.socket.fileno() != -1:
                 self.activity.wait((self.socket,))
