@@ -118,8 +118,11 @@ class WebExpectation(NamedTuple):
         return self.proxies is not self.origins
 
     def override_refused(self, host: str, port: int | None, detail: str) -> OverrideRefusedError:
-        """The error for a request that brings TLS settings of its own; the observer hears of it."""
-        endpoint = self.origins.expectation.endpoint(host, port)
+        """The error for a request that brings TLS settings of its own; the observer hears of it.
+
+        Raises `UnpinnedHostError` for a host that is refused anyhow.
+        """
+        endpoint = self.origins.expectation.endpoint(host, port, observer=self.origins.observer)
         refusal = Refusal(
             "OVERRIDE_REFUSED",
             endpoint.host,

@@ -16,7 +16,13 @@ from requests.adapters import HTTPAdapter
 
 import pinio
 from pinio.core.policy import Policy
-from pinio.errors import OverrideRefusedError, PinMismatchError, PlaintextRefusedError, PolicyError
+from pinio.errors import (
+    OverrideRefusedError,
+    PinMismatchError,
+    PlaintextRefusedError,
+    PolicyError,
+    UnpinnedHostError,
+)
 from pinio.requests import PinnedAdapter, PinnedSession
 from pinio.testing import ConnectProxy, Interceptor, Server, http
 from pinio.tls.handshake.sessions import SessionCache
@@ -69,6 +75,13 @@ def test_a_url_is_read_as_its_pools_read_it(url: str, override: dict[str, Any]) 
             client.get_adapter("https://").send(request, **override)
         assert not server.connections
     assert not told
+
+
+def test_a_host_that_is_refused_anyhow_is_refused_with_an_override_too() -> None:
+    told = Told()
+    with session(observer=told) as client, pytest.raises(requests.RequestException) as caught:
+        client.get("https://other.test/", verify=False)
+    assert isinstance(caught.value, UnpinnedHostError) and told.kinds == ["Refusal"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("verify", False), ("cert", certifi.where())])

@@ -14,11 +14,15 @@ from socket import socket
 from typing import assert_type
 
 import aiohttp
+import httpx
+from requests import Response
 
 import pinio
 from pinio.aiohttp import PinnedConnector
 from pinio.errors import NotJudgedError
+from pinio.httpx import AsyncPinnedHTTPTransport, PinnedHTTPTransport
 from pinio.reporting import LogObserver
+from pinio.requests import PinnedAdapter, PinnedSession
 from pinio.testing import CA, Interceptor, Server
 from pinio.typing import Match, Observer, PinsLike, PolicyLike, PolicySource
 
@@ -155,6 +159,24 @@ async def requests(source: pinio.FileSource) -> None:
     async with aiohttp.ClientSession(connector=PinnedConnector(source, limit=10)) as session:
         assert_type(await session.get("https://example.com/"), aiohttp.ClientResponse)
     PinnedConnector("pins.toml")  # type: ignore[arg-type]
+
+
+def blocking_requests(source: pinio.FileSource) -> None:
+    with PinnedSession(source, proxy_policy=source, max_retries=1) as session:
+        assert_type(session.get("https://example.com/", timeout=1), Response)
+        session.mount("https://example.com/", PinnedAdapter(ssl=pinio.create_ssl_context(source)))
+    PinnedSession(7)  # type: ignore[arg-type]
+    PinnedAdapter(ssl=ssl.create_default_context())  # type: ignore[arg-type]
+    with httpx.Client(transport=PinnedHTTPTransport(source, proxy="http://localhost:3128")) as client:
+        assert_type(client.get("https://example.com/"), httpx.Response)
+    PinnedHTTPTransport(source, verify=False)  # type: ignore[call-arg]
+
+
+async def httpx_on_a_loop(context: pinio.PinnedSSLContext) -> None:
+    transport = AsyncPinnedHTTPTransport(ssl=context, http2=True)
+    async with httpx.AsyncClient(transport=transport) as client:
+        assert_type(await client.get("https://example.com/"), httpx.Response)
+    AsyncPinnedHTTPTransport("pins.toml")  # type: ignore[arg-type]
 
 
 async def questions(writer: asyncio.StreamWriter, policy: pinio.Policy) -> None:
