@@ -163,9 +163,6 @@ class PinSet(Value):
                 return None
         return None
 
-    def __hash__(self) -> int:
-        return hash((self.pins, self.backup, self.expires, self.mode, self.trust, self.anchors))
-
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._arguments[3:7])
         return f"<PinSet {len(self.pins)} pins, {len(self.backup)} backup, {shown}>"

@@ -286,7 +286,7 @@ class Policy(Value):
         if not candidates:
             return f"{name}: no pattern applies; hosts without pins are {_PAST[self.unpinned]}"
         first, *hidden = candidates
-        what = f"exempt ({first.exempt})" if first.exempt else _describe(first.pin_set)
+        what = f"exempt ({first.exempt})" if first.pin_set is None else _describe(first.pin_set)
         lines = [f"{name}: pattern {first.pattern}: {what}"]
         lines += [f"  hides the less specific {rule.pattern}" for rule in hidden]
         return "\n".join(lines)
@@ -379,9 +379,7 @@ def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
     return distinct(pins, where="in deny twice")
 
 
-def _describe(pins: PinSet | None) -> str:
-    if pins is None:
-        return "not pinned"
+def _describe(pins: PinSet) -> str:
     expires = f", until {pins.expires:%Y-%m-%dT%H:%M:%SZ}" if pins.expires else ""
     many = "1 pin" if len(pins.pins) == 1 else f"{len(pins.pins)} pins"
     return f"{many}, {len(pins.backup)} backup, {pins.mode}, trust {pins.trust}{expires}"

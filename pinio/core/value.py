@@ -35,9 +35,9 @@ class Value:
         """A copy with some of the constructor's arguments changed, checked like a new one."""
         return type(self)(**self._asdict() | changes)
 
-    # A mapping has no hash, so that each kind says what of it may stand for the whole.
+    # A mapping has no hash: a kind that has one among its arguments defines its own.
     def __hash__(self) -> int:
-        raise NotImplementedError
+        return hash(tuple(self._asdict().values()))
 
     def __eq__(self, other: object) -> bool:
         return self._asdict() == other._asdict() if type(other) is type(self) else NotImplemented

@@ -14,7 +14,7 @@ from unittest import mock
 import certifi
 import pytest
 
-from pinio.core.anchors import MAX_FILE, Anchors
+from pinio.core.anchors import MAX_FILE, Anchors, partial_chains
 from pinio.errors import PolicyError
 from tests.core.chains import attacker, genuine
 
@@ -47,6 +47,15 @@ def test_anchors_are_values() -> None:
     assert pickle.loads(pickle.dumps(both)).certificates == both.certificates
     with pytest.raises(AttributeError):
         both.certificates = ()  # type: ignore[misc]
+
+
+def test_a_chain_ends_in_an_intermediate_only_where_no_root_is_listed() -> None:
+    """Beside a root, it would cut each chain short of that root; a public list has roots alone."""
+    intermediate = ssl.DER_cert_to_PEM_cert(genuine().intermediate.der)
+    assert partial_chains(Anchors.from_pem(intermediate))
+    assert not partial_chains(Anchors.from_pem(intermediate + OTHER))
+    assert not partial_chains(Anchors())
+    assert not partial_chains(Anchors.system())
 
 
 def test_a_file_is_read_now(tmp_path: Path) -> None:

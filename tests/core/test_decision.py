@@ -77,6 +77,29 @@ def test_expired_pins_say_when() -> None:
     assert "pattern **.example.com, expired 2026-06-30T00:00:00Z):" in text
 
 
+@pytest.mark.parametrize(
+    ("waiver", "first"),
+    [
+        (
+            {"mode": "report-only"},
+            "is pinned, and no certificate in the verified chain matches (report-only).",
+        ),
+        (
+            {"on_expiry": "report", "expires": dt.datetime(2026, 6, 30, tzinfo=dt.UTC)},
+            'is pinned, and its pins have expired (on_expiry="report").',
+        ),
+    ],
+)
+def test_what_is_waived_reads_like_a_refusal(waiver: dict[str, Any], first: str) -> None:
+    """The same chain, pins and hint; the first line says what let the connection through."""
+    policy = Policy({"**.example.com": PinSet(A, backup=B, **waiver)}, revision="2026-11-02#7")
+    waived = judge(policy.endpoint("api.example.com", 443), CHAIN, NOW)
+    assert isinstance(waived, Permit)
+    lines = message.waived(waived).splitlines()
+    refusal = refused(**waiver | {"mode": "enforce", "on_expiry": "refuse"})
+    assert lines == [f"api.example.com:443 {first}", *refusal.text().splitlines()[1:]]
+
+
 def test_a_denied_key_is_named() -> None:
     """In place of the pins, which do not matter."""
     policy = Policy({"**.example.com": [A, B]}, deny=str(CHAIN.certificates[1].pin))

@@ -451,6 +451,24 @@ def test_next_expiry() -> None:
     assert tested.next_expiry() == early
 
 
+def test_the_next_expiry_of_an_endpoint_is_in_the_future() -> None:
+    """The earliest end of the pin sets of its host and of its URL's host; one that is past ends nothing."""
+    tested = Policy(
+        {
+            "a.test": PINS.replace(expires=dt.datetime.fromtimestamp(2000, dt.UTC)),
+            "b.test": PINS.replace(expires=dt.datetime.fromtimestamp(1000, dt.UTC)),
+            "c.test": PINS,
+        },
+        exempt={"d.test": "why"},
+    )
+    both = tested.endpoint("a.test", url_host="b.test")
+    assert [both.next_expiry(now) for now in (999, 1000, 1999, 2000)] == [1000, 2000, 2000, None]
+    assert tested.endpoint("a.test").next_expiry(0) == 2000
+    assert tested.endpoint("a.test", url_host="c.test").next_expiry(0) == 2000
+    assert tested.endpoint("c.test").next_expiry(0) is None
+    assert tested.endpoint("d.test").next_expiry(0) is None
+
+
 @pytest.mark.filterwarnings("ignore:.*top-level:pinio.errors.PinWarning")
 def test_explain() -> None:
     """Which pattern applies and which it hides, in words."""

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from pinio.core.anchors import Anchors
+from pinio.core.certificate import ServedChain
 from pinio.core.decision import Permit, Refusal
 from pinio.core.pinset import PinSet
-from pinio.core.policy import Policy
+from pinio.core.policy import Policy, Rule
 from pinio.core.verify import judge
 from tests.core.chains import HOST, NOW, A, B, attacker, genuine
 
@@ -82,6 +83,27 @@ def test_absent_things_are_null() -> None:
     absent = ("port", "effective-expiration-date", "revision")
     assert [told[key] for key in absent] == [None] * 3
     assert told["validated-certificate-chain"] == []
+
+
+def test_a_certificate_that_does_not_verify_is_shown_as_it_was_served() -> None:
+    """No chain was validated: the report has what was served, and what is wrong with it."""
+    served = ServedChain(attacker().ders)
+    rule = Rule(HOST, PinSet([A, B]))
+    refused = Refusal(
+        "CERTIFICATE_NOT_VERIFIED", HOST, 443, time=NOW, noted=rule, verify_message="expired", served=served
+    )
+    assert refused.report is not None
+    told: Any = refused.report.to_json()
+    assert told["validated-certificate-chain"] == []
+    assert [ssl.PEM_cert_to_DER_cert(pem) for pem in told["served-certificate-chain"]] == list(
+        attacker().ders
+    )
+    assert (told["problem"], told["enforced"]) == ("expired", True)
+
+    unread = Refusal("CERTIFICATE_NOT_VERIFIED", HOST, 443, time=NOW, noted=rule).report
+    assert unread is not None
+    assert unread.to_json()["served-certificate-chain"] == []
+    assert Refusal("CERTIFICATE_NOT_VERIFIED", HOST, 443, time=NOW).report is None
 
 
 def test_a_match_has_nothing_to_report() -> None:
