@@ -167,3 +167,7 @@ def test_no_sequence_of_events_opens_the_gate_past_a_permit(events: list[Event])
         path.append(event)
         if gate.state is State.OPEN:
             assert path == ROUTES[State.OPEN]
+
+
+def test_a_gate_says_where_it_is() -> None:
+    assert repr(Gate()) == "<Gate idle>"

@@ -198,6 +198,22 @@ def test_with_tls_1_2_nothing_is_published_before_the_peer_has_finished() -> Non
     assert refusal.reason == "TLS_FAILED"
 
 
+def test_a_hello_that_is_made_again_is_no_final_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under TLS 1.3 a server may ask for another key share (RFC 8446 section 4.1.4); it has proven nothing yet."""
+    context = GENUINE.server_context(tls_version=ssl.TLSVersion.TLSv1_3)
+    context.set_ecdh_curve("secp384r1")
+    server, engine = MemoryPeer(context), engine_for(pinned())
+    engine.handshake()
+    with monkeypatch.context() as patch:
+        patch.setattr(peer, "verified_chain", lambda tls: pytest.fail("read"))
+        engine.incoming.write(server.answer(engine.take()))
+        assert not engine.handshake()
+        assert engine.outgoing.pending
+    assert state_of(engine) is State.HANDSHAKING
+    drive(engine, server)
+    assert state_of(engine) is State.OPEN
+
+
 def test_the_served_chain_is_not_read_before_the_verdict(
     server: MemoryPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

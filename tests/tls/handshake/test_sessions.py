@@ -219,6 +219,15 @@ def test_a_cache_holds_at_least_one_host(hosts: Any) -> None:
         SessionCache(hosts)
 
 
+def test_every_cache_can_be_emptied_at_once() -> None:
+    """A forked child does so: see below."""
+    caches = [SessionCache(), SessionCache()]
+    for cache in caches:
+        keep(cache, session())
+    sessions.forget()
+    assert [len(cache) for cache in caches] == [0, 0]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_starts_without_sessions() -> None:
     """Two processes must not use one ticket, nor share a lock."""
