@@ -12,7 +12,9 @@ with zipfile.ZipFile(wheel_path) as wheel:
     names = wheel.namelist()
 tops = {name.partition("/")[0] for name in names}
 strangers = {
-    top for top in tops if top != "pinio" and not (top.startswith("pinio-") and top.endswith(".dist-info"))
+    top
+    for top in tops
+    if top != "pinio" and not (top.startswith("pinio-") and top.endswith(".dist-info"))
 }
 if strangers:
     sys.exit(f"the wheel has no business with {sorted(strangers)}")

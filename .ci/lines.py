@@ -1,7 +1,7 @@
 """Fail on a line of more than 100 columns in the files that ruff does not read.
 
-Takes the paths of the repository on standard input, as `git ls-files` prints them. A row of a Markdown
-table cannot be wrapped, nor can one long word, such as a URL: both may be longer.
+Takes the paths of the repository on standard input, as `git ls-files` prints them. A row of a
+Markdown table cannot be wrapped, nor can one long word, such as a URL: both may be longer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def too_long(path: str) -> list[int]:
 paths = {
     path
     for path in sys.stdin.read().splitlines()
-    if any(fnmatch(path, pattern) for pattern in READ) and not any(fnmatch(path, pattern) for pattern in DATA)
+    if any(fnmatch(path, pattern) for pattern in READ)
+    and not any(fnmatch(path, pattern) for pattern in DATA)
 }
 found = {path: numbers for path in sorted(paths) if (numbers := too_long(path))}
 older = set(NOT_WRAPPED_YET.read_text("utf-8").split()) if NOT_WRAPPED_YET.exists() else set()
@@ -48,4 +49,6 @@ complaints += [
 ]
 if complaints:
     sys.exit("\n".join(complaints))
-print(f"{len(paths) - len(found)} of {len(paths)} files have no line of more than {COLUMNS} columns")
+print(
+    f"{len(paths) - len(found)} of {len(paths)} files have no line of more than {COLUMNS} columns"
+)

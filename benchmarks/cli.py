@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SCENARIO",
         help="as listed; `all` with variants; none: all but variants",
     )
-    run.add_argument("--rounds", type=int, metavar="N", help="instead of each scenario's own number")
+    run.add_argument(
+        "--rounds", type=int, metavar="N", help="instead of each scenario's own number"
+    )
     run.add_argument(
         "--json",
         type=Path,
@@ -50,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="measure this subject alone; may be repeated",
     )
-    run.add_argument("--builtin", action="store_true", help="use the built-in server even if there is nginx")
+    run.add_argument(
+        "--builtin", action="store_true", help="use the built-in server even if there is nginx"
+    )
     run.set_defaults(do=_run)
 
     compare = commands.add_parser("compare", help="what changed between two records")
@@ -74,7 +78,9 @@ def _list(_options: argparse.Namespace) -> None:
     _say("\nsubjects:")
     for subject in SUBJECTS.values():
         missing = subject.missing()
-        _say(f"  {subject.name:28} {subject.about}{f'   NOT AVAILABLE: {missing}' if missing else ''}")
+        _say(
+            f"  {subject.name:28} {subject.about}{f'   NOT AVAILABLE: {missing}' if missing else ''}"
+        )
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -85,7 +91,9 @@ def _run(options: argparse.Namespace) -> None:
     from benchmarks.servers import Servers
     from benchmarks.subjects import SUBJECTS
 
-    names: list[str] = options.scenarios or [name for name, item in SCENARIOS.items() if not item.is_variant]
+    names: list[str] = options.scenarios or [
+        name for name, item in SCENARIOS.items() if not item.is_variant
+    ]
     if names == ["all"]:
         names = list(SCENARIOS)
     unknown = [name for name in names if name not in SCENARIOS]
@@ -93,7 +101,9 @@ def _run(options: argparse.Namespace) -> None:
     unknown += [name for name in options.subject if name not in known]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; see: python -m benchmarks list")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that servers end with the harness
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(143)
+    )  # so that servers end with the harness
     with Servers(only_builtin=options.builtin) as servers:
         _say(f"server: {servers.preferred}")
         runner = Runner(servers, options.rounds, options.quick, frozenset(options.subject), _say)

@@ -22,8 +22,11 @@ class RoundError(Exception):
 
 
 STEADY = {"MALLOC_TRIM_THRESHOLD_": "100000000", "MALLOC_MMAP_THRESHOLD_": "100000000"}
-"""Tell glibc to keep the memory it has. Otherwise a process may be unlucky, for its whole life, and give the same pages back to
-the system and ask for them again with each message: some 40 µs, to whomever it happens."""
+"""Tell glibc to keep the memory it has.
+
+Otherwise a process may be unlucky, for its whole life, and give the same pages back to the system
+and ask for them again with each message: some 40 µs, to whomever it happens.
+"""
 
 
 class ClientProcess:
@@ -38,7 +41,9 @@ class ClientProcess:
             stdout=subprocess.PIPE,
         )
 
-    def first_round(self, scenario: Scenario, subject: str, target: Target | None, *, quick: bool) -> Figures:
+    def first_round(
+        self, scenario: Scenario, subject: str, target: Target | None, *, quick: bool
+    ) -> Figures:
         """Set a scenario up for a subject and play its first round."""
         return self._ask(
             {

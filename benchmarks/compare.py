@@ -10,8 +10,9 @@ from benchmarks.units import figure
 def comparison(before: Record, after: Record) -> str:
     """A Markdown table of what both have measured.
 
-    Seconds of different runs may not be compared, for the machine was in another state: the last column compares what each run
-    found relative to its own baseline, where there is one, and may be read; the column before it only between quiet machines.
+    Seconds of different runs may not be compared, for the machine was in another state: the last
+    column compares what each run found relative to its own baseline, where there is one, and may be
+    read; the column before it only between quiet machines.
     """
     old = {item.key: item for item in before.results}
     rows = [_row(old[item.key], item) for item in after.results if item.key in old]

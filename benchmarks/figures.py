@@ -1,7 +1,8 @@
 """From the rounds of a scenario to its results: medians, quartiles, paired ratios.
 
-Rounds are interleaved, so the figures of one round were taken within seconds of each other. A ratio is taken in each
-round, and then its median: what slows the whole machine down for a while slows both sides down.
+Rounds are interleaved, so the figures of one round were taken within seconds of each other. A ratio
+is taken in each round, and then its median: what slows the whole machine down for a while slows
+both sides down.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ Samples = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 def results(
-    scenario: str, samples: Samples, units: Mapping[str, str], baselines: Mapping[str, Sequence[str]]
+    scenario: str,
+    samples: Samples,
+    units: Mapping[str, str],
+    baselines: Mapping[str, Sequence[str]],
 ) -> Iterator[Result]:
     """The results of one scenario; `baselines` says what each subject is compared with, and may name absent ones."""
     for subject, metrics in samples.items():
         for metric, values in metrics.items():
             low, high = _spread(values)
-            others = [name for name in baselines.get(subject, ()) if metric in samples.get(name, {})]
+            others = [
+                name for name in baselines.get(subject, ()) if metric in samples.get(name, {})
+            ]
             against: list[str | None] = [*others] or [None]
             for baseline in against:
                 ratio = None if baseline is None else _ratio(values, samples[baseline][metric])

@@ -11,7 +11,16 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("aiofastnet", "aiohttp", "cryptography", "httpx", "pycurl", "requests", "urllib3", "uvloop")
+_PACKAGES = (
+    "aiofastnet",
+    "aiohttp",
+    "cryptography",
+    "httpx",
+    "pycurl",
+    "requests",
+    "urllib3",
+    "uvloop",
+)
 CLIENT, SERVER = 0, 1
 """Which of the usable cores each side gets."""
 

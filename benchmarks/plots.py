@@ -55,7 +55,9 @@ def picture(record: Record) -> str:
     with mpl.rc_context(_STYLE):
         width, height = _PANEL
         page = Figure(figsize=(width, height * len(panels)), layout="constrained")
-        for axes, panel in zip(page.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        for axes, panel in zip(
+            page.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True
+        ):
             panel(axes)
         text = StringIO()
         page.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
@@ -73,11 +75,19 @@ def _panels(record: Record) -> Iterator[Panel]:
             yield partial(_draw_bars, title, values, unit)
     if policies := _policies(record):
         yield partial(
-            _draw_lines, "Lookup of a host", policies, ("patterns", ""), ("CPU", "s"), "log", "linear"
+            _draw_lines,
+            "Lookup of a host",
+            policies,
+            ("patterns", ""),
+            ("CPU", "s"),
+            "log",
+            "linear",
         )
     if throughput := _throughput(record):
         title = "Echo: bytes both ways per second of CPU"
-        yield partial(_draw_lines, title, throughput, ("message", "B"), ("per second", "B"), "log", "log")
+        yield partial(
+            _draw_lines, title, throughput, ("message", "B"), ("per second", "B"), "log", "log"
+        )
     if storm := _storm(record):
         axes = ("wall time since the start", "s"), ("open, %", "")
         yield partial(_draw_lines, "A storm of connections", storm, *axes, "linear", "linear")
@@ -152,8 +162,13 @@ def _draw_lines(
     """One line for each series of (x, y) points; an axis is its name and its unit."""
     for name, points in series.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", markersize=3, label=name)
-    for axis, scale, (name, unit) in ((axes.xaxis, across_scale, across), (axes.yaxis, up_scale, up)):
-        base = {} if scale == "linear" else {"base": 2 if unit == "B" else 10}  # KiB are powers of two
+    for axis, scale, (name, unit) in (
+        (axes.xaxis, across_scale, across),
+        (axes.yaxis, up_scale, up),
+    ):
+        base = (
+            {} if scale == "linear" else {"base": 2 if unit == "B" else 10}
+        )  # KiB are powers of two
         (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)(scale, **base)
         axis.set_label_text(name)
         if unit:

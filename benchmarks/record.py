@@ -11,7 +11,8 @@ from pathlib import Path
 class Result:
     """One figure of one subject; if it has a baseline, also as a ratio to it.
 
-    A subject that is compared with several others has one result for each: the same figure, another `baseline` and `ratio`.
+    A subject that is compared with several others has one result for each: the same figure, another
+    `baseline` and `ratio`.
     """
 
     scenario: str
@@ -45,7 +46,9 @@ class Record:
     unavailable: dict[str, str] = field(default_factory=dict)
     """Subject → why it was not measured."""
 
-    def find(self, scenario: str, subject: str, metric: str, baseline: str | None = None) -> Result | None:
+    def find(
+        self, scenario: str, subject: str, metric: str, baseline: str | None = None
+    ) -> Result | None:
         """The result against this baseline; without one, the subject's first."""
         for item in self.results:
             if (item.scenario, item.subject, item.metric) == (scenario, subject, metric) and (
@@ -63,7 +66,10 @@ class Record:
         again = set(self.scenarios())
         kept = [item for item in earlier.results if item.scenario not in again]
         return Record(
-            self.machine, self.versions, kept + self.results, {**earlier.unavailable, **self.unavailable}
+            self.machine,
+            self.versions,
+            kept + self.results,
+            {**earlier.unavailable, **self.unavailable},
         )
 
     def write(self, path: Path) -> None:

@@ -49,9 +49,19 @@ def promises(record: Record) -> str:
         if result is None or value is None:
             continue
         unit = result.unit if goal.baseline is None else ""
-        shown = [figure(number, unit) if unit else f"{number:.2f}" for number in (value, goal.must, goal.aim)]
+        shown = [
+            figure(number, unit) if unit else f"{number:.2f}"
+            for number in (value, goal.must, goal.aim)
+        ]
         rows.append(
-            (goal.scenario, goal.subject, goal.metric, goal.baseline or "none", *shown, goal.verdict(value))
+            (
+                goal.scenario,
+                goal.subject,
+                goal.metric,
+                goal.baseline or "none",
+                *shown,
+                goal.verdict(value),
+            )
         )
     if not rows:
         return ""
@@ -61,7 +71,9 @@ def promises(record: Record) -> str:
 
 def markdown(record: Record, plots: str | None) -> str:
     """The whole report."""
-    machine = ", ".join(f"{name} {value}" for name, value in record.machine.items() if name != "date")
+    machine = ", ".join(
+        f"{name} {value}" for name, value in record.machine.items() if name != "date"
+    )
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
     parts = [
         f"# Benchmarks of {record.machine.get('date', 'an unknown date')[:10]}\n",

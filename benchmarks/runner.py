@@ -34,7 +34,10 @@ class Runner:
     _unavailable: dict[str, str] = field(default_factory=dict)
 
     def run(self, names: Iterable[str]) -> Record:
-        """Measure. Raises `RoundError` at the first wrong result: a run with one is worth nothing."""
+        """Measure.
+
+        Raises `RoundError` at the first wrong result: a run with one is worth nothing.
+        """
         record = Record(machine(), versions(), unavailable=self._unavailable)
         with ExitStack() as stack:
             if self.quick:

@@ -30,4 +30,6 @@ def sidebar(_app: Sphinx, page: str, source: list[str]) -> None:
         r"^\*\*([\w ]+):\*\*(.*?)(?=^\*\*|\Z)", source[0], re.MULTILINE | re.DOTALL
     ):
         pages = re.findall(r"\]\(([\w/-]+)\.md\)", links)
-        source[0] += "\n".join(["\n```{toctree}", f":caption: {caption}", ":hidden:", "", *pages, "```\n"])
+        source[0] += "\n".join(
+            ["\n```{toctree}", f":caption: {caption}", ":hidden:", "", *pages, "```\n"]
+        )

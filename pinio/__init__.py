@@ -3,8 +3,8 @@
     policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
     reader, writer = await pinio.open_connection("api.example.com", 443, policy=policy)
 
-Expected key, or no connection. Everything that a program needs stands here; `pinio.aiohttp`, `pinio.testing` and
-`pinio.reporting` are imported by name.
+Expected key, or no connection. Everything that a program needs stands here; `pinio.aiohttp`,
+`pinio.testing` and `pinio.reporting` are imported by name.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def _importing(caller: FrameType) -> bool:
 def _missing(name: str, *, importing: bool) -> Exception:
     """The error for a name that is not here.
 
-    It says where the name is: `except pinio.PinExpiredError` would fail when it is needed, and not say why.
+    It says where the name is: `except pinio.PinExpiredError` would fail when it is needed, and not
+    say why.
     """
     from importlib import import_module
     from importlib.util import find_spec

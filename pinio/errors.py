@@ -1,12 +1,14 @@
 """Every exception of pinio, on one page.
 
-Three families. What a program wrote wrongly (`PinFormatError`, `PolicyError`) is a `ValueError`, raised before any socket
-exists. What a peer showed wrongly (`PinVerificationError` and its children) is an `ssl.SSLCertVerificationError`, so that code
-which already handles a bad certificate handles a bad key too, and is data first: everything is in `.refusal`. Where TLS itself
-fails before there is a certificate to judge (`TLSFailedError`), that remains an `ssl.SSLError`.
+Three families. What a program wrote wrongly (`PinFormatError`, `PolicyError`) is a `ValueError`,
+raised before any socket exists. What a peer showed wrongly (`PinVerificationError` and its
+children) is an `ssl.SSLCertVerificationError`, so that code which already handles a bad certificate
+handles a bad key too, and is data first: everything is in `.refusal`. Where TLS itself fails before
+there is a certificate to judge (`TLSFailedError`), that remains an `ssl.SSLError`.
 
-Why `SSLCertVerificationError` with `errno` 1: event loops and HTTP libraries treat `SSL_ERROR_WANT_READ`, `_WANT_WRITE` and
-`_SYSCALL` (2, 3, 5) as "try again" and would swallow the refusal.
+Why `SSLCertVerificationError` with `errno` 1: event loops and HTTP libraries treat
+`SSL_ERROR_WANT_READ`, `_WANT_WRITE` and `_SYSCALL` (2, 3, 5) as "try again" and would swallow the
+refusal.
 """
 
 from __future__ import annotations
@@ -54,13 +56,17 @@ class PinFormatError(PinError, ValueError):
 
 
 class PolicyError(PinError, ValueError):
-    """A policy, a policy file, a host name or a call's arguments make no sense. The message says where and what to do."""
+    """A policy, a policy file, a host name or a call's arguments make no sense.
+
+    The message says where and what to do.
+    """
 
 
 class ClientCertificateError(ssl.SSLError, PolicyError):
     """The files of a client certificate do not hold a certificate and its key.
 
-    The message says which file lacks what. It is an `ssl.SSLError` too, as `load_cert_chain` raises.
+    The message says which file lacks what. It is an `ssl.SSLError` too, as `load_cert_chain`
+    raises.
     """
 
     def __init__(self, message: str) -> None:
@@ -77,7 +83,8 @@ class PinWarning(UserWarning):
 class PinVerificationError(PinError, ssl.SSLCertVerificationError):
     """A connection was refused. `refusal` holds all the data; the text is for people.
 
-    `reason`, `library`, `verify_code` and `verify_message` are set as `ssl` sets them on its own errors.
+    `reason`, `library`, `verify_code` and `verify_message` are set as `ssl` sets them on its own
+    errors.
     """
 
     code: ClassVar[str] = "REFUSED"
@@ -95,7 +102,8 @@ class PinVerificationError(PinError, ssl.SSLCertVerificationError):
         self.verify_code = APPLICATION_VERIFICATION if code is None else code
         self.verify_message = refusal.summary() if words is None else words
 
-    # Properties and not attributes: a subclass that is an HTTP library's error too may have its own.
+    # Properties and not attributes: a subclass that is an HTTP library's error too may have its
+    # own.
     @property
     def host(self) -> str:
         """The name that was judged: a lower-case A-label or an IP address."""
@@ -251,15 +259,23 @@ def forms(base: type[_Form], prefix: str) -> dict[type[PinVerificationError], ty
     }
 
 
-_LINKS: Final = ("__cause__", "__context__", "reason", "certificate_error", "os_error", "exceptions", "args")
+_LINKS: Final = (
+    "__cause__",
+    "__context__",
+    "reason",
+    "certificate_error",
+    "os_error",
+    "exceptions",
+    "args",
+)
 _MOST: Final = 1000  # exceptions looked at; cycles end earlier
 
 
 def find_pin_error(error: BaseException | None) -> PinError | None:
     """Find the pinio error inside whatever a library made of it, or None.
 
-    Walks `__cause__`, `__context__`, exception groups, `args`, and the attributes in which requests, urllib and aiohttp keep
-    the original, breadth first; bounded, and safe on cycles.
+    Walks `__cause__`, `__context__`, exception groups, `args`, and the attributes in which
+    requests, urllib and aiohttp keep the original, breadth first; bounded, and safe on cycles.
     """
     queue = [] if error is None else [error]
     seen = {id(error)}

@@ -63,8 +63,8 @@ _heard: Final[ContextVar[Heard | None]] = ContextVar("pinio_heard", default=None
 def listening() -> Generator[Heard]:
     """Hear what is decided for the request of this thread or task, whoever the observer is.
 
-    A library may lose the error by which it was refused: httpcore goes on to read where it could not
-    write, and then tells of a socket that is closed.
+    A library may lose the error by which it was refused: httpcore goes on to read where it could
+    not write, and then tells of a socket that is closed.
     """
     heard = Heard()
     token = _heard.set(heard)
@@ -77,7 +77,9 @@ def listening() -> Generator[Heard]:
 def check_observer(observer: object) -> None:
     """Raise `PolicyError` for what cannot be called with a decision, or would not run when it is."""
     if not callable(observer):
-        raise PolicyError(f"observer= is a callable of one Permit or Refusal, not {type(observer).__name__}")
+        raise PolicyError(
+            f"observer= is a callable of one Permit or Refusal, not {type(observer).__name__}"
+        )
     function: object = observer
     while isinstance(function, functools.partial):
         function = cast("functools.partial[object]", function).func
@@ -86,7 +88,9 @@ def check_observer(observer: object) -> None:
         if inspect.iscoroutinefunction(called):
             raise PolicyError(_NEVER_AWAITED)
         if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-            raise PolicyError("an observer is called and never iterated, so that a generator would never run")
+            raise PolicyError(
+                "an observer is called and never iterated, so that a generator would never run"
+            )
 
 
 def observer_or_default(observer: Observer | None) -> Observer:
@@ -124,8 +128,8 @@ if hasattr(os, "register_at_fork"):
 class LogObserver(_Locked):
     """The observer of every door that was given none: logs what went wrong, and what was let through although it did.
 
-    One WARNING per host and reason in `interval` seconds, with the number of those left out; connections whose pin matched are
-    silent. Remembers at most 1,024 hosts and reasons, oldest out.
+    One WARNING per host and reason in `interval` seconds, with the number of those left out;
+    connections whose pin matched are silent. Remembers at most 1,024 hosts and reasons, oldest out.
     """
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -176,9 +180,10 @@ default_observer: Final = LogObserver()
 class Counters(_Locked):
     """Counts decisions under names that stay: for a metrics page. Thread-safe; the number of counters is bounded.
 
-    Permits are counted by verdict and by whether the session was resumed: "match", "backup", "notpinned", and what was let
-    through by report-only or `on_expiry="report"`, "mismatch" and "expired". Refusals are counted by reason code. Hosts are not
-    labels, because there is no end of them.
+    Permits are counted by verdict and by whether the session was resumed: "match", "backup",
+    "notpinned", and what was let through by report-only or `on_expiry="report"`, "mismatch" and
+    "expired". Refusals are counted by reason code. Hosts are not labels, because there is no end of
+    them.
     """
 
     def __init__(self) -> None:
@@ -197,7 +202,9 @@ class Counters(_Locked):
     def permits(self, verdict: str | None = None) -> int:
         """How many connections were permitted, or how many with this verdict."""
         with self._lock:
-            return sum(count for (name, _), count in self._permits.items() if verdict in (None, name))
+            return sum(
+                count for (name, _), count in self._permits.items() if verdict in (None, name)
+            )
 
     def refusals(self, reason: str | None = None) -> int:
         """How many connections were refused, or how many for this reason code."""
@@ -225,7 +232,8 @@ class Counters(_Locked):
 class Queue(_Locked):
     """Keeps decisions for somebody who reads them later; of more than `size` the oldest are dropped and counted.
 
-    Called in any thread; `get` waits in an event loop, `drain` never waits. Raises `ValueError` for a `size` below 1.
+    Called in any thread; `get` waits in an event loop, `drain` never waits. Raises `ValueError` for
+    a `size` below 1.
     """
 
     def __init__(self, size: int = 1000) -> None:

@@ -1,6 +1,7 @@
 """Shared by all tests: both event loops, both TLS versions, a steady hypothesis.
 
-A test that is a coroutine runs on every installed event loop by itself. A plain test that needs a loop asks for `run`.
+A test that is a coroutine runs on every installed event loop by itself. A plain test that needs a
+loop asks for `run`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ with suppress(ImportError):
 
     LOOPS["uvloop"] = uvloop.new_event_loop
 
-# The same examples in every CI run; no deadline and no complaint about speed, since the machine may be busy.
+# The same examples in every CI run; no deadline and no complaint about speed, since the machine may
+# be busy.
 settings.register_profile(
-    "pinio", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+    "pinio",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("pinio")
 
@@ -46,13 +51,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak", type=int, default=1000, metavar="N", help="connections of the soak, on each loop"
     )
-    parser.addoption("--soak-seed", type=int, default=1, metavar="N", help="what their fates are drawn from")
+    parser.addoption(
+        "--soak-seed", type=int, default=1, metavar="N", help="what their fates are drawn from"
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it where half of the suite is missing; and the figures that tests have recorded."""
     if "uvloop" not in LOOPS:
-        terminalreporter.write_line("uvloop is not installed: nothing was run on it", yellow=True, bold=True)
+        terminalreporter.write_line(
+            "uvloop is not installed: nothing was run on it", yellow=True, bold=True
+        )
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             if name == "figures" and report.when == "call":
@@ -81,7 +90,9 @@ def run(loop_kind: str) -> Run:
     return run
 
 
-@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+@pytest.fixture(
+    params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name
+)
 def tls_version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
     version: ssl.TLSVersion = request.param
     return version
@@ -91,8 +102,9 @@ def tls_version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 def reserved_port() -> Iterator[int]:
     """A port of this test alone, on every address: connections are refused there but while the test has a server on it.
 
-    A port that was merely free a moment ago is anybody's, and tests in parallel take many. This one is bound all the time;
-    since nobody listens on that socket, and all say SO_REUSEADDR, servers can come and go on the port itself.
+    A port that was merely free a moment ago is anybody's, and tests in parallel take many. This one
+    is bound all the time; since nobody listens on that socket, and all say SO_REUSEADDR, servers
+    can come and go on the port itself.
     """
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     with socket.socket(family) as bound:

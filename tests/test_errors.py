@@ -94,7 +94,11 @@ def test_errors_pickle_and_copy(kind: type[PinVerificationError]) -> None:
     for same in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(same) is kind
         assert (same.args, same.refusal, same.reason) == (error.args, error.refusal, error.reason)
-        assert (same.library, same.verify_code, same.verify_message) == ("PINIO", 50, error.verify_message)
+        assert (same.library, same.verify_code, same.verify_message) == (
+            "PINIO",
+            50,
+            error.verify_message,
+        )
     for other in (PinFormatError("x"), PolicyError("y")):
         assert pickle.loads(pickle.dumps(other)).args == other.args
 
@@ -112,7 +116,9 @@ def caused(inner: BaseException, outer: BaseException) -> BaseException:
     return outer
 
 
-def during(inner: BaseException, outer: BaseException, *, suppressed: bool = False) -> BaseException:
+def during(
+    inner: BaseException, outer: BaseException, *, suppressed: bool = False
+) -> BaseException:
     outer.__context__, outer.__suppress_context__ = inner, suppressed
     return outer
 
@@ -133,7 +139,8 @@ WRAPPINGS: dict[str, Callable[[PinError], BaseException]] = {
         WrappedError("pool", "url", reason=caused(error, ssl.SSLError(1, "x")))
     ),
     "a long way": lambda error: caused(
-        during(WrappedError(ExceptionGroup("x", [WrappedError(os_error=error)])), OSError()), OSError()
+        during(WrappedError(ExceptionGroup("x", [WrappedError(os_error=error)])), OSError()),
+        OSError(),
     ),
 }
 
@@ -142,9 +149,11 @@ WRAPPINGS: dict[str, Callable[[PinError], BaseException]] = {
 @pytest.mark.parametrize("kind", ["refusal", "policy", "format"])
 def test_the_pin_error_is_found(wrapping: str, kind: str) -> None:
     """Inside causes, contexts, groups, arguments, and the attributes where libraries keep the original."""
-    error: PinError = {"refusal": pin_error(), "policy": PolicyError("x"), "format": PinFormatError("y")}[
-        kind
-    ]
+    error: PinError = {
+        "refusal": pin_error(),
+        "policy": PolicyError("x"),
+        "format": PinFormatError("y"),
+    }[kind]
     assert find_pin_error(WRAPPINGS[wrapping](error)) is error
 
 

@@ -78,11 +78,21 @@ def test_a_match_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     [
         (
             REFUSAL,
-            ("refused: localhost", "no certificate in the verified chain matches", GENUINE.pin, ABSENT),
+            (
+                "refused: localhost",
+                "no certificate in the verified chain matches",
+                GENUINE.pin,
+                ABSENT,
+            ),
         ),
         (
             WAIVED,
-            ("let through: localhost is pinned, and no certificate", " (report-only).", GENUINE.pin, ABSENT),
+            (
+                "let through: localhost is pinned, and no certificate",
+                " (report-only).",
+                GENUINE.pin,
+                ABSENT,
+            ),
         ),
         (
             EXPIRED,
@@ -105,7 +115,9 @@ def test_what_went_wrong_is_a_warning(
     assert all(word in record.getMessage() for word in words)
 
 
-def test_a_host_and_reason_is_logged_once_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_host_and_reason_is_logged_once_a_minute(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     observer = LogObserver(clock=clock)
     for _ in range(5):
         observer(refusal("a.test"))
@@ -124,7 +136,9 @@ def test_a_host_and_reason_is_logged_once_a_minute(clock: Clock, caplog: pytest.
     assert "more like this" not in caplog.records[-1].getMessage()
 
 
-def test_a_clock_that_runs_backwards_silences_nobody(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clock_that_runs_backwards_silences_nobody(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     observer = LogObserver(clock=clock)
     observer(refusal("a.test"))
     clock.now = 0.0
@@ -155,7 +169,11 @@ def test_counters_have_names_that_stay() -> None:
     for decision in (MATCH, MATCH, WAIVED, EXPIRED, REFUSAL, refusal("b.test", "DENIED_KEY")):
         counters(decision)
     assert (counters.permits(), counters.refusals()) == (4, 2)
-    assert (counters.permits("match"), counters.permits("mismatch"), counters.permits("expired")) == (2, 1, 1)
+    assert (
+        counters.permits("match"),
+        counters.permits("mismatch"),
+        counters.permits("expired"),
+    ) == (2, 1, 1)
     assert (counters.refusals("PIN_MISMATCH"), counters.refusals("DENIED_KEY")) == (1, 1)
     assert counters.permits("backup") == counters.refusals("PINS_EXPIRED") == 0
     assert counters.prometheus() == (
@@ -354,7 +372,12 @@ async def raw_start_tls(policy: Policy, server: Server, observer: Any) -> None:
     )
     try:
         transport = await pinio.start_tls(
-            plain, protocol, policy=policy, server_hostname="localhost", observer=observer, resumption=False
+            plain,
+            protocol,
+            policy=policy,
+            server_hostname="localhost",
+            observer=observer,
+            resumption=False,
         )
         transport.abort()
     finally:
@@ -367,7 +390,12 @@ async def raw_upgrade(policy: Policy, server: Server, observer: Any) -> None:
     plain = writer.transport
     try:
         _, writer = await pinio.upgrade(
-            reader, writer, policy=policy, server_hostname="localhost", observer=observer, resumption=False
+            reader,
+            writer,
+            policy=policy,
+            server_hostname="localhost",
+            observer=observer,
+            resumption=False,
         )
         writer.transport.abort()
         with contextlib.suppress(OSError):
@@ -427,7 +455,9 @@ async def test_P7_every_door_tells_its_observer(door: Any) -> None:
 
 
 @each_door
-async def test_every_observer_understands_every_door(door: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_observer_understands_every_door(
+    door: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also of a host that is refused before there is a connection."""
     counters, queue = Counters(), Queue()
     observer = fan_out(LogObserver(), counters, queue)
@@ -436,12 +466,18 @@ async def test_every_observer_understands_every_door(door: Any, caplog: pytest.L
         for policy in (pinned(), MISPINNED, report_only, pinned(host="elsewhere.test")):
             with contextlib.suppress(OSError):
                 await door(policy, server, observer)
-    assert (counters.permits("match"), counters.permits("mismatch"), counters.permits()) == (1, 1, 2)
+    assert (counters.permits("match"), counters.permits("mismatch"), counters.permits()) == (
+        1,
+        1,
+        2,
+    )
     assert counters.refusals("PIN_MISMATCH") == counters.refusals("UNPINNED_HOST") == 1
     decisions = queue.drain()
     assert [type(decision) for decision in decisions] == [Permit, Refusal, Permit, Refusal]
     assert {decision.host for decision in decisions} == {"localhost"}
-    words = [record.getMessage().split(":")[0] for record in caplog.records if record.name == "pinio"]
+    words = [
+        record.getMessage().split(":")[0] for record in caplog.records if record.name == "pinio"
+    ]
     assert words == ["refused", "let through", "refused"]
 
 
@@ -452,11 +488,15 @@ async def test_P7_no_door_is_mute_without_one(
     monkeypatch.setattr(default_observer, "_seen", {})
     with serving(door) as server, contextlib.suppress(OSError):
         await door(MISPINNED, server, None)
-    assert [record.getMessage().splitlines()[0].split(":")[0] for record in caplog.records] == ["refused"]
+    assert [record.getMessage().splitlines()[0].split(":")[0] for record in caplog.records] == [
+        "refused"
+    ]
 
 
 @each_door
-async def test_an_observer_that_fails_changes_nothing(door: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_observer_that_fails_changes_nothing(
+    door: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     def failing(decision: Permit | Refusal) -> None:
         raise ZeroDivisionError
 
@@ -526,7 +566,10 @@ never_run = pytest.mark.parametrize("observer", NEVER_RUN.values(), ids=NEVER_RU
 @each_door
 async def test_no_door_takes_an_observer_that_would_never_run(door: Any, observer: Any) -> None:
     """Before anything is sent."""
-    with Server(GENUINE) as server, pytest.raises(PolicyError, match="an observer is called and never"):
+    with (
+        Server(GENUINE) as server,
+        pytest.raises(PolicyError, match="an observer is called and never"),
+    ):
         await door(pinned(), server, observer)
     assert not any(record.handshake_bytes for record in server.connections)
 
@@ -554,7 +597,9 @@ async def test_a_call_that_stands_in_for_its_contexts_observer_is_checked_too() 
         )
 
 
-def test_a_coroutine_that_a_plain_function_returns_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_coroutine_that_a_plain_function_returns_is_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Nobody can see it before; it is closed, so that Python does not complain of it somewhere else."""
 
     def returning(decision: Permit | Refusal) -> object:

@@ -41,7 +41,9 @@ def prove(stage: Stage) -> None:
     """A client that says it checks keys must refuse wrong ones here and now, or its speed means nothing."""
     with stage.client(refuse=True) as wary:
         if wary.refusals:
-            expect(wary.refused(2) == 2, f"{stage.subject} accepted a key that it should have refused")
+            expect(
+                wary.refused(2) == 2, f"{stage.subject} accepted a key that it should have refused"
+            )
 
 
 def _check(
@@ -58,14 +60,20 @@ def _check(
     resumptions = sum(answer.body.startswith(b"r") for answer in answers)
     if pinned and new:
         permits = [answer.permit for answer in answers]
-        expect(all(permit and permit.pinned for permit in permits), "a connection without a Permit by a pin")
+        expect(
+            all(permit and permit.pinned for permit in permits),
+            "a connection without a Permit by a pin",
+        )
         told = sum(permit is not None and permit.resumed for permit in permits)
         expect(told == resumptions, "the Permits and the server disagree about the sessions")
     resumed = resumptions / len(answers)
     if new:
         wants = resume and (pinned or stage.subject in RESUMING)
         expect(resumed == 0 or wants, "a session was resumed where full handshakes are measured")
-        expect(resumed >= 0.95 or not wants or not steady, f"only {resumed:.0%} of the sessions were resumed")
+        expect(
+            resumed >= 0.95 or not wants or not steady,
+            f"only {resumed:.0%} of the sessions were resumed",
+        )
     return resumed
 
 

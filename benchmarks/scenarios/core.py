@@ -100,7 +100,9 @@ def lookup(stage: Stage) -> Iterator[Figures]:
     choose = random.Random(7).choice  # the same hosts in every run
     hosts = [f"host-{choose(range(size))}.example.com" for _ in range(count)]
     hot = [f"host-{size // 2}.example.com"] * count
-    deep = [f"a{number}.wild.example.net" for number in range(min(count, 500))] * (count // min(count, 500))
+    deep = [f"a{number}.wild.example.net" for number in range(min(count, 500))] * (
+        count // min(count, 500)
+    )
     while True:
         found, cpu_hot = timed(lambda: [look(host) for host in hot])
         expect(all(found), "a host was not found")
@@ -109,7 +111,9 @@ def lookup(stage: Stage) -> Iterator[Figures]:
         figures = {"hot": cpu_hot / count, "random": cpu_random / count}
         if kind == "policy":
             found, cpu_deep = timed(lambda: [look(host) for host in deep])
-            expect(all(rule.pattern == "**.example.net" for rule in found), "a wildcard did not match")
+            expect(
+                all(rule.pattern == "**.example.net" for rule in found), "a wildcard did not match"
+            )
             figures |= {"wildcard": cpu_deep / len(deep), "build": build / size}
         yield figures
 
@@ -180,7 +184,10 @@ SCENARIOS: Final = [
         {
             **{f"dict-{size}": () for size in (_PATTERNS[0], _PATTERNS[-1])},
             "function-1000000": ("dict-1000000",),
-            **{f"policy-{size}": ("policy-10",) if size != 10 else ("dict-10",) for size in _PATTERNS},
+            **{
+                f"policy-{size}": ("policy-10",) if size != 10 else ("dict-10",)
+                for size in _PATTERNS
+            },
             "policy-1000000": ("policy-10", "dict-1000000", "function-1000000"),
         },
         {"hot": "s", "random": "s", "wildcard": "s", "build": "s"},

@@ -1,4 +1,7 @@
-"""What an open connection keeps in memory. Each round has a process of its own, since none gives back all it took."""
+"""What an open connection keeps in memory.
+
+Each round has a process of its own, since none gives back all it took.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,9 @@ async def _wire(client: StreamClient, bulk: int) -> Wire:
         await wire.send(b"DOWN %d\n" % bulk)
         await wire.skip(bulk)
         await wire.send(b"UP %d\n" % bulk)
-        await wire.send(PIECE * (bulk // len(PIECE)))  # at once, as a program sends a file that it has read
+        await wire.send(
+            PIECE * (bulk // len(PIECE))
+        )  # at once, as a program sends a file that it has read
         expect(await wire.receive(5) == b"done\n", "the server counted other bytes")
     return wire
 
@@ -107,7 +112,10 @@ SCENARIOS: Final = [
         "memory_after_bulk",
         f"the same after {BULK >> 20} MiB each way",
         partial(memory, bulk=True),
-        {name: tuple(other for other in others if other != "floor") for name, others in _COMPARED.items()},
+        {
+            name: tuple(other for other in others if other != "floor")
+            for name, others in _COMPARED.items()
+        },
         _UNITS,
         "builtin",
         rounds=5,

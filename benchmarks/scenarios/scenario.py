@@ -51,7 +51,8 @@ Play: TypeAlias = Callable[[Stage], Iterator[Figures]]
 class Scenario:
     """Something that is measured for several subjects.
 
-    The first round of each subject is thrown away: it warms up. With `fresh` each round has a process of its own, and no warm-up.
+    The first round of each subject is thrown away: it warms up. With `fresh` each round has a
+    process of its own, and no warm-up.
     """
 
     name: str
@@ -68,7 +69,9 @@ class Scenario:
 
     def variant(self, suffix: str, about: str, **changes: Any) -> Scenario:
         """The same with something changed; run only where it is asked for by name, or by `all`."""
-        return replace(self, name=f"{self.name}:{suffix}", about=f"{self.about}; {about}", **changes)
+        return replace(
+            self, name=f"{self.name}:{suffix}", about=f"{self.about}; {about}", **changes
+        )
 
     @property
     def is_variant(self) -> bool:

@@ -39,7 +39,9 @@ def import_time(stage: Stage) -> Iterator[Figures]:
         if stage.subject.startswith("pinio"):
             log, _ = _interpreter(statement, "-X", "importtime")
             own = [
-                line for line in log.splitlines() if line.rpartition("|")[2].strip().split(".")[0] == "pinio"
+                line
+                for line in log.splitlines()
+                if line.rpartition("|")[2].strip().split(".")[0] == "pinio"
             ]
             expect(own, "no module of pinio was imported")
             figures["own"] = sum(int(line.partition(":")[2].split("|")[0]) for line in own) / 1e6
@@ -74,7 +76,9 @@ def context_build(stage: Stage) -> Iterator[Figures]:
 
 def _pinned_context() -> ssl.SSLContext:
     context: ssl.SSLContext = pinio.create_ssl_context(_policy())
-    context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=NAME)  # only now are the CAs needed
+    context.wrap_bio(
+        ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=NAME
+    )  # only now are the CAs needed
     return context
 
 
@@ -125,7 +129,10 @@ def policy_swap(stage: Stage) -> Iterator[Figures]:
                 "not judged, or not resumed",
             )
             revisions = {permit.revision for permit in permits if permit}
-            expect(len(revisions) == (count if kind is _Swapped else 1), "the policy was not the current one")
+            expect(
+                len(revisions) == (count if kind is _Swapped else 1),
+                "the policy was not the current one",
+            )
             renewed, swap = timed(lambda: policy_for(client))
             expect(renewed == client.policy.replace(revision=None), "the policy changed")
             yield {"cpu": cpu / count, "make": swap}
@@ -136,7 +143,10 @@ SCENARIOS: Final = [
         "import_time",
         "an import, less an empty interpreter; `own`: pinio's modules alone (wall time)",
         import_time,
-        {"asyncio+ssl": (), **{name: ("asyncio+ssl",) for name in _IMPORTS if name != "asyncio+ssl"}},
+        {
+            "asyncio+ssl": (),
+            **{name: ("asyncio+ssl",) for name in _IMPORTS if name != "asyncio+ssl"},
+        },
         {"cpu": "s", "own": "s"},
     ),
     Scenario(

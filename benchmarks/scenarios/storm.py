@@ -26,7 +26,9 @@ def storm(stage: Stage) -> Iterator[Figures]:
         assert isinstance(client, StreamClient)
         while True:
             (opened, blocked), cpu = timed(lambda: client.run(_open_all(client, count)))
-            expect(len(opened) == count, f"{count - len(opened)} of {count} connections did not open")
+            expect(
+                len(opened) == count, f"{count - len(opened)} of {count} connections did not open"
+            )
             yield {
                 "cpu": cpu / count,
                 "blocked": blocked,

@@ -61,7 +61,8 @@ def download(stage: Stage, *, way: Way) -> Iterator[Figures]:
         _check_permit(client, wire)
         while True:
             _, cpu = timed(lambda: client.run(_download(wire, count)))
-            # What follows the last byte must be the answer to the next question, or some were lost or added.
+            # What follows the last byte must be the answer to the next question, or some were lost
+            # or added.
             client.run(wire.send(b"DOWN 3\n"))
             expect(client.run(wire.receive(3)) == b"ZZZ", "the download had another length")
             yield {"cpu_per_mib": cpu / (count >> 20)}
@@ -120,7 +121,10 @@ def _in_every_way(
     name: str, about: str, play: Callable[..., Iterator[Figures]], units: dict[str, str]
 ) -> list[Scenario]:
     first = Scenario(name, about, partial(play, way="streams"), _COMPARED, units, "builtin")
-    return [first, *(first.variant(way, text, play=partial(play, way=way)) for way, text in _VARIANTS)]
+    return [
+        first,
+        *(first.variant(way, text, play=partial(play, way=way)) for way, text in _VARIANTS),
+    ]
 
 
 SCENARIOS: Final = [

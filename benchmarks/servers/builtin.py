@@ -1,8 +1,11 @@
-"""A TLS server of our own, for what nginx cannot do and for machines without nginx. Run as a process of its own.
+"""A TLS server of our own, for what nginx cannot do and for machines without nginx.
 
-One port for each TLS version and key kind; each speaks enough HTTP/1.1 for a small answer, and three verbs for streams, each a
-line: `ECHO`, `DOWN <bytes>` and `UP <bytes>`. On stdin it reads what it needs as one line of JSON; it answers with its ports, and
-ends when stdin does, so that it never outlives whoever started it.
+Run as a process of its own.
+
+One port for each TLS version and key kind; each speaks enough HTTP/1.1 for a small answer, and
+three verbs for streams, each a line: `ECHO`, `DOWN <bytes>` and `UP <bytes>`. On stdin it reads
+what it needs as one line of JSON; it answers with its ports, and ends when stdin does, so that it
+never outlives whoever started it.
 """
 
 from __future__ import annotations
@@ -117,7 +120,9 @@ def _pieces(count: int) -> Iterator[bytes]:
 
 def _context(identity: Identity, version: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = context.maximum_version = ssl.TLSVersion[f"TLSv{version.replace('.', '_')}"]
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[
+        f"TLSv{version.replace('.', '_')}"
+    ]
     context.load_cert_chain(identity.chain, identity.key)
     return context
 

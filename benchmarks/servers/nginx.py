@@ -14,9 +14,12 @@ from pathlib import Path
 from benchmarks.machine import SERVER, stay_on
 from benchmarks.target import ADDRESS, BODY, Identity, KeyKind, Target, Version
 
-_WHERE = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
+_WHERE = os.pathsep.join(
+    (os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
+)
 
-# One process in the foreground: nothing to clean up but itself. The answer says what the server saw of the handshake.
+# One process in the foreground: nothing to clean up but itself. The answer says what the server saw
+# of the handshake.
 _CONFIGURATION = """
 daemon off;
 master_process off;
@@ -119,7 +122,9 @@ def _configure(folder: Path, targets: Iterable[Target]) -> str:
 
 def _each(identities: Mapping[KeyKind, Identity]) -> list[tuple[Version, KeyKind, Identity]]:
     versions: tuple[Version, ...] = ("1.2", "1.3")
-    return [(version, kind, identity) for version in versions for kind, identity in identities.items()]
+    return [
+        (version, kind, identity) for version in versions for kind, identity in identities.items()
+    ]
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The clients that are measured, by the names that results carry.
 
-A subject is made only when it is asked for, so that a machine without one of the libraries measures the others. The same client
-on uvloop has `+uvloop` behind its name; asyncio's own functions are called `asyncio` and `uvloop`.
+A subject is made only when it is asked for, so that a machine without one of the libraries measures
+the others. The same client on uvloop has `+uvloop` behind its name; asyncio's own functions are
+called `asyncio` and `uvloop`.
 """
 
 from __future__ import annotations

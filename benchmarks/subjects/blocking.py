@@ -19,7 +19,9 @@ class Floor(BlockingClient):
     refusals = (ssl.SSLError,)
 
     def prepare(self) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self.refuse else self.target.context()
+        self._context = (
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self.refuse else self.target.context()
+        )
         self._session: ssl.SSLSession | None = None
 
     def fetch(self) -> Answer:
@@ -41,9 +43,13 @@ class Floor(BlockingClient):
 class Bare:
     """One connection of `Floor`."""
 
-    def __init__(self, port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
+    def __init__(
+        self, port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=NAME, session=session)
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=NAME, session=session
+        )
         self.socket = socket.create_connection((ADDRESS, port))
         try:
             self._shake()
@@ -92,11 +98,14 @@ class Curl(BlockingClient):
         handle.setopt(pycurl.URL, f"https://{NAME}:{self.target.port}/")
         handle.setopt(pycurl.RESOLVE, [f"{NAME}:{self.target.port}:{ADDRESS}"])
         handle.setopt(pycurl.CAINFO, self.target.identity.root)
-        handle.setopt(pycurl.PINNEDPUBLICKEY, ";".join(pin.replace("/", "//", 1) for pin in self.pins))
+        handle.setopt(
+            pycurl.PINNEDPUBLICKEY, ";".join(pin.replace("/", "//", 1) for pin in self.pins)
+        )
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         handle.setopt(pycurl.HTTPHEADER, ["Connection: close"])
         handle.setopt(pycurl.SSL_SESSIONID_CACHE, int(self.resume))
-        # Newer OpenSSL offers a post-quantum key share by default, which the others' older one does not know.
+        # Newer OpenSSL offers a post-quantum key share by default, which the others' older one does
+        # not know.
         if hasattr(pycurl, "SSL_EC_CURVES"):
             handle.setopt(pycurl.SSL_EC_CURVES, "X25519:P-256:P-384")
 
@@ -120,7 +129,11 @@ class Urllib3(BlockingClient):
 
         self.refusals = (urllib3.exceptions.SSLError,)
         self._pool = urllib3.HTTPSConnectionPool(
-            ADDRESS, self.target.port, ca_certs=self.target.identity.root, retries=False, **self.check()
+            ADDRESS,
+            self.target.port,
+            ca_certs=self.target.identity.root,
+            retries=False,
+            **self.check(),
         )
 
     def check(self) -> dict[str, Any]:

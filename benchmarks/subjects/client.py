@@ -33,18 +33,26 @@ class Client:
     """Whose certificate it expects, and whose pins."""
 
     def __init__(
-        self, target: Target, *, resume: bool = False, refuse: bool = False, keep_alive: bool = False
+        self,
+        target: Target,
+        *,
+        resume: bool = False,
+        refuse: bool = False,
+        keep_alive: bool = False,
     ) -> None:
         """Make it ready.
 
-        `resume`: use TLS sessions again, where the client can. `refuse`: expect other keys than the server has, or trust nobody
-        where the client knows no pins. `keep_alive`: use connections again, if it is an HTTP library.
+        `resume`: use TLS sessions again, where the client can. `refuse`: expect other keys than the
+        server has, or trust nobody where the client knows no pins. `keep_alive`: use connections
+        again, if it is an HTTP library.
         """
         self.target = target
         self.resume = resume
         self.keep_alive = keep_alive
         self.pins: Sequence[str] = target.identity.wrong_pins if refuse else target.identity.pins
-        self.fingerprint = target.identity.wrong_fingerprint if refuse else target.identity.fingerprint
+        self.fingerprint = (
+            target.identity.wrong_fingerprint if refuse else target.identity.fingerprint
+        )
         self.refuse = refuse
         self.prepare()
 
@@ -101,8 +109,9 @@ class AsyncClient(Client):
         async def keep() -> None:
             results.append(await main)
 
-        # Not returned from the task: when a Runner gives SIGINT back, `signal` has the task's result made into text, which for
-        # a list of Permits takes as long as a hundredth of the connections that they stand for.
+        # Not returned from the task: when a Runner gives SIGINT back, `signal` has the task's
+        # result made into text, which for a list of Permits takes as long as a hundredth of the
+        # connections that they stand for.
         self.runner.run(keep())
         return results[0]
 

@@ -1,4 +1,7 @@
-"""Pinning as people write it today, without a library for it. Not to be copied: the first is bypassed in several ways."""
+"""Pinning as people write it today, without a library for it.
+
+Not to be copied: the first is bypassed in several ways.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ class WrongKeyError(Exception):
 class Naive(StreamClient):
     """A new context for each connection, and `cryptography` on each certificate after the connection is open.
 
-    The context loads one root; `ssl.create_default_context()` as it is mostly written loads a hundred, which takes longer by far.
+    The context loads one root; `ssl.create_default_context()` as it is mostly written loads a
+    hundred, which takes longer by far.
     """
 
     refusals = (WrongKeyError,)
@@ -54,7 +58,9 @@ class Naive(StreamClient):
 
     async def create(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_connection(factory, ssl=self.target.context(), **self.address)
+        transport, _ = await loop.create_connection(
+            factory, ssl=self.target.context(), **self.address
+        )
         self._check(transport.get_extra_info("ssl_object"))
         return transport
 

@@ -18,7 +18,9 @@ class Aiohttp(AsyncClient):
     async def set_up(self) -> None:
         import aiohttp
 
-        self.session = aiohttp.ClientSession(connector=self.connector(force_close=not self.keep_alive))
+        self.session = aiohttp.ClientSession(
+            connector=self.connector(force_close=not self.keep_alive)
+        )
 
     def connector(self, **options: Any) -> Any:
         """The connector that makes the difference."""
@@ -46,7 +48,9 @@ class AiohttpFingerprint(Aiohttp):
     def connector(self, **options: Any) -> Any:
         import aiohttp
 
-        return aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(bytes.fromhex(self.fingerprint)), **options)
+        return aiohttp.TCPConnector(
+            ssl=aiohttp.Fingerprint(bytes.fromhex(self.fingerprint)), **options
+        )
 
 
 class AiohttpPinned(Aiohttp):

@@ -16,7 +16,9 @@ from pinio.tls.handshake.sessions import SessionCache
 def policy_for(client: Client) -> pinio.Policy:
     """What a program that uses this client would have written."""
     used, backup = client.pins
-    pins = pinio.PinSet([used], backup=[backup], anchors=pinio.Anchors.from_file(client.target.identity.root))
+    pins = pinio.PinSet(
+        [used], backup=[backup], anchors=pinio.Anchors.from_file(client.target.identity.root)
+    )
     return pinio.Policy({client.host: pins})
 
 
@@ -43,7 +45,9 @@ class Decisions:
 
 def context_for(client: Client, decisions: Decisions | None = None) -> ssl.SSLContext:
     """The context door, for a library that takes one."""
-    return pinio.create_ssl_context(policy_for(client), resumption=resumption_for(client), observer=decisions)
+    return pinio.create_ssl_context(
+        policy_for(client), resumption=resumption_for(client), observer=decisions
+    )
 
 
 class Pinned(StreamClient):
@@ -57,7 +61,9 @@ class Pinned(StreamClient):
         self.resumption = resumption_for(self)
 
     async def open(self) -> Streams:
-        return await pinio.open_connection(policy=self.policy, resumption=self.resumption, **self.address)
+        return await pinio.open_connection(
+            policy=self.policy, resumption=self.resumption, **self.address
+        )
 
     async def create(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
         transport, _ = await pinio.create_connection(

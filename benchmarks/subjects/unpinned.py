@@ -18,7 +18,10 @@ class Unpinned(StreamClient):
         self.context = self.make_context()
 
     def make_context(self) -> ssl.SSLContext:
-        """The context for every connection. A client that is to refuse trusts nobody: all that it can do without pins."""
+        """The context for every connection.
+
+        A client that is to refuse trusts nobody: all that it can do without pins.
+        """
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self.refuse else self.target.context()
 
     async def open(self) -> Streams:
@@ -36,11 +39,15 @@ class Fastnet(Unpinned):
     async def open(self) -> Streams:
         import aiofastnet
 
-        return await aiofastnet.open_connection(asyncio.get_running_loop(), ssl=self.context, **self.address)
+        return await aiofastnet.open_connection(
+            asyncio.get_running_loop(), ssl=self.context, **self.address
+        )
 
     async def create(self, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
         import aiofastnet
 
         loop = asyncio.get_running_loop()
-        transport, _ = await aiofastnet.create_connection(loop, factory, ssl=self.context, **self.address)
+        transport, _ = await aiofastnet.create_connection(
+            loop, factory, ssl=self.context, **self.address
+        )
         return transport

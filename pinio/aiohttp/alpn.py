@@ -17,8 +17,8 @@ HTTP: Final = ("http/1.1",)
 class OfferingHTTP(PinnedSSLContext):
     """A view of a context that the program passed, which offers `HTTP` where that context offers nothing.
 
-    The program may use its context elsewhere too, so it is not changed here. What the program changes there
-    holds here as well.
+    The program may use its context elsewhere too, so it is not changed here. What the program
+    changes there holds here as well.
     """
 
     viewed: PinnedSSLContext

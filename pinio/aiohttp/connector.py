@@ -42,13 +42,14 @@ class PinnedConnector(HookedConnector):
     """An `aiohttp.TCPConnector` whose TLS connections are pinned, on every path that aiohttp has.
 
     Args:
-        policy: what is expected of origins, or a source of policies; after a swap, idle connections that no longer hold are
-            closed before they are used again.
-        ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate, ALPN, versions).
-            If it has no ALPN, connections offer `http/1.1`, as those of aiohttp do. True means nothing.
-        proxy_policy: what is expected of proxies. It judges HTTPS proxies in place of `policy`, and refuses
-            an `http://` proxy that it pins or does not list. Without it, an HTTPS proxy is judged by
-            its own entry in `policy`, and an `http://` proxy needs no entry.
+        policy: what is expected of origins, or a source of policies; after a swap, idle connections
+            that no longer hold are closed before they are used again.
+        ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate,
+            ALPN, versions). If it has no ALPN, connections offer `http/1.1`, as those of aiohttp
+            do. True means nothing.
+        proxy_policy: what is expected of proxies. It judges HTTPS proxies in place of `policy`, and
+            refuses an `http://` proxy that it pins or does not list. Without it, an HTTPS proxy is
+            judged by its own entry in `policy`, and an `http://` proxy needs no entry.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
         retire: "idle": as above; "all": close connections in use as well, as soon as the swap is
@@ -57,8 +58,8 @@ class PinnedConnector(HookedConnector):
             connector ends it when it is closed, or when nobody holds it any more.
         options: every other argument of `aiohttp.TCPConnector`.
 
-    Raises `PolicyError` for arguments that make no sense. Requests raise `ClientPinError` where a peer or the request itself is
-    refused.
+    Raises `PolicyError` for arguments that make no sense. Requests raise `ClientPinError` where a
+    peer or the request itself is refused.
     """
 
     def __init__(
@@ -82,13 +83,17 @@ class PinnedConnector(HookedConnector):
         self._context = expected.origins if given is None else offering_http(given)
         self._proxy_context = expected.proxies if expected.apart else self._context
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
-        super().__init__(ssl=self._context, **options)  # for an aiohttp that would not ask `context_of`
+        super().__init__(
+            ssl=self._context, **options
+        )  # for an aiohttp that would not ask `context_of`
         self._live = self._following() if retire == "all" else None
 
     def _following(self) -> LiveConnections:
         """The connections in use, which hear of swaps of either policy."""
         contexts = (self._context, self._proxy_context)
-        own, proxies = (getattr(context.expectation.source, "subscribe", None) for context in contexts)
+        own, proxies = (
+            getattr(context.expectation.source, "subscribe", None) for context in contexts
+        )
         if own is None:
             raise PolicyError('retire="all" needs a source that tells of swaps, such as FileSource')
         live = LiveConnections(self._loop)
@@ -124,7 +129,9 @@ class PinnedConnector(HookedConnector):
 
     # The documented door
 
-    async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
+    async def connect(
+        self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
+    ) -> Connection:
         endpoint = self._admit(req)
         while True:
             connection = await super().connect(req, traces, timeout)
@@ -144,8 +151,8 @@ class PinnedConnector(HookedConnector):
     def _admit(self, req: ClientRequest, *, judged: bool = True) -> Endpoint | None:
         """Refuse what can be refused before anything is sent, and tell the observer; what is asked of TLS, if that is spoken.
 
-        `judged` says whether the connection will be, or was, judged by its key; asked again of one that was not, since the
-        policy may have been swapped while the request waited for its turn.
+        `judged` says whether the connection will be, or was, judged by its key; asked again of one
+        that was not, since the policy may have been swapped while the request waited for its turn.
         """
         try:
             return self._telling(req, partial(self._check, judged=judged))

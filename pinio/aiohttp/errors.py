@@ -14,13 +14,16 @@ from pinio.errors import PinVerificationError, PolicyError, TLSFailedError, form
 class ClientPinError(ClientConnectorCertificateError, PinVerificationError):
     """A connection of `PinnedConnector` was refused.
 
-    `except pinio.PinError`, `except aiohttp.ClientError` and the `except` for the concrete pinio error (`PinMismatchError` …) all
-    catch it: there is a subclass for each. `certificate_error` is the plain pinio error, `refusal` its data.
+    `except pinio.PinError`, `except aiohttp.ClientError` and the `except` for the concrete pinio
+    error (`PinMismatchError` …) all catch it: there is a subclass for each. `certificate_error` is
+    the plain pinio error, `refusal` its data.
     """
 
     _certificate_error: PinVerificationError
 
-    def __init__(self, connection_key: ConnectionKey, certificate_error: PinVerificationError) -> None:
+    def __init__(
+        self, connection_key: ConnectionKey, certificate_error: PinVerificationError
+    ) -> None:
         PinVerificationError.__init__(self, certificate_error.refusal)
         self._conn_key = connection_key
         self._certificate_error = certificate_error
@@ -90,7 +93,10 @@ class ClientHostError(InvalidURL, PolicyError):
 
 
 def check_host(host: str) -> None:
-    """Raise `ClientHostError` for what is no host name. It may be a redirect's, so that no program wrote it."""
+    """Raise `ClientHostError` for what is no host name.
+
+    It may be a redirect's, so that no program wrote it.
+    """
     try:
         canonical_host(host)
     except PolicyError as error:

@@ -1,17 +1,23 @@
-"""Where aiohttp makes its connections. The only user of private names of aiohttp; a tripwire test watches each.
+"""Where aiohttp makes its connections.
+
+The only user of private names of aiohttp; a tripwire test watches each.
 
 (Of its connections, that is: `errors` fills the private attributes of aiohttp's errors.)
 
-- `TCPConnector._get_ssl_context`, `_get_fingerprint`: which TLS a request is given. Ours for whatever the policy decides about.
-- `TCPConnector._wrap_create_connection`: dials, and shakes hands through the loop or another engine. We let it dial in plaintext
-  and do TLS ourselves, on our own transport.
+- `TCPConnector._get_ssl_context`, `_get_fingerprint`: which TLS a request is given. Ours for
+  whatever the policy decides about.
+- `TCPConnector._wrap_create_connection`: dials, and shakes hands through the loop or another
+  engine. We let it dial in plaintext and do TLS ourselves, on our own transport.
 - `TCPConnector._start_tls_connection`: TLS through a CONNECT tunnel, plain or itself in TLS.
-- `TCPConnector._create_direct_connection`: tries address after address, gives up one of each family after a failure, whichever
-  it was that failed, and keeps the last error. So we try what is left after a refusal; and a refusal outweighs other errors.
-- `TCPConnector._create_connection`: makes the connection of one request, by two legs if there is a proxy; tells which is which.
+- `TCPConnector._create_direct_connection`: tries address after address, gives up one of each family
+  after a failure, whichever it was that failed, and keeps the last error. So we try what is left
+  after a refusal; and a refusal outweighs other errors.
+- `TCPConnector._create_connection`: makes the connection of one request, by two legs if there is a
+  proxy; tells which is which.
 - `BaseConnector._factory`, `_loop`: make the HTTP protocol, and name the loop.
 
-What aiohttp would do by itself with the contexts that it gets here is pinned too: they are `PinnedSSLContext`s.
+What aiohttp would do by itself with the contexts that it gets here is pinned too: they are
+`PinnedSSLContext`s.
 """
 
 from __future__ import annotations
@@ -33,7 +39,13 @@ from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
 from pinio.tls.connection.engine import Engine
-from pinio.tls.connection.establish import Timeouts, connect_over, context_for, make_connection, make_engine
+from pinio.tls.connection.establish import (
+    Timeouts,
+    connect_over,
+    context_for,
+    make_connection,
+    make_engine,
+)
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -85,17 +97,26 @@ class HookedConnector(aiohttp.TCPConnector):
         with _Set(_served, req):
             return await super()._create_connection(req, *arguments, **options)
 
-    async def _create_direct_connection(self, req: ClientRequest, *arguments: Any, **options: Any) -> Any:
-        """Try every address. A good one may win over a refused one; if none is good, the refusal is what surfaces."""
+    async def _create_direct_connection(
+        self, req: ClientRequest, *arguments: Any, **options: Any
+    ) -> Any:
+        """Try every address.
+
+        A good one may win over a refused one; if none is good, the refusal is what surfaces.
+        """
         refusals: list[ClientPinError] = []
         try:
             with _Set(_refusals, refusals):
                 made = await super()._create_direct_connection(req, *arguments, **options)
             self._admit_proxy_leg(req, made[0])
             return made
-        except PinVerificationError as error:  # before any address: a proxy that the policy does not list
+        except (
+            PinVerificationError
+        ) as error:  # before any address: a proxy that the policy does not list
             raise (
-                error if isinstance(error, ClientPinError) else client_error(req.connection_key, error)
+                error
+                if isinstance(error, ClientPinError)
+                else client_error(req.connection_key, error)
             ) from error
         except (ClientConnectorError, TimeoutError):
             if refusals:
@@ -144,7 +165,9 @@ class HookedConnector(aiohttp.TCPConnector):
         with _Mapping(req, client_error):
             if self._carries_other_tls(req):
                 return await dial(args[0], ssl=context, server_hostname=name)
-            request = ConnectionRequest.by_context(context, name, req.url.port, url_host=req.url.raw_host)
+            request = ConnectionRequest.by_context(
+                context, name, req.url.port, url_host=req.url.raw_host
+            )
             while True:
                 left = len(addr_infos)
                 tls: list[Engine] = []
@@ -156,7 +179,9 @@ class HookedConnector(aiohttp.TCPConnector):
                 except Exception as error:
                     if tls and isinstance(error, TimeoutError):
                         tls[0].ended(error)
-                    if tls and tls[0].again:  # where resuming a session fails, a full handshake may not
+                    if (
+                        tls and tls[0].again
+                    ):  # where resuming a session fails, a full handshake may not
                         request = request._replace(resumption=False)
                     elif isinstance(error, PinVerificationError) and 0 < len(addr_infos) < left:
                         _refused(req, error)
@@ -166,7 +191,8 @@ class HookedConnector(aiohttp.TCPConnector):
     def _carries_other_tls(self, req: ClientRequest) -> bool:
         """Whether this is an HTTPS proxy that leads to an origin whose request brings its own TLS.
 
-        No loop puts its TLS over our transport. So the loop makes the proxy's as well, with our context, which pins it.
+        No loop puts its TLS over our transport. So the loop makes the proxy's as well, with our
+        context, which pins it.
         """
         origin = _served.get()
         if origin is None or req is origin or not origin.is_ssl():
@@ -188,7 +214,9 @@ class HookedConnector(aiohttp.TCPConnector):
 
         def connected() -> PinnedProtocol:
             tls.append(make_engine(context, request, dials_again=True))
-            made.append(make_connection(self._loop, tls[0], app, self.timeouts, context=_shown(request)))
+            made.append(
+                make_connection(self._loop, tls[0], app, self.timeouts, context=_shown(request))
+            )
             return made[0][0]
 
         try:
@@ -242,7 +270,9 @@ class HookedConnector(aiohttp.TCPConnector):
                         context=_shown(request),
                     )
             except BaseException:
-                if not self._loop.is_closed():  # or the collector ends a request that its loop forgot
+                if (
+                    not self._loop.is_closed()
+                ):  # or the collector ends a request that its loop forgot
                     underlying_transport.abort()
                 raise
         self.opened(transport)
@@ -271,8 +301,9 @@ def _refused(req: ClientRequest, error: PinVerificationError) -> ClientPinError:
 class _Set(Generic[_T]):
     """Gives a context variable a value for the length of a block.
 
-    The block may end in another context: the garbage collector ends a request whose loop was closed, in the
-    context of the code that runs at that moment. There the value was never set, and stays as it is.
+    The block may end in another context: the garbage collector ends a request whose loop was
+    closed, in the context of the code that runs at that moment. There the value was never set, and
+    stays as it is.
     """
 
     def __init__(self, variable: ContextVar[_T], value: _T) -> None:

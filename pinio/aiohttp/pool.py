@@ -15,9 +15,10 @@ from pinio.tls.handshake.gate import State
 def still_holds(transport: asyncio.BaseTransport | None) -> bool:
     """Whether a connection may be used under the policy in force now; one that may not is aborted.
 
-    Costs one comparison unless the policy was swapped. Under the connection to an origin may lie one to an HTTPS proxy, which
-    answers to a policy of its own. Transports that are not pinio's carry what the policy says nothing about, and one that its
-    peer has closed carries nothing any more.
+    Costs one comparison unless the policy was swapped. Under the connection to an origin may lie
+    one to an HTTPS proxy, which answers to a policy of its own. Transports that are not pinio's
+    carry what the policy says nothing about, and one that its peer has closed carries nothing any
+    more.
     """
     while isinstance(transport, PinnedTransport) and transport.state is State.OPEN:
         try:
@@ -35,7 +36,8 @@ def still_holds(transport: asyncio.BaseTransport | None) -> bool:
 def is_for(host: str, transport: asyncio.BaseTransport | None) -> bool:
     """Whether a connection was judged under this name, where it was judged.
 
-    The pool of aiohttp before 3.14.1 looks at the URL alone, so that one request's `server_hostname` would be another's.
+    The pool of aiohttp before 3.14.1 looks at the URL alone, so that one request's
+    `server_hostname` would be another's.
     """
     return not isinstance(transport, PinnedTransport) or transport.judge.endpoint.host == host
 

@@ -1,6 +1,7 @@
 """The command `pinio`: one module per verb, and `ui` for all that it says.
 
-Nothing is loaded here, because a wheel without the extra `cli` has the command too: then it says what is missing.
+Nothing is loaded here, because a wheel without the extra `cli` has the command too: then it says
+what is missing.
 """
 
 from __future__ import annotations

@@ -14,19 +14,30 @@ from pinio.cli import ui
 @click.command()
 @click.argument("file")
 @click.option(
-    "--host", "hosts", metavar="HOST", multiple=True, help="Say which pattern applies to HOST, and why."
+    "--host",
+    "hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Say which pattern applies to HOST, and why.",
 )
 @click.option(
-    "--url", "urls", metavar="URL", multiple=True, help="Say whether the policy lets URL be fetched."
+    "--url",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    help="Say whether the policy lets URL be fetched.",
 )
 def check(file: str, hosts: tuple[str, ...], urls: tuple[str, ...]) -> None:
     """Read the policy in FILE and say what it pins.
 
-    Exits 0 if the file is a policy, 1 if that policy refuses a HOST or URL asked about, 2 if the file is no policy.
+    Exits 0 if the file is a policy, 1 if that policy refuses a HOST or URL asked about, 2 if the
+    file is no policy.
     """
     try:
         policy = _load(file)
-        allowed = [_explain(policy, host) for host in hosts] + [_check_url(policy, url) for url in urls]
+        allowed = [_explain(policy, host) for host in hosts] + [
+            _check_url(policy, url) for url in urls
+        ]
     except (pinio.PinError, OSError) as error:
         raise ui.Failure(str(error)) from None
     if not all(allowed):

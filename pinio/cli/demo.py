@@ -1,7 +1,7 @@
 """`pinio demo`: an interceptor at work, against a client without pins and one with them.
 
-Three acts over loopback, played by the testing kit: real certificates, real TLS. What is told of them comes from the records of
-the servers' side, and each claim is an observation that can fail.
+Three acts over loopback, played by the testing kit: real certificates, real TLS. What is told of
+them comes from the records of the servers' side, and each claim is an observation that can fail.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ def demo() -> None:
 
 
 async def play() -> Scene:
-    """Play the three acts. Raises `OSError` if the servers cannot listen; what happens to a client is in the scene."""
+    """Play the three acts.
+
+    Raises `OSError` if the servers cannot listen; what happens to a client is in the scene.
+    """
     ca = CA("a CA that everybody trusts")
     bank_leaf, identity = ca.issue(NAME), ca.issue_client(f"alice@{NAME}")
     bank = Server(bank_leaf, handler=_answer, client_ca=ca)
@@ -99,7 +102,9 @@ async def play() -> Scene:
     stock = ca.client_context(identity=identity)
     with tempfile.TemporaryDirectory(prefix="pinio-demo-") as directory:
         context = _pinned_context(ca, bank_leaf, identity, directory)
-        without_pins = partial(asyncio.open_connection, "127.0.0.1", ssl=stock, server_hostname=NAME)
+        without_pins = partial(
+            asyncio.open_connection, "127.0.0.1", ssl=stock, server_hostname=NAME
+        )
         with_pins = partial(pinio.open_connection, "127.0.0.1", ssl=context, server_hostname=NAME)
         async with bank, interceptor:
             return Scene(
@@ -162,7 +167,8 @@ def observe(scene: Scene) -> Observations:
         identity_captured=any(record.client_certificate for record in robbed),
         # Zero bytes from a client that never came would prove nothing.
         interceptor_reached=any(record.handshake_bytes for record in foiled),
-        pinned_refused=isinstance(scene.pinned.error, pinio.PinMismatchError) and not scene.pinned.answer,
+        pinned_refused=isinstance(scene.pinned.error, pinio.PinMismatchError)
+        and not scene.pinned.answer,
         no_application_byte=not any(record.application_bytes for record in foiled),
         handshake_unfinished=not any(record.handshake_finished for record in foiled),
         identity_kept=not any(record.client_certificate for record in foiled),

@@ -29,13 +29,18 @@ def _target(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.command()
 @click.argument("target", metavar="HOST[:PORT]", callback=_target)
 @click.option(
-    "--cafile", metavar="FILE", help="PEM file of the CAs to verify with, instead of the public ones."
+    "--cafile",
+    metavar="FILE",
+    help="PEM file of the CAs to verify with, instead of the public ones.",
 )
-@click.option("--unverified", is_flag=True, help="Exit 0 although the certificate cannot be verified.")
+@click.option(
+    "--unverified", is_flag=True, help="Exit 0 although the certificate cannot be verified."
+)
 def pins(target: tuple[str, int], cafile: str | None, unverified: bool) -> None:
     """Show the certificate chain of HOST as pins, leaf first. The port is 443 unless told.
 
-    Do this from a network that you trust, and compare: whoever sits on the path can show you keys of his own.
+    Do this from a network that you trust, and compare: whoever sits on the path can show you keys
+    of his own.
 
     Exits 0 if the chain was verified, 1 if it was not, 2 if there was none to look at.
     """

@@ -1,10 +1,13 @@
-"""Everything that the command says while it runs, and the codes that it exits with. What `--help` says stands with the verbs.
+"""Everything that the command says while it runs, and the codes that it exits with.
+
+What `--help` says stands with the verbs.
 
 Rules of the house:
 
 - Answers go to standard output, warnings and errors to standard error.
 - Nothing is told by colour alone; `NO_COLOR` and pipes take it away and lose nothing.
-- Pins are printed in the spelling that a policy takes, and no line is wrapped, so that they can be copied.
+- Pins are printed in the spelling that a policy takes, and no line is wrapped, so that they can be
+  copied.
 - What a peer wrote is escaped before it is printed.
 - Exit 0 means yes, and never that nothing was looked at.
 """
@@ -126,9 +129,10 @@ def _policy_lines(policy: Policy) -> Iterator[str]:
         yield f"{pattern}  exempt: {escape(reason)}"
     for pin in policy.deny:
         yield f"denied: {pin}"
-    yield {"refuse": "every other host is refused", "allow": "every other host is allowed, without pins"}[
-        policy.unpinned
-    ]
+    yield {
+        "refuse": "every other host is refused",
+        "allow": "every other host is allowed, without pins",
+    }[policy.unpinned]
 
 
 def show_explanation(text: str) -> None:
@@ -138,7 +142,10 @@ def show_explanation(text: str) -> None:
 
 def show_allowed_url(url: str, pattern: str | None) -> None:
     """A URL that may be fetched."""
-    _say(f"{escape(url)}: may be fetched, {f'by pattern {pattern}' if pattern else 'without pins'}", "green")
+    _say(
+        f"{escape(url)}: may be fetched, {f'by pattern {pattern}' if pattern else 'without pins'}",
+        "green",
+    )
 
 
 def show_refused_url(url: str, error: PinVerificationError) -> None:
@@ -172,7 +179,9 @@ def show_scene(scene: Scene) -> None:
     _say("A bank, its client, and somebody in between. All of them run on this machine.", "bold")
     _say(f"  the bank's key         {scene.bank_pin}")
     _say(f"  the interceptor's key  {scene.interceptor_pin}")
-    _say("  The same CA, which everybody trusts, has given both of them a certificate for bank.example.")
+    _say(
+        "  The same CA, which everybody trusts, has given both of them a certificate for bank.example."
+    )
     _say()
     _say("1. A client without pins is led to the interceptor", "bold")
     _say("   The CA is trusted and the name is right, so the client speaks.")
@@ -195,7 +204,9 @@ def _show_outcome(attempt: Attempt) -> None:
     elif attempt.permit is None or attempt.permit.pin is None:
         _say("   It was let through although no pin matched.", "bold red")
     else:
-        _say(f"   {attempt.permit.pin} matched at position {attempt.permit.position} of the verified chain.")
+        _say(
+            f"   {attempt.permit.pin} matched at position {attempt.permit.position} of the verified chain."
+        )
 
 
 def _show_saw(who: str, attempt: Attempt) -> None:
@@ -215,7 +226,10 @@ def _show_saw(who: str, attempt: Attempt) -> None:
 def show_observations(observations: Mapping[str, bool]) -> None:
     """What was observed, one by one, and in sum."""
     for name, held in observations.items():
-        _say(f"  {'ok    ' if held else 'FAILED'}  {OBSERVATIONS[name]}", "green" if held else "bold red")
+        _say(
+            f"  {'ok    ' if held else 'FAILED'}  {OBSERVATIONS[name]}",
+            "green" if held else "bold red",
+        )
     failed = [OBSERVATIONS[name] for name, held in observations.items() if not held]
     if failed:
         _say(f"Not observed: {'; '.join(failed)}.", "bold red", error=True)

@@ -23,9 +23,10 @@ MAX_FILE: Final = pem.MAX_TEXT
 class Anchors:
     """The trust anchors of PKIX verification (RFC 5280 section 6.1.1).
 
-    `Anchors()` is certifi's list of public CAs and `Anchors.system()` the platform's; both are loaded when they are first used.
-    `Anchors.from_file` and `Anchors.from_pem` hold a private list; two of them are equal if they hold the same certificates.
-    Raises `PolicyError` for an `origin` that there is not.
+    `Anchors()` is certifi's list of public CAs and `Anchors.system()` the platform's; both are
+    loaded when they are first used. `Anchors.from_file` and `Anchors.from_pem` hold a private list;
+    two of them are equal if they hold the same certificates. Raises `PolicyError` for an `origin`
+    that there is not.
     """
 
     origin: Origin = "certifi"
@@ -38,28 +39,44 @@ class Anchors:
         held = tuple(self.certificates)
         known = isinstance(self.origin, str) and self.origin in get_args(Origin)
         if not known or (self.origin == "private") != bool(held):
-            raise PolicyError("anchors are certifi's, the system's, or at least one certificate of your own")
+            raise PolicyError(
+                "anchors are certifi's, the system's, or at least one certificate of your own"
+            )
         if not all(isinstance(item, Certificate) for item in held):
-            raise PolicyError("anchors hold certificates; use Anchors.from_file or Anchors.from_pem")
+            raise PolicyError(
+                "anchors hold certificates; use Anchors.from_file or Anchors.from_pem"
+            )
         certificates = tuple(sorted(set(held), key=lambda item: item.der))
         content = b"".join(hashlib.sha256(item.der).digest() for item in certificates)
         object.__setattr__(self, "certificates", certificates)
-        object.__setattr__(self, "identity", hashlib.sha256(content).hexdigest() if content else self.origin)
+        object.__setattr__(
+            self, "identity", hashlib.sha256(content).hexdigest() if content else self.origin
+        )
 
     @classmethod
     def system(cls) -> Anchors:
-        """The platform's store, as OpenSSL was built to find it. Environment variables do not change it."""
+        """The platform's store, as OpenSSL was built to find it.
+
+        Environment variables do not change it.
+        """
         return cls("system")
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Anchors:
-        """Read PEM certificates now, from a regular file of at most 8 MiB. Raises `PolicyError` naming the file for any other."""
+        """Read PEM certificates now, from a regular file of at most 8 MiB.
+
+        Raises `PolicyError` naming the file for any other.
+        """
         try:
             data = _read(path)
         except OSError as error:
-            raise PolicyError(f"{os.fspath(path)}: the anchors cannot be read: {error.strerror}") from error
+            raise PolicyError(
+                f"{os.fspath(path)}: the anchors cannot be read: {error.strerror}"
+            ) from error
         except ValueError as error:  # a path with a NUL in it
-            raise PolicyError(f"{os.fspath(path)!a}: the anchors cannot be read: {error}") from error
+            raise PolicyError(
+                f"{os.fspath(path)!a}: the anchors cannot be read: {error}"
+            ) from error
         try:
             return cls.from_pem(pem.decode(data))
         except PolicyError as error:
@@ -105,7 +122,9 @@ def partial_chains(anchors: Anchors) -> bool:
     otherwise. Beside a root it would cut each chain at the intermediate, and pins on the root would
     stop matching.
     """
-    return anchors.origin == "private" and not any(item.self_issued for item in anchors.certificates)
+    return anchors.origin == "private" and not any(
+        item.self_issued for item in anchors.certificates
+    )
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

@@ -1,7 +1,7 @@
 """Certificates as values, and the two chains that must never be confused.
 
-What the peer *served* is attacker's text; what OpenSSL *verified* is evidence. They are different types, so that one cannot
-be handed over where the other is meant (CVE-2016-2402 was exactly that).
+What the peer *served* is attacker's text; what OpenSSL *verified* is evidence. They are different
+types, so that one cannot be handed over where the other is meant (CVE-2016-2402 was exactly that).
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from pinio.core.names import alternative_names
 
 
 class Certificate:
-    """One certificate, immutable, identified by its DER bytes. Make it with `Certificate.of`, which interns."""
+    """One certificate, immutable, identified by its DER bytes.
+
+    Make it with `Certificate.of`, which interns.
+    """
 
     __slots__ = ("_digests", "_not_after", "der", "fields", "spki_sha256")
 
@@ -34,7 +37,9 @@ class Certificate:
             self.fields = fields(data)
         except DERError:
             self.fields = None
-        self.spki_sha256 = None if self.fields is None else hashlib.sha256(self.fields.spki).digest()
+        self.spki_sha256 = (
+            None if self.fields is None else hashlib.sha256(self.fields.spki).digest()
+        )
         self._not_after: float | None
         self._digests: dict[tuple[str, str], bytes | None] = {}
 
@@ -93,7 +98,9 @@ class Certificate:
         if key not in self._digests:
             data = self.der if selector == "cert" else self.spki
             self._digests[key] = (
-                None if data is None or self.fields is None else hashlib.new(algorithm, data).digest()
+                None
+                if data is None or self.fields is None
+                else hashlib.new(algorithm, data).digest()
             )
         return self._digests[key]
 
@@ -140,7 +147,9 @@ class _Chain:
         return len(self.certificates)
 
     def __eq__(self, other: object) -> bool:
-        return self.certificates == other.certificates if type(other) is type(self) else NotImplemented
+        return (
+            self.certificates == other.certificates if type(other) is type(self) else NotImplemented
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), self.certificates))
@@ -153,7 +162,10 @@ class _Chain:
 
 
 class VerifiedChain(_Chain):
-    """The path that OpenSSL built and verified, leaf first, anchor last. Pins are matched against this alone."""
+    """The path that OpenSSL built and verified, leaf first, anchor last.
+
+    Pins are matched against this alone.
+    """
 
     __slots__ = ()
 

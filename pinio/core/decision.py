@@ -1,7 +1,7 @@
 """What was decided, as data: `Permit` and `Refusal`.
 
-A `Permit` cannot be constructed: `pinio.core.verify.decide` alone mints one. Search for `Permit._mint` to see every way
-in which a connection can open.
+A `Permit` cannot be constructed: `pinio.core.verify.decide` alone mints one. Search for
+`Permit._mint` to see every way in which a connection can open.
 """
 
 from __future__ import annotations
@@ -118,7 +118,13 @@ class Permit:
         if isinstance(self.verdict, Match | NotPinned):
             return None
         return _report(
-            self.host, self.port, self.verdict.rule, self.chain, self.revision, self.time, enforced=False
+            self.host,
+            self.port,
+            self.verdict.rule,
+            self.chain,
+            self.revision,
+            self.time,
+            enforced=False,
         )
 
 
@@ -175,7 +181,9 @@ class Refusal:
         """Every pin that would have been accepted, backups last."""
         rule = self.rule
         return (
-            rule.pin_set.pins + rule.pin_set.backup if rule is not None and rule.pin_set is not None else ()
+            rule.pin_set.pins + rule.pin_set.backup
+            if rule is not None and rule.pin_set is not None
+            else ()
         )
 
     @property
@@ -187,7 +195,9 @@ class Refusal:
             rule = self.verdict.rule
         if rule is None:
             return None
-        report = _report(self.host, self.port, rule, self.chain, self.revision, self.time, enforced=True)
+        report = _report(
+            self.host, self.port, rule, self.chain, self.revision, self.time, enforced=True
+        )
         if not unverified:
             return report
         served = self.served.certificates if self.served is not None else ()
@@ -208,7 +218,10 @@ class Refusal:
         return message.hint_for(self)
 
     def text(self) -> str:
-        """The whole message. Formatting what a peer wrote may fail; that never changes the decision."""
+        """The whole message.
+
+        Formatting what a peer wrote may fail; that never changes the decision.
+        """
         try:
             return "\n".join(message.lines(self))
         except Exception as error:  # noqa: BLE001  # whatever it is, the refusal stands

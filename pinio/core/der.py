@@ -1,11 +1,12 @@
 """Find the public key and the names in a certificate, or refuse it.
 
-Theory of operation. A pin is a digest over the SubjectPublicKeyInfo *as it stands in the certificate*. TLS used the key
-that OpenSSL's parser found; if this walk found other bytes, an attacker could show OpenSSL his key and the walk a pinned
-one. OpenSSL reads BER, which has many spellings for one value; this walk reads DER, which has one (ITU-T X.690 section 10).
-So every tag from the outside down to the key is compared with the one that RFC 5280 section 4.1 puts there, every length is
-definite and minimal, all lengths add up, and nothing may trail. Whatever deviates is refused, never guessed: a
-certificate without a key that could be found matches no pin.
+Theory of operation. A pin is a digest over the SubjectPublicKeyInfo *as it stands in the
+certificate*. TLS used the key that OpenSSL's parser found; if this walk found other bytes, an
+attacker could show OpenSSL his key and the walk a pinned one. OpenSSL reads BER, which has many
+spellings for one value; this walk reads DER, which has one (ITU-T X.690 section 10). So every tag
+from the outside down to the key is compared with the one that RFC 5280 section 4.1 puts there,
+every length is definite and minimal, all lengths add up, and nothing may trail. Whatever deviates
+is refused, never guessed: a certificate without a key that could be found matches no pin.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ MAX_CERTIFICATE: Final = 1 << 20
 
 
 class DERError(ValueError):
-    """These bytes are not the strict DER that was expected. The message says what and at which offset."""
+    """These bytes are not the strict DER that was expected.
+
+    The message says what and at which offset.
+    """
 
 
 class Fields(NamedTuple):
@@ -76,7 +80,10 @@ def _last(data: bytes, offset: int, end: int, tag: int) -> tuple[int, int]:
 
 
 def fields(certificate: bytes) -> Fields:
-    """Walk a DER certificate (RFC 5280 section 4.1). Raises `DERError` on anything but strict DER."""
+    """Walk a DER certificate (RFC 5280 section 4.1).
+
+    Raises `DERError` on anything but strict DER.
+    """
     if len(certificate) > MAX_CERTIFICATE:
         raise DERError(f"{len(certificate)} bytes are too many for a certificate")
     data = certificate
@@ -104,8 +111,8 @@ def fields(certificate: bytes) -> Fields:
 def _version(data: bytes, offset: int, end: int) -> int:
     """Step over the version, an INTEGER; absent means v1.
 
-    Its value is not asked: OpenSSL takes v1 spelled out (DER leaves defaults out) and numbers beyond
-    v3, and no value of an element that is in DER moves the elements behind it.
+    Its value is not asked: OpenSSL takes v1 spelled out (DER leaves defaults out) and numbers
+    beyond v3, and no value of an element that is in DER moves the elements behind it.
     """
     if offset == end or data[offset] != _VERSION:
         return offset

@@ -1,9 +1,9 @@
 """What is kept beside a TLS session so that a resumed connection can be judged again.
 
-A resumed session shows no chain: OpenSSL verified one in the full handshake and does not look again. `Evidence` remembers
-that chain, whole certificates and not selected digests, because tomorrow's policy may pin another selector or algorithm.
-Its age counts from the last *full* handshake; a ticket renewed on a resumed connection inherits it, so a chain of
-resumptions ends.
+A resumed session shows no chain: OpenSSL verified one in the full handshake and does not look
+again. `Evidence` remembers that chain, whole certificates and not selected digests, because
+tomorrow's policy may pin another selector or algorithm. Its age counts from the last *full*
+handshake; a ticket renewed on a resumed connection inherits it, so a chain of resumptions ends.
 """
 
 from __future__ import annotations
@@ -50,15 +50,17 @@ class Evidence:
     def of(cls, host: str, chain: VerifiedChain, profile: str, seen: Moment) -> Evidence | None:
         """Evidence of a full handshake; None if a certificate does not say until when it is valid."""
         ends = [end for item in chain if (end := item.not_after) is not None]
-        return cls(host, chain, profile, seen, min(ends)) if ends and len(ends) == len(chain) else None
+        return (
+            cls(host, chain, profile, seen, min(ends)) if ends and len(ends) == len(chain) else None
+        )
 
 
 def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> float | None:
     """Seconds since the full handshake if a session with this evidence may be offered to `endpoint` now, else None.
 
-    It may if the policy in force now would permit the chain by a pin, for the same host under the same trust profile, within
-    `MAX_AGE`, while the certificates are valid. A host without pins, a waived mismatch, an expired pin set: a full handshake
-    decides.
+    It may if the policy in force now would permit the chain by a pin, for the same host under the
+    same trust profile, within `MAX_AGE`, while the certificates are valid. A host without pins, a
+    waived mismatch, an expired pin set: a full handshake decides.
     """
     pins = endpoint.rule.pin_set
     elapsed = now.since(evidence.seen)

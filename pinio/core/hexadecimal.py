@@ -10,7 +10,9 @@ from base64 import b64encode
 from typing import Final
 
 _ALGORITHMS: Final = {32: "sha256", 48: "sha384", 64: "sha512"}  # by bytes of a digest
-_LEAST: Final = 8  # different digits; a digest has nearly all of the 16, and a made-up one may have two
+_LEAST: Final = (
+    8  # different digits; a digest has nearly all of the 16, and a made-up one may have two
+)
 
 _TEXT = re.compile(
     r"(?P<role>(?:leaf|ca):)?(?:pin-)?(?P<cert>cert-)?(?:(?:sha-?\d+)[/:=]{1,2})?"
@@ -31,7 +33,11 @@ def hint(text: str) -> str | None:
     if algorithm is None or len(set(digits.lower())) < _LEAST:
         return None
     pin = f"{(match['role'] or '').lower()}{(match['cert'] or '').lower()}{algorithm}/{b64encode(digest).decode()}"
-    more = "" if match["cert"] else f"; if it is the fingerprint of a certificate: cert-{algorithm}:HEX"
+    more = (
+        ""
+        if match["cert"]
+        else f"; if it is the fingerprint of a certificate: cert-{algorithm}:HEX"
+    )
     return f"{len(digits)} hexadecimal digits, and a pin is written in Base64: {pin}{more}"
 
 

@@ -1,9 +1,11 @@
 """One spelling for every host name, and the grammar of host patterns.
 
-Policy lookup by whatever the user typed is a bypass: `PINNED.Test`, `pinned.test.`, fullwidth letters, ideographic dots and
-zero-width characters all connect to `pinned.test`. So every name becomes the lower-case A-label without a trailing dot (UTS 46,
-non-transitional, then IDNA 2008), every address the canonical text of `ipaddress` without a zone, and that very string is looked
-up, resolved and handed to OpenSSL. Where two encoders in the field would disagree about a name, it is refused.
+Policy lookup by whatever the user typed is a bypass: `PINNED.Test`, `pinned.test.`, fullwidth
+letters, ideographic dots and zero-width characters all connect to `pinned.test`. So every name
+becomes the lower-case A-label without a trailing dot (UTS 46, non-transitional, then IDNA 2008),
+every address the canonical text of `ipaddress` without a zone, and that very string is looked up,
+resolved and handed to OpenSSL. Where two encoders in the field would disagree about a name, it is
+refused.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ _WILDCARD: Final = (
 )
 _PATTERN: Final = "host pattern"
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# The names that are their own canonical spelling for certain, which is nearly all of them; what it leaves is worked out.
+# The names that are their own canonical spelling for certain, which is nearly all of them; what it
+# leaves is worked out.
 _PLAIN = re.compile(rf"(?:{_LABEL.pattern}\.)*+(?!(?:{_NUMBER.pattern})\Z){_LABEL.pattern}")
 
 
 def canonical_host(host: str) -> str:
-    """Return the one spelling of a host name or IP address. Raises `PolicyError` saying what is wrong with it.
+    """Return the one spelling of a host name or IP address.
 
-    Single labels, `.local` and underscores are legal. Brackets around an IPv6 address and its zone are dropped.
+    Raises `PolicyError` saying what is wrong with it.
+
+    Single labels, `.local` and underscores are legal. Brackets around an IPv6 address and its zone
+    are dropped.
     """
     if not isinstance(host, str):
         raise PolicyError(f"a host is text, not {type(host).__name__}")
@@ -60,7 +66,10 @@ def _canonical(host: str) -> str:
         if not _LABEL.fullmatch(label):
             _fail(host, _what_is_wrong(host, label))
     if _NUMBER.fullmatch(labels[-1]):
-        _fail(host, "it reads as a number; resolvers would take it for an address (write it as a.b.c.d)")
+        _fail(
+            host,
+            "it reads as a number; resolvers would take it for an address (write it as a.b.c.d)",
+        )
     return name
 
 
@@ -70,7 +79,8 @@ def ip_address(host: str) -> str | None:
     try:
         if ":" in text:
             address = IPv6Address(text)
-            # An IPv4-mapped address is not the IPv4 address: certificates and sockets tell them apart.
+            # An IPv4-mapped address is not the IPv4 address: certificates and sockets tell them
+            # apart.
             return str(IPv6Address(int(address)))
         return str(IPv4Address(text)) if text is host else None
     except AddressValueError:
@@ -78,7 +88,10 @@ def ip_address(host: str) -> str | None:
 
 
 def _a_label(host: str) -> str:
-    """Lower case, UTS 46 mapping, A-labels. ASCII names skip the tables but for their `xn--` labels."""
+    """Lower case, UTS 46 mapping, A-labels.
+
+    ASCII names skip the tables but for their `xn--` labels.
+    """
     if host.isascii():
         name = host.lower()
         if "xn--" not in name:
@@ -114,8 +127,8 @@ def _alabel(label: str) -> str:
 def _is_a_label(label: str) -> bool:
     """Whether an encoder makes this label (RFC 5890 section 2.3.2.1).
 
-    IDNA 2008 makes fewer than UTS 46, which has labels for emoji; such hosts exist. What UTS 46 would
-    map to another name is none, for programs that decode it would go to that name.
+    IDNA 2008 makes fewer than UTS 46, which has labels for emoji; such hosts exist. What UTS 46
+    would map to another name is none, for programs that decode it would go to that name.
     """
     try:
         name = label[4:].encode("ascii").decode("punycode")
@@ -133,7 +146,10 @@ def _check_idna2003(host: str, name: str) -> None:
     except UnicodeError:  # IDNA 2003 has no spelling for it, so none that could differ
         return
     if other != name.removesuffix("."):
-        _fail(host, f"IDNA 2003 spells it {other!r} and IDNA 2008 {name!r}; write the A-label that you mean")
+        _fail(
+            host,
+            f"IDNA 2003 spells it {other!r} and IDNA 2008 {name!r}; write the A-label that you mean",
+        )
 
 
 def _what_is_wrong(host: str, label: str) -> str:
@@ -179,7 +195,9 @@ class Pattern(NamedTuple):
         elif text.startswith("*."):
             kind, suffix = "one", text[2:]
         if kind == "exact":
-            return cls(kind, canonical_host(suffix) if text else _fail(text, "it has an empty label"))
+            return cls(
+                kind, canonical_host(suffix) if text else _fail(text, "it has an empty label")
+            )
         # Named by the whole text: what stands behind the stars may be a pattern that is right.
         if not suffix:
             _fail(text, "it has an empty label", _PATTERN)

@@ -1,12 +1,14 @@
 """One bounded, process-wide cache: bytes of a certificate → what was worked out about them.
 
-A value belongs to the whole DER, never to a serial number, a subject or `X509` equality (which compares SHA-1 digests): a hit
-is compared byte for byte. The table's key is only the tail of those bytes, because hashing a whole chain costs more than
-all the rest of a judgement, and a certificate ends in its signature, which is as good as a hash of the rest. Somebody who
-copies a tail makes his own certificates miss.
+A value belongs to the whole DER, never to a serial number, a subject or `X509` equality (which
+compares SHA-1 digests): a hit is compared byte for byte. The table's key is only the tail of those
+bytes, because hashing a whole chain costs more than all the rest of a judgement, and a certificate
+ends in its signature, which is as good as a hash of the rest. Somebody who copies a tail makes his
+own certificates miss.
 
-Two generations bound the cache without bookkeeping on a hit: when the young generation is full it becomes the old one, and the
-old one is dropped. So it holds at most twice the limits below, however many certificates a hostile peer invents.
+Two generations bound the cache without bookkeeping on a hit: when the young generation is full it
+becomes the old one, and the old one is dropped. So it holds at most twice the limits below, however
+many certificates a hostile peer invents.
 """
 
 from __future__ import annotations
@@ -39,12 +41,15 @@ class InternCache(Generic[Value]):
 
     __slots__ = ("__weakref__", "_bytes", "_limit", "_lock", "_make", "_old", "_weight", "_young")
 
-    def __init__(self, make: Callable[[bytes], Value], entries: int = ENTRIES, weight: int = BYTES) -> None:
+    def __init__(
+        self, make: Callable[[bytes], Value], entries: int = ENTRIES, weight: int = BYTES
+    ) -> None:
         self._make = make
         self._limit = entries
         self._weight = weight
         self.clear()
-        # A lock held by another thread at the moment of a fork would stay locked in the child for ever.
+        # A lock held by another thread at the moment of a fork would stay locked in the child for
+        # ever.
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.clear)
 
@@ -67,14 +72,17 @@ class InternCache(Generic[Value]):
         known, miss = self._young.get, self._miss
         return tuple(
             [
-                value if (value := known(der[-TAIL:])) is not None and value.der == der else miss(der)
+                value
+                if (value := known(der[-TAIL:])) is not None and value.der == der
+                else miss(der)
                 for der in ders
             ]
         )
 
     def _miss(self, der: bytes) -> Value:
         key = der[-TAIL:]
-        # Computed under the lock: what two threads see for the first time at once becomes one object all the same.
+        # Computed under the lock: what two threads see for the first time at once becomes one
+        # object all the same.
         with self._lock:
             for value in (self._young.get(key), self._old.pop(key, None)):
                 if value is not None and value.der == der:

@@ -1,6 +1,7 @@
 """Why the pins of a host do not match, where the chain shows it: a wrong role, or the digest of something else.
 
-For people: the pin was written by whoever runs the program, and is likely to be a mistake and no attack.
+For people: the pin was written by whoever runs the program, and is likely to be a mistake and no
+attack.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class _Seen(NamedTuple):
 def hint(chain: Sequence[Certificate], pin_set: PinSet) -> str | None:
     """What is wrong with a pin of this set; None if nobody can tell from this chain."""
     pins = (*pin_set.pins, *pin_set.backup)
-    seen = {name: _digests(chain[:MOST_CERTIFICATES], name) for name in {pin.algorithm for pin in pins}}
+    seen = {
+        name: _digests(chain[:MOST_CERTIFICATES], name) for name in {pin.algorithm for pin in pins}
+    }
     hints = (_hint(pin, found) for pin in pins if (found := seen[pin.algorithm].get(pin.digest)))
     return next((text for text in hints if text is not None), None)
 
@@ -43,7 +46,9 @@ def _digests(chain: Sequence[Certificate], algorithm: str) -> dict[bytes, _Seen]
     digests: dict[bytes, _Seen] = {}
     for position, certificate in enumerate(chain):
         for what, data in _digested(certificate):
-            digests.setdefault(hashlib.new(algorithm, data).digest(), _Seen(what, position, certificate))
+            digests.setdefault(
+                hashlib.new(algorithm, data).digest(), _Seen(what, position, certificate)
+            )
     return digests
 
 
@@ -63,7 +68,10 @@ def _hint(pin: Pin, seen: _Seen) -> str | None:
             )
         )
     key = replace(
-        pin, digest=hashlib.new(pin.algorithm, certificate.spki or b"").digest(), selector="spki", role=role
+        pin,
+        digest=hashlib.new(pin.algorithm, certificate.spki or b"").digest(),
+        selector="spki",
+        role=role,
     )
     if what == _KEY:
         return f"the digest of {pin} is that of {what} {where}, and not of the certificate: write {key}"

@@ -1,10 +1,10 @@
 """PEM text (RFC 7468), read so that no damaged block is lost.
 
-Most readers look for blocks that are whole and skip everything else, so a certificate with a damaged
-line disappears, and its absence shows in production. This reader accounts for every boundary: each
-`BEGIN` starts a block that its `END` ends, or the text is refused with the number of the line. White
-space is free (RFC 7468 section 3, `laxtextualmsg`), and explanatory text may stand around the blocks
-(section 5.2), unless it holds something that was a boundary once.
+Most readers look for blocks that are whole and skip everything else, so a certificate with a
+damaged line disappears, and its absence shows in production. This reader accounts for every
+boundary: each `BEGIN` starts a block that its `END` ends, or the text is refused with the number of
+the line. White space is free (RFC 7468 section 3, `laxtextualmsg`), and explanatory text may stand
+around the blocks (section 5.2), unless it holds something that was a boundary once.
 
 Every search here is linear in the length of the text: its patterns have bounded repeats.
 """
@@ -30,8 +30,8 @@ _MARK: Final = b"-----BEGIN"
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,63})-----")
 _NAME: Final = r"(?:BEGIN|END)[ \t]{0,8}+(?:[A-Z0-9.]{1,16}+[ \t]{1,8}+){0,2}"
-# What is left of a boundary that mail, a word processor or a hand changed: five dashes and the word;
-# the words in capitals; or the words in any letters, beside at least two dashes.
+# What is left of a boundary that mail, a word processor or a hand changed: five dashes and the
+# word; the words in capitals; or the words in any letters, beside at least two dashes.
 _STRAY = re.compile(
     rf"-----[ \t]{{0,8}}+(?:BEGIN|END)(?![a-z])"
     rf"|(?<![A-Z]){_NAME}(?:CERTIFICATE|PKCS7|CMS)(?![A-Z])"
@@ -132,7 +132,8 @@ def _check_prose(text: str, line: int) -> None:
     if stray := _STRAY.search(text):
         line += text.count("\n", 0, stray.start())
         raise PEMError(
-            line, "a boundary that is damaged; it is written '-----BEGIN CERTIFICATE-----', on its own"
+            line,
+            "a boundary that is damaged; it is written '-----BEGIN CERTIFICATE-----', on its own",
         )
 
 

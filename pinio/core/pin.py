@@ -1,8 +1,9 @@
 """One expectation about a key: selector, algorithm, digest, role; and its spellings.
 
-Canonical text is `[leaf:|ca:][cert-]ALGORITHM/BASE64`, and `Pin.parse(str(pin)) == pin` for every pin. Parsing is strict: the
-algorithm is named, never guessed from a length; Base64 is decoded, encoded again and compared, because decoders accept
-several texts for the same bytes (`AA==` and `AB==`); digests that a script prints when it hashed nothing are refused.
+Canonical text is `[leaf:|ca:][cert-]ALGORITHM/BASE64`, and `Pin.parse(str(pin)) == pin` for every
+pin. Parsing is strict: the algorithm is named, never guessed from a length; Base64 is decoded,
+encoded again and compared, because decoders accept several texts for the same bytes (`AA==` and
+`AB==`); digests that a script prints when it hashed nothing are refused.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ _TLSA = re.compile(
 class Pin:
     """A digest that a certificate, or the public key in it, is expected to have.
 
-    `selector` says what is hashed: `"spki"`, the SubjectPublicKeyInfo (RFC 7469 section 2.4), or `"cert"`, the whole
-    certificate. `role` says where it may match: `"leaf"` is position 0 of the verified chain, `"ca"` any other
-    position, `"any"` all of them. Raises `PinFormatError` for what cannot be a pin.
+    `selector` says what is hashed: `"spki"`, the SubjectPublicKeyInfo (RFC 7469 section 2.4), or
+    `"cert"`, the whole certificate. `role` says where it may match: `"leaf"` is position 0 of the
+    verified chain, `"ca"` any other position, `"any"` all of them. Raises `PinFormatError` for what
+    cannot be a pin.
     """
 
     digest: bytes
@@ -61,7 +63,9 @@ class Pin:
         # What is no text may equal anything.
         words = isinstance(self.selector, str) and isinstance(self.role, str)
         if not words or self.selector not in SELECTORS or self.role not in ROLES:
-            raise PinFormatError(f"a pin's selector is one of {SELECTORS} and its role one of {ROLES}")
+            raise PinFormatError(
+                f"a pin's selector is one of {SELECTORS} and its role one of {ROLES}"
+            )
         if not isinstance(self.digest, bytes) or len(self.digest) != SIZES[self.algorithm]:
             raise PinFormatError(
                 f"a {self.algorithm} digest has {SIZES[self.algorithm]} bytes; use Pin.parse for text"
@@ -79,22 +83,26 @@ class Pin:
     def parse(cls, text: str) -> Pin:
         """Read one pin in any spelling.
 
-        They are: canonical, curl's `sha256//…`, `pin-sha256="…"` (RFC 7469), `cert-sha256:HEX` with or without colons, and the
-        data of a TLSA record, `3 1 1 HEX` (RFC 6698), in groups and with tabs too. Raises `PinFormatError`.
+        They are: canonical, curl's `sha256//…`, `pin-sha256="…"` (RFC 7469), `cert-sha256:HEX` with
+        or without colons, and the data of a TLSA record, `3 1 1 HEX` (RFC 6698), in groups and with
+        tabs too. Raises `PinFormatError`.
         """
         if not isinstance(text, str):
             raise PinFormatError(f"a pin is text such as 'sha256/…', not {type(text).__name__}")
         if len(text) > _LONGEST:
             raise PinFormatError(f"a pin of {len(text)} characters is too long to be one")
         if match := _FINGERPRINT.fullmatch(text):
-            return cls(_hex(match["text"], text), "cert", _check_algorithm(match["algorithm"], text))
+            return cls(
+                _hex(match["text"], text), "cert", _check_algorithm(match["algorithm"], text)
+            )
         if (hint := hexadecimal.hint(text)) is not None:
             _fail(text, hint)
         if match := _CANONICAL.fullmatch(text):
             algorithm = _check_algorithm(match["algorithm"], text)
             selector: Selector = "cert" if match["cert"] else "spki"
             encoded = match["text"]
-            # A '/' is a Base64 digit too: only the length tells curl's '//' from a digest that starts with one.
+            # A '/' is a Base64 digit too: only the length tells curl's '//' from a digest that
+            # starts with one.
             if encoded.startswith("/") and len(encoded) == 1 + _base64_length(algorithm):
                 if match["role"] or match["cert"]:
                     _fail(text, "the '//' spelling is curl's and has no role; use one '/'")
@@ -111,7 +119,8 @@ class Pin:
         if match := _TLSA.fullmatch(text):
             return _tlsa(match, text)
         return _fail(
-            text, f"expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named{_hint(text)}"
+            text,
+            f"expected [leaf:|ca:][cert-]sha256/BASE64; the algorithm is always named{_hint(text)}",
         )
 
     @classmethod
@@ -123,7 +132,10 @@ class Pin:
         algorithm: Algorithm = "sha256",
         role: Role = "any",
     ) -> Pin:
-        """The pin of a certificate given as DER bytes or PEM. Raises `PinFormatError` if it is not strict DER."""
+        """The pin of a certificate given as DER bytes or PEM.
+
+        Raises `PinFormatError` if it is not strict DER.
+        """
         certificate = Certificate(_unwrap(data, pem.CERTIFICATE))
         _check_algorithm(algorithm, str(algorithm))
         digest = certificate.digest(selector, algorithm)
@@ -132,7 +144,9 @@ class Pin:
         return cls(digest, selector, algorithm, role)
 
     @classmethod
-    def of_public_key(cls, data: bytes | str, *, algorithm: Algorithm = "sha256", role: Role = "any") -> Pin:
+    def of_public_key(
+        cls, data: bytes | str, *, algorithm: Algorithm = "sha256", role: Role = "any"
+    ) -> Pin:
         """The pin of a public key given as a SubjectPublicKeyInfo, DER bytes or PEM (`BEGIN PUBLIC KEY`).
 
         Raises `PinFormatError` if it is not strict DER.
@@ -141,9 +155,14 @@ class Pin:
         try:
             check_public_key(spki)
         except DERError as error:
-            raise PinFormatError(f"this is not a SubjectPublicKeyInfo in strict DER: {error}") from None
+            raise PinFormatError(
+                f"this is not a SubjectPublicKeyInfo in strict DER: {error}"
+            ) from None
         return cls(
-            hashlib.new(_check_algorithm(algorithm, str(algorithm)), spki).digest(), "spki", algorithm, role
+            hashlib.new(_check_algorithm(algorithm, str(algorithm)), spki).digest(),
+            "spki",
+            algorithm,
+            role,
         )
 
     def __repr__(self) -> str:
@@ -212,10 +231,15 @@ def _sized(digest: bytes, algorithm: str, text: str) -> bytes:
 
 
 def _tlsa(match: re.Match[str], text: str) -> Pin:
-    """TLSA data (RFC 6698 section 2.1). The usage becomes a role and never changes what is trusted."""
+    """TLSA data (RFC 6698 section 2.1).
+
+    The usage becomes a role and never changes what is trusted.
+    """
     usage, selector, matching = match["usage"], match["selector"], match["matching"]
     if usage == "2":
-        _fail(text, "usage 2 (DANE-TA) names a trust anchor, not a key to pin; use anchors= for that")
+        _fail(
+            text, "usage 2 (DANE-TA) names a trust anchor, not a key to pin; use anchors= for that"
+        )
     roles: dict[str, Role] = {"0": "ca", "1": "leaf", "3": "leaf"}
     selectors: dict[str, Selector] = {"0": "cert", "1": "spki"}
     algorithms: dict[str, Algorithm] = {"1": "sha256", "2": "sha512"}

@@ -29,7 +29,11 @@ USUAL: Final[_What] = ("spki", "sha256")
 """What nearly every pin is a digest of; certificates have it at hand."""
 
 
-_CHOICES: Final = (("on_expiry", get_args(OnExpiry)), ("mode", get_args(Mode)), ("trust", get_args(Trust)))
+_CHOICES: Final = (
+    ("on_expiry", get_args(OnExpiry)),
+    ("mode", get_args(Mode)),
+    ("trust", get_args(Trust)),
+)
 
 
 class _TooManyError(PolicyError, TypeError):
@@ -43,13 +47,18 @@ class PinSet(Value):
         pins: one pin or several, as `Pin` or text. One that stands there twice, or in `backup` as
             well, counts once, and brings a `PinWarning`.
         more: nothing; a second pin goes into the list, or into `backup`.
-        backup: pins not in service yet. They match like the others; that one did is told by `Permit.backup`.
-        single: the reason why fewer than two distinct pins are meant; without it they bring a `PinWarning`.
+        backup: pins not in service yet. They match like the others; that one did is told by
+            `Permit.backup`.
+        single: the reason why fewer than two distinct pins are meant; without it they bring a
+            `PinWarning`.
         expires: when the set stops counting; an aware datetime.
-        on_expiry: "refuse" connections from then on, or "report" and let them through (this fails open).
-        mode: "enforce", or "report-only", which waives a mismatch and an expiry, never certificate verification.
-        trust: "pkix": certificate verification *and* the pins decide. "leaf-pin": the pinned leaf key is the trust; name,
-            dates and issuer of the certificate are not looked at (self-signed devices; DANE-EE in RFC 7671 section 5.1).
+        on_expiry: "refuse" connections from then on, or "report" and let them through (this fails
+            open).
+        mode: "enforce", or "report-only", which waives a mismatch and an expiry, never certificate
+            verification.
+        trust: "pkix": certificate verification *and* the pins decide. "leaf-pin": the pinned leaf
+            key is the trust; name, dates and issuer of the certificate are not looked at
+            (self-signed devices; DANE-EE in RFC 7671 section 5.1).
         anchors: the CAs that verification may end in; certifi's if None.
         resumption: whether TLS sessions with these hosts may be resumed.
 
@@ -110,13 +119,17 @@ class PinSet(Value):
     def _check_choices(self) -> None:
         for name, choices in _CHOICES:
             value = getattr(self, name)
-            if not isinstance(value, str) or value not in choices:  # what is no text may equal anything
+            if (
+                not isinstance(value, str) or value not in choices
+            ):  # what is no text may equal anything
                 raise PolicyError(f"{name} is one of {choices}, not {value!r}")
         if self.anchors is not None and not isinstance(self.anchors, Anchors):
             raise PolicyError("anchors is an Anchors value, such as Anchors.from_file(path)")
         if not isinstance(self.resumption, bool):
             raise PolicyError("resumption is True or False")
-        if self.single is not None and (not isinstance(self.single, str) or not self.single.strip()):
+        if self.single is not None and (
+            not isinstance(self.single, str) or not self.single.strip()
+        ):
             raise PolicyError("single is the reason why one pin is enough, in words")
 
     def _check_trust(self) -> None:
@@ -137,7 +150,9 @@ class PinSet(Value):
     def _check_pins(self) -> None:
         everything = self.pins + self.backup
         if not self.pins:
-            raise PolicyError("a pin set without pins would refuse everybody; add a pin, or exempt the host")
+            raise PolicyError(
+                "a pin set without pins would refuse everybody; add a pin, or exempt the host"
+            )
         if len(everything) > MAX_PINS:
             raise PolicyError(f"{len(everything)} pins; a set holds at most {MAX_PINS}")
         digests = {pin.digest for pin in everything}
@@ -151,7 +166,8 @@ class PinSet(Value):
     def match(self, chain: Sequence[Certificate]) -> tuple[Pin, int, bool] | None:
         """The first pin that a certificate of a verified chain has, its position, and whether it is a backup.
 
-        Under `trust="leaf-pin"` only position 0 is looked at: the rest is whatever the peer liked to send.
+        Under `trust="leaf-pin"` only position 0 is looked at: the rest is whatever the peer liked
+        to send.
         """
         for position, certificate in enumerate(chain):
             for what, leaf, ca in self._wanted:
@@ -193,7 +209,9 @@ def distinct(pins: tuple[Pin, ...], known: Iterable[Pin] = (), *, where: str) ->
     return tuple(kept)
 
 
-def _each_once(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
+def _each_once(
+    pins: tuple[Pin, ...], backup: tuple[Pin, ...]
+) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
     # Nearly always all are different, and a policy may have a million sets.
     if len({pin.digest for pin in pins + backup}) == len(pins) + len(backup):
         return pins, backup
@@ -219,7 +237,9 @@ def _aware(moment: datetime) -> datetime:
         moment = moment.astimezone(UTC)
     except OverflowError:  # the first and the last day there is, in a zone that leaves them
         raise PolicyError("expires lies outside the years 1 to 9999 in UTC") from None
-    return datetime.combine(moment.date(), moment.time(), UTC)  # a plain one, whatever subclass came in
+    return datetime.combine(
+        moment.date(), moment.time(), UTC
+    )  # a plain one, whatever subclass came in
 
 
 def _compile(pins: tuple[Pin, ...], backup: tuple[Pin, ...]) -> tuple[_DigestTables, ...]:

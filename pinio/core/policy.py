@@ -1,9 +1,10 @@
 """Which keys are expected of which host: immutable values, checked when they are made.
 
-Lookup. The most specific pattern wins and sets are never merged: more literal labels first; at equal count an exact name beats
-`*.`, which beats `**.`. Each kind of pattern has a dictionary, by what stands behind its stars: a policy of a million names
-answers with one probe, and where none is exact, the host's suffixes are asked for, longest first. The cost grows with the labels
-of the host alone, and nothing depends on the order in which entries were written.
+Lookup. The most specific pattern wins and sets are never merged: more literal labels first; at
+equal count an exact name beats `*.`, which beats `**.`. Each kind of pattern has a dictionary, by
+what stands behind its stars: a policy of a million names answers with one probe, and where none is
+exact, the host's suffixes are asked for, longest first. The cost grows with the labels of the host
+alone, and nothing depends on the order in which entries were written.
 """
 
 from __future__ import annotations
@@ -101,16 +102,20 @@ class Policy(Value):
 
     Args:
         hosts: host pattern → pins, as a `PinSet`, one pin, or several.
-        unpinned: "refuse" hosts without an entry (the default), or "allow" them on certificate verification alone.
-        exempt: host pattern → the reason why its hosts need no pin, within a wider pattern or under "refuse".
+        unpinned: "refuse" hosts without an entry (the default), or "allow" them on certificate
+            verification alone.
+        exempt: host pattern → the reason why its hosts need no pin, within a wider pattern or under
+            "refuse".
         deny: keys never accepted, at any position, for any host, in any mode; pins without a role.
         unpinned_anchors: the CAs for hosts without pins; certifi's if None.
-        revision: a name for this state of the policy; it stands in every permit, refusal and report.
+        revision: a name for this state of the policy; it stands in every permit, refusal and
+            report.
         no_hosts: the reason why `hosts` is empty, in words. Without it, a policy that allows every
             host brings a `PinWarning`, and a `FileSource` does not take a policy without hosts in
             place of one that has some.
 
-    Raises `PolicyError` or `PinFormatError`, naming the entry. Warns with `PinWarning` about what is valid but fragile.
+    Raises `PolicyError` or `PinFormatError`, naming the entry. Warns with `PinWarning` about what
+    is valid but fragile.
     """
 
     __slots__ = (
@@ -169,8 +174,12 @@ class Policy(Value):
         pins = _denied(deny)
         exact, one, below = _tables(rules)
         self._store(
-            hosts=MappingProxyType({text: rule.pin_set for text, rule in rules.items() if rule.pin_set}),
-            exempt=MappingProxyType({text: rule.exempt for text, rule in rules.items() if rule.exempt}),
+            hosts=MappingProxyType(
+                {text: rule.pin_set for text, rule in rules.items() if rule.pin_set}
+            ),
+            exempt=MappingProxyType(
+                {text: rule.exempt for text, rule in rules.items() if rule.exempt}
+            ),
             deny=pins,
             unpinned=unpinned,
             unpinned_anchors=unpinned_anchors or _PUBLIC,
@@ -189,7 +198,10 @@ class Policy(Value):
         return self
 
     def lookup(self, host: str) -> Rule:
-        """The rule for a host in any spelling. Raises `PolicyError` if `host` cannot be a host name."""
+        """The rule for a host in any spelling.
+
+        Raises `PolicyError` if `host` cannot be a host name.
+        """
         # Keys are canonical, so a text that is a key needs no canonicalising.
         if type(host) is str and (rule := self._exact.get(host)) is not None:
             return rule
@@ -209,11 +221,13 @@ class Policy(Value):
                 yield rule
             _, dot, suffix = suffix.partition(".")
 
-    def endpoint(self, host: str, port: int | None = None, *, url_host: str | None = None) -> Endpoint:
+    def endpoint(
+        self, host: str, port: int | None = None, *, url_host: str | None = None
+    ) -> Endpoint:
         """Ask about one connection to `host`, the name that TLS verifies; `also` is the other name that led there.
 
-        Raises `UnpinnedHostError` if the policy has nothing for the host and refuses such, and `PolicyError` if the two
-        names want different ways of verification.
+        Raises `UnpinnedHostError` if the policy has nothing for the host and refuses such, and
+        `PolicyError` if the two names want different ways of verification.
         """
         # A subclass of str says itself what it equals, and is neither remembered nor looked for.
         if type(host) is not str or (url_host is not None and type(url_host) is not str):
@@ -256,14 +270,17 @@ class Policy(Value):
 
     def refusal(self, reason: str, endpoint: Endpoint) -> Refusal:
         """What is said where a connection is refused before its chain was seen."""
-        return Refusal(reason, endpoint.host, endpoint.port, revision=self.revision, noted=endpoint.rule)
+        return Refusal(
+            reason, endpoint.host, endpoint.port, revision=self.revision, noted=endpoint.rule
+        )
 
     def check_url(self, url: str) -> Rule:
         """Check a URL before it is fetched, for the hooks of HTTP libraries; returns the rule of its host.
 
-        Raises `PlaintextRefusedError` for `http:` and `ws:` to a pinned host (in any mode), `UnpinnedHostError` where the
-        policy refuses a host without an entry, `PolicyError` for what is not such a URL, or what another parser could read
-        as another host (brackets elsewhere than around an IPv6 address, percent signs in the host, two `@`).
+        Raises `PlaintextRefusedError` for `http:` and `ws:` to a pinned host (in any mode),
+        `UnpinnedHostError` where the policy refuses a host without an entry, `PolicyError` for what
+        is not such a URL, or what another parser could read as another host (brackets elsewhere
+        than around an IPv6 address, percent signs in the host, two `@`).
         """
         scheme, host, port = split_url(url)
         endpoint = Endpoint(canonical_host(host), port, self, self.lookup(host))
@@ -293,7 +310,9 @@ class Policy(Value):
 
     def next_expiry(self) -> datetime | None:
         """The earliest `expires` of all pin sets, aware and in UTC, past or future; None if none expires."""
-        return min((pins.expires for pins in self.hosts.values() if pins.expires is not None), default=None)
+        return min(
+            (pins.expires for pins in self.hosts.values() if pins.expires is not None), default=None
+        )
 
     def _asdict(self) -> dict[str, Any]:
         # A mapping proxy does not pickle.
@@ -315,9 +334,13 @@ def _rules(hosts: Mapping[str, PinsLike], exempt: Mapping[str, str]) -> dict[str
     """Canonical pattern → rule. Two spellings of one pattern are an error."""
     if not isinstance(hosts, Mapping):
         hint = "; pinio.load_policy reads a file" if isinstance(hosts, str | PathLike) else ""
-        raise PolicyError(f"hosts is a mapping of patterns to pins, not {type(hosts).__name__}{hint}")
+        raise PolicyError(
+            f"hosts is a mapping of patterns to pins, not {type(hosts).__name__}{hint}"
+        )
     if not isinstance(exempt, Mapping):
-        raise PolicyError(f"exempt is a mapping of patterns to reasons, not {type(exempt).__name__}")
+        raise PolicyError(
+            f"exempt is a mapping of patterns to reasons, not {type(exempt).__name__}"
+        )
     rules: dict[str, Rule] = {}
     for text, pins in hosts.items():
         canonical = _pattern(text, rules)
@@ -375,7 +398,9 @@ def _denied(deny: Iterable[str | Pin]) -> tuple[Pin, ...]:
         raise PinFormatError(f"deny: {error}") from None
     for pin in pins:
         if pin.role != "any":
-            raise PolicyError(f"deny {pin}: a denied key has no role; it is refused at every position")
+            raise PolicyError(
+                f"deny {pin}: a denied key has no role; it is refused at every position"
+            )
     return distinct(pins, where="in deny twice")
 
 

@@ -11,7 +11,10 @@ from pinio.core.certificate import Certificate
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A pin validation failure, or a certificate that does not verify. Times are aware and in UTC; chains are leaf first."""
+    """A pin validation failure, or a certificate that does not verify.
+
+    Times are aware and in UTC; chains are leaf first.
+    """
 
     date_time: datetime
     hostname: str
@@ -33,8 +36,9 @@ class Report:
     def to_json(self) -> dict[str, object]:
         """The report under the keys of RFC 7469 section 3, ready for `json.dumps`.
 
-        The served chain is in it only where it does not verify: it is attacker's text that pinio never reads on the way to a
-        decision. `enforced`, `problem`, `revision` and `version` are pinio's own keys.
+        The served chain is in it only where it does not verify: it is attacker's text that pinio
+        never reads on the way to a decision. `enforced`, `problem`, `revision` and `version` are
+        pinio's own keys.
         """
         expires = self.effective_expiration_date
         return {
@@ -45,7 +49,9 @@ class Report:
             "effective-expiration-date": None if expires is None else _rfc3339(expires),
             "include-subdomains": self.include_subdomains,
             "noted-hostname": self.noted_hostname,
-            "served-certificate-chain": [pem.encode(item.der) for item in self.served_certificate_chain],
+            "served-certificate-chain": [
+                pem.encode(item.der) for item in self.served_certificate_chain
+            ],
             "validated-certificate-chain": [
                 pem.encode(item.der) for item in self.validated_certificate_chain
             ],

@@ -18,7 +18,9 @@ _IDENTITY: Final = (
     "the server asks for a client certificate and did not get one that it accepts: load it with "
     "client_cert= of pinio.create_ssl_context; it is shown to pinned hosts only"
 )
-_NAME: Final = "the server has nothing under the name {host}; another one is passed as server_hostname="
+_NAME: Final = (
+    "the server has nothing under the name {host}; another one is passed as server_hostname="
+)
 _ALPN: Final = "the server speaks none of the protocols that alpn= names"
 _ALERT: Final = "the server ended the handshake; its own log may say why"
 _BROKEN: Final = "the server, or something on the way to it, breaks the rules of TLS"

@@ -1,8 +1,9 @@
 """The host of a URL, as every HTTP library finds it, or an error.
 
 The check and the library read the same text with two parsers, and where they differ, the library
-dials a host that was not judged: `urlsplit` of Python 3.11 reads `http://pinned.test[::1]/` as `::1`.
-So only what RFC 3986 calls an authority is read here, and nothing is repaired, decoded or left out.
+dials a host that was not judged: `urlsplit` of Python 3.11 reads `http://pinned.test[::1]/` as
+`::1`. So only what RFC 3986 calls an authority is read here, and nothing is repaired, decoded or
+left out.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from pinio.errors import PolicyError
 PLAINTEXT: Final = frozenset({"http", "ws"})
 TLS: Final = frozenset({"https", "wss"})
 
-# RFC 3986 section 3.2. A registered name may be a U-label, and is looked at elsewhere; percent signs
-# in it are decoded by some libraries and not by others. What `[` and `]` hold is an IPv6 address with
-# or without a zone (RFC 6874), and nothing stands before or behind them.
+# RFC 3986 section 3.2. A registered name may be a U-label, and is looked at elsewhere; percent
+# signs in it are decoded by some libraries and not by others. What `[` and `]` hold is an IPv6
+# address with or without a zone (RFC 6874), and nothing stands before or behind them.
 _HOST_AND_PORT: Final = r"""
     (?P<host> \[ [0-9A-Fa-f:.]+ (?: % [A-Za-z0-9._~%-]+ )? \] | [^\s\[\]@:/?\#%\\]+ )
     (?: : (?P<port> [0-9]{0,5} ) )?

@@ -70,6 +70,9 @@ def warn(message: str) -> None:
     if (place := _place.get()) is not None:
         message = f"{place()}: {message}"
     level, frame = 2, sys._getframe(1)  # noqa: SLF001  # documented; `inspect` costs a module
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pinio":
+    while (
+        frame.f_back is not None
+        and frame.f_globals.get("__name__", "").partition(".")[0] == "pinio"
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, PinWarning, stacklevel=level)

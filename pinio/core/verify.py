@@ -1,7 +1,8 @@
 """Decide whether a peer's keys satisfy a policy.
 
-Pure: the time is an argument, nothing is read, written or logged, and None never means "fine". `verify` says what is true,
-`decide` what follows from it; `decide` is the only place where a `Permit` is made.
+Pure: the time is an argument, nothing is read, written or logged, and None never means "fine".
+`verify` says what is true, `decide` what follows from it; `decide` is the only place where a
+`Permit` is made.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def verify(policy: Policy, rule: Rule, chain: VerifiedChain | None, now: float) 
 
 
 def _denied(policy: Policy, rule: Rule, chain: VerifiedChain) -> Denied | NoChain | None:
-    # Nobody verified what lies above the leaf under "leaf-pin": a denied key there proves nothing about this peer.
+    # Nobody verified what lies above the leaf under "leaf-pin": a denied key there proves nothing
+    # about this peer.
     alone = rule.pin_set is not None and rule.pin_set.trust == "leaf-pin"
     kinds = {(pin.selector, pin.algorithm) for pin in policy.deny}
     for position, certificate in enumerate(chain.certificates[:1] if alone else chain):
@@ -60,7 +62,9 @@ def decide(
         return Permit._mint(  # noqa: SLF001  # the one place
             endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age
         )
-    return Refusal(reason, endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age)
+    return Refusal(
+        reason, endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age
+    )
 
 
 def _reason(policy: Policy, verdict: Verdict) -> str | None:
@@ -92,11 +96,15 @@ def judge(
 
     The worse of the two decisions counts: a refusal before a waived mismatch, before a match.
     """
-    first = decide(endpoint, verify(endpoint.policy, endpoint.rule, chain, now), chain, now, evidence_age)
+    first = decide(
+        endpoint, verify(endpoint.policy, endpoint.rule, chain, now), chain, now, evidence_age
+    )
     if endpoint.url_rule is None or isinstance(first, Refusal):
         return first
     name, rule = endpoint.url_rule
     second = decide(endpoint, verify(endpoint.policy, rule, chain, now), chain, now, evidence_age)
     if isinstance(second, Refusal):
-        return replace(second, detail=f"{name} leads to this connection, so that its pins count too")
+        return replace(
+            second, detail=f"{name} leads to this connection, so that its pins count too"
+        )
     return second if second.report is not None else first

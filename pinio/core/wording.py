@@ -15,8 +15,14 @@ MOST_NAMES: Final = 10
 MOST_PINS: Final = 20
 
 _COMMON_NAME: Final = b"\x55\x04\x03"
-_ATTRIBUTES: Final = {_COMMON_NAME: "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU", b"\x55\x04\x06": "C"}
-# ASN.1 string types (X.680 section 41): BMPString and UniversalString are wide, T61String is read as Latin-1.
+_ATTRIBUTES: Final = {
+    _COMMON_NAME: "CN",
+    b"\x55\x04\x0a": "O",
+    b"\x55\x04\x0b": "OU",
+    b"\x55\x04\x06": "C",
+}
+# ASN.1 string types (X.680 section 41): BMPString and UniversalString are wide, T61String is read
+# as Latin-1.
 _ENCODINGS: Final = {
     0x0C: "utf-8",
     0x13: "ascii",
@@ -85,7 +91,10 @@ def _attributes(name: bytes) -> Iterator[tuple[bytes, str]]:
             raise DERError("an attribute without a value")
         tag = name[kind_end]
         value, value_end = element(name, kind_end, at, tag)
-        yield name[kind:kind_end], name[value:value_end].decode(_ENCODINGS.get(tag, "latin-1"), "replace")
+        yield (
+            name[kind:kind_end],
+            name[value:value_end].decode(_ENCODINGS.get(tag, "latin-1"), "replace"),
+        )
 
 
 def chain_lines(chain: Iterable[Certificate]) -> list[str]:

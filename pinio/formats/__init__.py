@@ -22,16 +22,24 @@ AnchorsLoader: TypeAlias = Callable[[str], Anchors]
 """Turns a path that stands in a policy into the anchors in that file. Raises `PolicyError`."""
 
 Writer: TypeAlias = Callable[[Policy], str]
-"""Policy to text. Equal policies give equal text. Raises `PolicyError` for what the format cannot say."""
+"""Policy to text.
+
+Equal policies give equal text. Raises `PolicyError` for what the format cannot say.
+"""
 
 
 class Reader(Protocol):
     """Text to policy."""
 
-    def __call__(self, text: str, *, where: str = ..., anchors: AnchorsLoader | None = None) -> Policy:
-        """Read a policy. `where` names the text in errors; without `anchors`, no path may stand in it.
+    def __call__(
+        self, text: str, *, where: str = ..., anchors: AnchorsLoader | None = None
+    ) -> Policy:
+        """Read a policy.
 
-        Raises `PolicyError` or `PinFormatError`, whose message begins with `where`, then names table, key and value.
+        `where` names the text in errors; without `anchors`, no path may stand in it.
+
+        Raises `PolicyError` or `PinFormatError`, whose message begins with `where`, then names
+        table, key and value.
         """
         ...
 
@@ -43,5 +51,7 @@ class Format(NamedTuple):
     dumps: Writer
 
 
-FORMATS: Final[Mapping[str, Format]] = MappingProxyType({"native": Format(native.loads, native.dumps)})
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {"native": Format(native.loads, native.dumps)}
+)
 """Every format by name. "native" is pinio's own policy file."""

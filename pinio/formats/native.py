@@ -9,8 +9,9 @@
     backup  = ["sha256/…"]
     expires = 2027-06-30T00:00:00Z
 
-`loads(dumps(policy)) == policy` for every policy, so what is written here needs no file beside it: private anchors are
-written as PEM. What is read may name a file of anchors instead, which the caller loads.
+`loads(dumps(policy)) == policy` for every policy, so what is written here needs no file beside it:
+private anchors are written as PEM. What is read may name a file of anchors instead, which the
+caller loads.
 """
 
 from __future__ import annotations
@@ -33,7 +34,17 @@ VERSION: Final = 1
 _TOP: Final = (
     "version", "revision", "unpinned", "deny", "unpinned_anchors", "no_hosts", "hosts", "exempt"
 )  # fmt: skip
-_HOST: Final = ("pins", "backup", "single", "expires", "on_expiry", "mode", "trust", "anchors", "resumption")
+_HOST: Final = (
+    "pins",
+    "backup",
+    "single",
+    "expires",
+    "on_expiry",
+    "mode",
+    "trust",
+    "anchors",
+    "resumption",
+)
 _Load = Callable[[str], Anchors]
 
 
@@ -43,10 +54,11 @@ def loads(text: str, *, where: str = "<policy>", anchors: _Load | None = None) -
     Args:
         text: TOML 1.0.
         where: what errors call the text: the path of the file, most often.
-        anchors: turns a path in the text into the anchors in that file; without it, a path is an error.
+        anchors: turns a path in the text into the anchors in that file; without it, a path is an
+            error.
 
-    Raises `PolicyError`, or `PinFormatError` where a pin is wrong. The message names place, table, key and value. Warns with
-    `PinWarning` as `PinSet` and `Policy` do.
+    Raises `PolicyError`, or `PinFormatError` where a pin is wrong. The message names place, table,
+    key and value. Warns with `PinWarning` as `PinSet` and `Policy` do.
     """
     top = Table(toml.parse(text, where), where)
     _check_version(top)
@@ -80,7 +92,9 @@ def _check_version(top: Table) -> None:
     # Before anything else: in a file of another version, every other key may be right.
     version = top.integer("version")
     if version is None:
-        raise PolicyError(f"{top.place()}: version is missing; begin the file with version = {VERSION}")
+        raise PolicyError(
+            f"{top.place()}: version is missing; begin the file with version = {VERSION}"
+        )
     if version != VERSION:
         raise top.wrong("version", f"this pinio reads version {VERSION}")
 
@@ -98,7 +112,9 @@ def _no_hosts(top: Table, hosts: Mapping[str, PinSet]) -> str | None:
         raise top.wrong("no_hosts", "it is the reason in words: one line of text, and not empty")
     if reason is not None and hosts:
         pattern = quoted(next(iter(hosts)))
-        raise top.wrong("no_hosts", f"it says that no host is pinned, and there is [hosts.{pattern}]")
+        raise top.wrong(
+            "no_hosts", f"it says that no host is pinned, and there is [hosts.{pattern}]"
+        )
     return reason
 
 
@@ -178,9 +194,12 @@ class _AnchorsReader:
 
 
 def dumps(policy: Policy) -> str:
-    """Write a policy as text. Defaults are left out, hosts are sorted by domain, private anchors are written as PEM.
+    """Write a policy as text.
 
-    Raises `PolicyError` for a `single` with a lone surrogate in it, which no file in UTF-8 can hold.
+    Defaults are left out, hosts are sorted by domain, private anchors are written as PEM.
+
+    Raises `PolicyError` for a `single` with a lone surrogate in it, which no file in UTF-8 can
+    hold.
     """
     return "\n".join([*_top(policy), *_hosts(policy), *_exempt(policy), ""])
 

@@ -27,7 +27,8 @@ _NEAR: Final = 64
 class Table:
     """Reads typed values out of a table; `path` is the keys that lead to it, none at the file's top.
 
-    Every method raises `PolicyError` with file, table, key and value for what is not as it should be.
+    Every method raises `PolicyError` with file, table, key and value for what is not as it should
+    be.
     """
 
     __slots__ = ("_path", "_values", "_where")
@@ -90,7 +91,9 @@ class Table:
             if word == value:
                 return word
         near = get_close_matches(value[:_NEAR], words, n=1)
-        raise self.wrong(key, f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(words)}")
+        raise self.wrong(
+            key, f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(words)}"
+        )
 
     def moment(self, key: str) -> datetime | None:
         """An offset date-time; TOML's local ones name no moment."""
@@ -119,7 +122,10 @@ class Table:
         return {key: self._get(key, str, remedy) for key in self._values}
 
     def pins(self, key: str) -> tuple[Pin, ...]:
-        """An array of pins in any spelling. Raises `PinFormatError` too, for text that is no pin."""
+        """An array of pins in any spelling.
+
+        Raises `PinFormatError` too, for text that is no pin.
+        """
         values: list[object] = self._get(key, list, 'write an array, as ["sha256/…"]') or []
         return tuple(self._pin(key, number, item) for number, item in enumerate(values, 1))
 
@@ -149,7 +155,8 @@ class Table:
         labels.append(key)
         while value:
             label, inner = next(iter(value.items()))
-            # Below [hosts] what is no table is a setting of the host; below [exempt] it is the reason.
+            # Below [hosts] what is no table is a setting of the host; below [exempt] it is the
+            # reason.
             if table == "hosts" and not isinstance(inner, dict):
                 break
             labels.append(label)

@@ -14,9 +14,10 @@ from pinio.errors import PolicyError
 MOST_KEY_PARTS: Final = 16
 """Parts of a dotted key; a policy needs three."""
 
-# `tomllib` spends time and memory in the square of a dotted key's parts: a line of 200 KB would take all memory there is.
-# So dotted keys are measured first. Strings and comments go, since host names have dots; one that is not closed goes to its
-# end, where the parser stops as well. No quantifier gives back what it took: the time is linear in the text.
+# `tomllib` spends time and memory in the square of a dotted key's parts: a line of 200 KB would
+# take all memory there is. So dotted keys are measured first. Strings and comments go, since host
+# names have dots; one that is not closed goes to its end, where the parser stops as well. No
+# quantifier gives back what it took: the time is linear in the text.
 _STRING_OR_COMMENT = re.compile(
     r"""
       \"\"\" (?: [^"\\]++ | \\. | "{1,2}+(?!") )*+ (?: "{3,5} )?
@@ -31,11 +32,18 @@ _LONG_KEY = re.compile(rf'(?<![\w"-])(?:[\w"-]++[ \t]*+\.[ \t]*+){{{MOST_KEY_PAR
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Read TOML. Raises `PolicyError` that names `where`, and line and column where the syntax is wrong."""
+    """Read TOML.
+
+    Raises `PolicyError` that names `where`, and line and column where the syntax is wrong.
+    """
     if text.startswith("\ufeff"):
-        raise PolicyError(f"{where}: it begins with a byte order mark; save it as UTF-8 without one")
+        raise PolicyError(
+            f"{where}: it begins with a byte order mark; save it as UTF-8 without one"
+        )
     if _LONG_KEY.search(_STRING_OR_COMMENT.sub('""', text)):
-        raise PolicyError(f"{where}: a dotted key of more than {MOST_KEY_PARTS} parts; quote host names")
+        raise PolicyError(
+            f"{where}: a dotted key of more than {MOST_KEY_PARTS} parts; quote host names"
+        )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -43,7 +51,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
         why = _shortened(message) + _hint(message, text)
         raise PolicyError(f"{where}: this is not TOML: {why}") from None
     except ValueError as error:  # Python's own limit on the digits of an integer
-        raise PolicyError(f"{where}: a number in it is too long: {_shortened(str(error))}") from None
+        raise PolicyError(
+            f"{where}: a number in it is too long: {_shortened(str(error))}"
+        ) from None
     except RecursionError:
         raise PolicyError(f"{where}: arrays or tables are nested too deeply") from None
 
@@ -80,7 +90,10 @@ _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\
 
 
 def string(text: str) -> str:
-    """A basic string on one line. Raises `PolicyError` for a lone surrogate, which no Unicode text has."""
+    """A basic string on one line.
+
+    Raises `PolicyError` for a lone surrogate, which no Unicode text has.
+    """
     return f'"{"".join(map(_character, text))}"'
 
 

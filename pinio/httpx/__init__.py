@@ -13,7 +13,8 @@ from pinio.extras import how_to_install
 
 if find_spec("httpx") is None:
     raise ImportError(f"pinio.httpx needs httpx; {how_to_install('httpx')}")
-# Before, its transports for event loops forget the context of an HTTPS proxy, and make one of their own.
+# Before, its transports for event loops forget the context of an HTTPS proxy, and make one of their
+# own.
 if (f"{version('httpx')}.").startswith(("0.27.0.", *(f"0.{minor}." for minor in range(27)))):
     raise ImportError(f"pinio.httpx needs httpx 0.27.1 or newer, and not {version('httpx')}")
 

@@ -13,8 +13,8 @@ from pinio.errors import PinVerificationError, PolicyError, TLSFailedError, form
 class TransportPinError(ConnectError, PinVerificationError):
     """A request of a pinned transport was refused.
 
-    `except pinio.PinError`, `except httpx.TransportError` and the `except` for the concrete pinio error
-    (`PinMismatchError` …) all catch it: there is a subclass for each. `refusal` has the data.
+    `except pinio.PinError`, `except httpx.TransportError` and the `except` for the concrete pinio
+    error (`PinMismatchError` …) all catch it: there is a subclass for each. `refusal` has the data.
     """
 
     def __init__(self, error: PinVerificationError) -> None:
@@ -31,7 +31,10 @@ globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pic
 
 
 class TransportTLSFailedError(ConnectError, TLSFailedError):
-    """TLS failed on a request of a pinned transport, and no certificate is the reason. `refusal` has the data."""
+    """TLS failed on a request of a pinned transport, and no certificate is the reason.
+
+    `refusal` has the data.
+    """
 
     def __init__(self, error: TLSFailedError) -> None:
         ConnectError.__init__(self, cast("str", error.refusal))

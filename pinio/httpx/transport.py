@@ -1,7 +1,7 @@
 """Transports: the policy decides about every connection of a client, not the request.
 
-A client shows its transport each request of a chain of redirects, so that what is checked here is checked
-on every hop.
+A client shows its transport each request of a chain of redirects, so that what is checked here is
+checked on every hop.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class _Pinned:
     def _check_name(self, request: httpx.Request, host: str, port: int | None) -> None:
         """Refuse another name for TLS to verify than the URL's.
 
-        httpcore's pool goes by the URL alone: a request would ride on a connection that was judged by
-        another name than its own. And an HTTPS proxy would be verified by that name, too.
+        httpcore's pool goes by the URL alone: a request would ride on a connection that was judged
+        by another name than its own. And an HTTPS proxy would be verified by that name, too.
         """
         name = _text(request.extensions.get("sni_hostname"))
         if not name:
@@ -106,15 +106,15 @@ class PinnedHTTPTransport(_Pinned, httpx.HTTPTransport):
         policy: what is expected of origins, or a source of policies.
         ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate,
             versions). It brings its own observer and sessions.
-        proxy_policy: what is expected of proxies. It judges an HTTPS proxy in place of `policy`, and
-            refuses a proxy in clear that it pins or does not list. Without it an HTTPS proxy is judged
-            by its own entry in `policy`, and a proxy in clear needs none.
+        proxy_policy: what is expected of proxies. It judges an HTTPS proxy in place of `policy`,
+            and refuses a proxy in clear that it pins or does not list. Without it an HTTPS proxy is
+            judged by its own entry in `policy`, and a proxy in clear needs none.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
         options: every other argument of `httpx.HTTPTransport` but those that say whom to trust.
 
-    Raises `PolicyError` for arguments that make no sense. Requests raise `TransportPinError` where a
-    peer or the request itself is refused.
+    Raises `PolicyError` for arguments that make no sense. Requests raise `TransportPinError` where
+    a peer or the request itself is refused.
     """
 
     def __init__(

@@ -32,15 +32,15 @@ class PinnedAdapter(HTTPAdapter):
         policy: what is expected of origins, or a source of policies.
         ssl: a `PinnedSSLContext` in place of `policy`, for other TLS settings (client certificate,
             versions). It brings its own observer and sessions.
-        proxy_policy: what is expected of proxies. It judges an HTTPS proxy in place of `policy`, and
-            refuses a proxy in clear that it pins or does not list. Without it an HTTPS proxy is judged
-            by its own entry in `policy`, and a proxy in clear needs none.
+        proxy_policy: what is expected of proxies. It judges an HTTPS proxy in place of `policy`,
+            and refuses a proxy in clear that it pins or does not list. Without it an HTTPS proxy is
+            judged by its own entry in `policy`, and a proxy in clear needs none.
         observer: hears every decision.
         resumption: False for full handshakes, or a `SessionCache` of one's own.
         options: every other argument of `requests.adapters.HTTPAdapter`.
 
-    Raises `PolicyError` for arguments that make no sense. Requests raise `RequestPinError` where a peer
-    or the request itself is refused.
+    Raises `PolicyError` for arguments that make no sense. Requests raise `RequestPinError` where a
+    peer or the request itself is refused.
     """
 
     def __init__(
@@ -140,7 +140,9 @@ def _override(verify: object, cert: object) -> str | None:
 
 def _of_the_environment() -> set[str]:
     """The CA files that requests puts in the place of `verify=True`; the policy names its own."""
-    return {os.environ[name] for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if name in os.environ}
+    return {
+        os.environ[name] for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if name in os.environ
+    }
 
 
 def _refuse_tls(options: Mapping[str, object]) -> None:

@@ -14,8 +14,9 @@ from pinio.errors import PinVerificationError, PolicyError, TLSFailedError, form
 class RequestPinError(SSLError, PinVerificationError):
     """A request of a `PinnedAdapter` was refused.
 
-    `except pinio.PinError`, `except requests.RequestException` and the `except` for the concrete pinio
-    error (`PinMismatchError` …) all catch it: there is a subclass for each. `refusal` has the data.
+    `except pinio.PinError`, `except requests.RequestException` and the `except` for the concrete
+    pinio error (`PinMismatchError` …) all catch it: there is a subclass for each. `refusal` has the
+    data.
     """
 
     def __init__(self, error: PinVerificationError, request: PreparedRequest | None = None) -> None:
@@ -31,7 +32,10 @@ globals().update({kind.__name__: kind for kind in _KINDS.values()})  # where pic
 
 
 class RequestTLSFailedError(SSLError, TLSFailedError):
-    """TLS failed on a request of a `PinnedAdapter`, and no certificate is the reason. `refusal` has the data."""
+    """TLS failed on a request of a `PinnedAdapter`, and no certificate is the reason.
+
+    `refusal` has the data.
+    """
 
     def __init__(self, error: TLSFailedError, request: PreparedRequest | None = None) -> None:
         SSLError.__init__(self, error.refusal, request=request)

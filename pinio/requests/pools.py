@@ -1,7 +1,7 @@
 """Pools of urllib3 that know one context: the pinned one, whatever asks for a connection.
 
-How an adapter gets at its pool differs from one requests to the next (2.32.0 to 2.32.2 hand over a context
-of their own), but every way leads through the manager's `connection_from_host`.
+How an adapter gets at its pool differs from one requests to the next (2.32.0 to 2.32.2 hand over a
+context of their own), but every way leads through the manager's `connection_from_host`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ TLS_ARGUMENTS: Final = frozenset(
 )
 """What urllib3 can be told about whom to trust; the last one would leave TLS to origins to a proxy.
 
-`assert_hostname` and `assert_fingerprint` are not among them: they demand more, and hold beside the pins.
+`assert_hostname` and `assert_fingerprint` are not among them: they demand more, and hold beside the
+pins.
 """
 
 
@@ -54,8 +55,9 @@ _FUTURE: Final = getattr(urllib3, "HttpVersion", None)
 def _without_quic(disabled: Iterable[object]) -> dict[str, Any]:
     """Arguments that keep urllib3-future on TCP; none for urllib3.
 
-    QUIC has a TLS engine of its own, whose connections no policy judges. The CAs are none: where they
-    are named, urllib3-future does not ask the context for them, and with these QUIC trusts nobody.
+    QUIC has a TLS engine of its own, whose connections no policy judges. The CAs are none: where
+    they are named, urllib3-future does not ask the context for them, and with these QUIC trusts
+    nobody.
     """
     if _FUTURE is None:
         return {}
@@ -78,7 +80,9 @@ class _Pinned(PoolManager):
         self.expected.check_request(scheme, host or "", port)
         # Without TLS to the origin, what TLS there is leads to a proxy that forwards requests.
         context = self.expected.origins if scheme == "https" else self.expected.proxies
-        others = {name: value for name, value in (pool_kwargs or {}).items() if name not in TLS_ARGUMENTS}
+        others = {
+            name: value for name, value in (pool_kwargs or {}).items() if name not in TLS_ARGUMENTS
+        }
         others |= _without_quic(self.connection_pool_kw.get("disabled_svn") or ())
         return super().connection_from_host(
             host, port, scheme, pool_kwargs={**others, "ssl_context": context}
@@ -97,7 +101,10 @@ def pool_manager(expected: WebExpectation, **options: Any) -> PoolManager:
 def proxy_manager(
     expected: WebExpectation, proxy: str, headers: dict[str, str], **options: Any
 ) -> PoolManager:
-    """The pools of connections through one proxy. Raises `InvalidSchema` for SOCKS without PySocks."""
+    """The pools of connections through one proxy.
+
+    Raises `InvalidSchema` for SOCKS without PySocks.
+    """
     if not proxy.lower().startswith("socks"):
         return _expecting(
             expected,

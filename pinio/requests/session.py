@@ -22,8 +22,8 @@ class PinnedSession(requests.Session):
 
     Takes what `PinnedAdapter` takes, and mounts one on `https://` and `http://`.
 
-    Raises `PolicyError` for arguments that make no sense, and from `mount` for another kind of adapter
-    on HTTP. Requests raise `RequestPinError` where a peer or the request itself is refused.
+    Raises `PolicyError` for arguments that make no sense, and from `mount` for another kind of
+    adapter on HTTP. Requests raise `RequestPinError` where a peer or the request itself is refused.
     """
 
     _building = False

@@ -19,9 +19,10 @@ from pinio.sources.places import places
 def loosened(old: Policy, new: Policy) -> list[str]:
     """Say in what `new` is looser than `old`, an entry a line; empty if nothing that `old` refused gets through.
 
-    Looser is: a pattern that lost its pins, an added exemption, an added pin, trust anchor or way of trust, report-only, a later
-    or waived expiry, a resumption that was off, a denied key that no longer is, and `unpinned` from "refuse" to "allow". Hosts
-    that were refused for having no entry, and have enforced pins now, are not.
+    Looser is: a pattern that lost its pins, an added exemption, an added pin, trust anchor or way
+    of trust, report-only, a later or waived expiry, a resumption that was off, a denied key that no
+    longer is, and `unpinned` from "refuse" to "allow". Hosts that were refused for having no entry,
+    and have enforced pins now, are not.
 
     Where two names lead to one connection (a URL's host and another `server_hostname`), both their
     rules count. So what is looser for such a connection is looser for one of the names, and is said

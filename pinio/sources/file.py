@@ -29,8 +29,9 @@ logger = logging.getLogger("pinio")
 def load_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy file, and the files of anchors that it names, relative to it.
 
-    Raises `PolicyError`, or `PinFormatError` where a pin is wrong; the message names file, table, key and value. A file that is
-    missing, not a regular file, or longer than 96 MB is a `PolicyError` too.
+    Raises `PolicyError`, or `PinFormatError` where a pin is wrong; the message names file, table,
+    key and value. A file that is missing, not a regular file, or longer than 96 MB is a
+    `PolicyError` too.
     """
     return Files(absolute(path), shown(os.fsdecode(path))).policy()
 
@@ -51,11 +52,12 @@ class FileSource:
         path: the policy file; anchors that it names are followed with it.
         interval: seconds between two looks, and for which a file at rest was not written; more
             than 0.
-        max_stale: seconds for which the last good policy outlives the first sign that the file is not good. After
-            that, `current` raises `PolicyError`. None: for ever.
+        max_stale: seconds for which the last good policy outlives the first sign that the file is
+            not good. After that, `current` raises `PolicyError`. None: for ever.
         clock: seconds that never run backwards.
 
-    Thread-safe; a look never makes another thread wait. The first read is made here, and raises as `load_policy` does.
+    Thread-safe; a look never makes another thread wait. The first read is made here, and raises as
+    `load_policy` does.
     """
 
     __slots__ = (
@@ -94,13 +96,22 @@ class FileSource:
 
     @property
     def current(self) -> Policy:
-        """The policy in force. Raises `PolicyError` once the file was not good for `max_stale` seconds, and only then."""
+        """The policy in force.
+
+        Raises `PolicyError` once the file was not good for `max_stale` seconds, and only then.
+        """
         if self._clock() < self._due:
             return self._policy
         self._look()
         error, since = self._error, self._failing_since
-        if error is not None and self._max_stale is not None and self._clock() >= since + self._max_stale:
-            raise PolicyError(f"the last good policy is older than {self._max_stale:g} s: {error}") from error
+        if (
+            error is not None
+            and self._max_stale is not None
+            and self._clock() >= since + self._max_stale
+        ):
+            raise PolicyError(
+                f"the last good policy is older than {self._max_stale:g} s: {error}"
+            ) from error
         return self._policy
 
     @property
@@ -140,7 +151,8 @@ class FileSource:
         if self._clock() < self._next_look:
             return
         looking = self._looking
-        # Nobody waits: the thread that looks may be reading a long file, and the policy in force holds until it is done.
+        # Nobody waits: the thread that looks may be reading a long file, and the policy in force
+        # holds until it is done.
         if looking.acquire(blocking=False):
             try:
                 if self._clock() >= self._next_look:

@@ -21,11 +21,15 @@ _KINDS: Final = (
 
 # A pipe that nobody writes to would block the open, and a terminal could become this process's own.
 _FLAGS: Final = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+    getattr(os, name, 0)
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
 )
 
 _TICK: Final = 2_000_000_000
-"""Nanoseconds in which two changes may get the same time from a file system. Two seconds is FAT's."""
+"""Nanoseconds in which two changes may get the same time from a file system.
+
+Two seconds is FAT's.
+"""
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
@@ -47,7 +51,9 @@ class Stamp(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
 
     @classmethod
     def now(cls, path: str) -> Stamp | None:
@@ -58,7 +64,10 @@ class Stamp(NamedTuple):
             return None
 
     def older_than_a_tick(self) -> bool:
-        """Whether a change from now on is sure to show. A file server's clock that is ahead only makes this False for longer."""
+        """Whether a change from now on is sure to show.
+
+        A file server's clock that is ahead only makes this False for longer.
+        """
         return time.time_ns() - max(self.modified, self.changed) > _TICK
 
 
@@ -99,7 +108,8 @@ def _read(descriptor: int, limit: int) -> tuple[bytes, Stamp | None]:
     if not stat.S_ISREG(status.st_mode):
         kind = next((words for test, words in _KINDS if test(status.st_mode)), "something else")
         raise PolicyError(f"{kind}, and not a file")
-    # Its size first, so that nothing is read of a file that is too long; then what was read, for it may be growing.
+    # Its size first, so that nothing is read of a file that is too long; then what was read, for it
+    # may be growing.
     data = b""
     if status.st_size <= limit:
         with open(descriptor, "rb", closefd=False) as file:

@@ -55,11 +55,14 @@ class FileFingerprint:
 
 
 class Files:
-    """The files of one policy, each read once and remembered. `where` is what errors call the policy."""
+    """The files of one policy, each read once and remembered.
+
+    `where` is what errors call the policy.
+    """
 
     def __init__(self, path: str, where: str) -> None:
-        # Links are followed once, here: where a directory is swapped by a link, as Kubernetes does it, the policy and its
-        # anchors come out of the same one.
+        # Links are followed once, here: where a directory is swapped by a link, as Kubernetes does
+        # it, the policy and its anchors come out of the same one.
         self.path = os.path.realpath(path)
         self.fingerprints: dict[str, FileFingerprint] = {}
         self._where = where
@@ -70,7 +73,9 @@ class Files:
             text = self._read(self.path, MAX_POLICY).decode("utf-8")
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
-            raise PolicyError(f"{self._where}: line {line} is not UTF-8 (byte {error.start})") from None
+            raise PolicyError(
+                f"{self._where}: line {line} is not UTF-8 (byte {error.start})"
+            ) from None
         except PolicyError as error:
             raise PolicyError(f"{self._where}: {error}") from error.__cause__
         return FORMATS["native"].loads(text, where=self._where, anchors=self._anchors)
@@ -107,11 +112,15 @@ class Snapshot:
         try:
             return cls(files.path, files.fingerprints, files.policy())
         except PinError as error:
-            # A fresh one: the error as it was raised holds on to the frames, and to the text of the file with them.
+            # A fresh one: the error as it was raised holds on to the frames, and to the text of the
+            # file with them.
             return cls(files.path, files.fingerprints, type(error)(*error.args))
 
     def untouched(self, path: str) -> bool:
-        """Whether the file system says that nothing was changed. Reads nothing; False where it cannot be sure."""
+        """Whether the file system says that nothing was changed.
+
+        Reads nothing; False where it cannot be sure.
+        """
         return os.path.realpath(path) == self.path and all(
             known.stamp is not None and known.stamp == Stamp.now(name)
             for name, known in self.fingerprints.items()
@@ -136,7 +145,9 @@ class Snapshot:
 
     def rewrites(self, before: Snapshot) -> bool:
         """Whether a file was written in place since `before`, and not replaced by another."""
-        pairs = [(found, before.fingerprints.get(name)) for name, found in self.fingerprints.items()]
+        pairs = [
+            (found, before.fingerprints.get(name)) for name, found in self.fingerprints.items()
+        ]
         return any(
             found.content != known.content and found.inode == known.inode is not None
             for found, known in pairs

@@ -43,7 +43,11 @@ class Watch:
         rest.
         """
         # An error is looked into every time, for its cause may lie outside the files.
-        if self._settled and isinstance(self._seen.outcome, Policy) and self._seen.untouched(self._path):
+        if (
+            self._settled
+            and isinstance(self._seen.outcome, Policy)
+            and self._seen.untouched(self._path)
+        ):
             return None
         again = self._seen.again(self._path)
         if again is None:

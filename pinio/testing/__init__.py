@@ -1,7 +1,7 @@
 """Everything that a test of pinning needs, without a mock: certificate authorities, servers and interceptors.
 
-Real keys, real chains, real TLS on loopback sockets; what the server's side saw is kept for the test to
-assert on. Needs the extra `testing`; does not need pytest.
+Real keys, real chains, real TLS on loopback sockets; what the server's side saw is kept for the
+test to assert on. Needs the extra `testing`; does not need pytest.
 """
 
 from __future__ import annotations

@@ -10,8 +10,11 @@ from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from typing import NamedTuple
 
-# poll() knows no highest descriptor number and costs no descriptor of its own; Windows has select() only.
-_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+# poll() knows no highest descriptor number and costs no descriptor of its own; Windows has select()
+# only.
+_Selector: type[selectors.BaseSelector] = getattr(
+    selectors, "PollSelector", selectors.SelectSelector
+)
 
 
 class Ready(NamedTuple):
@@ -22,7 +25,9 @@ class Ready(NamedTuple):
 
 
 def poll(
-    reading: Iterable[socket.socket], writing: Iterable[socket.socket] = (), timeout: float | None = None
+    reading: Iterable[socket.socket],
+    writing: Iterable[socket.socket] = (),
+    timeout: float | None = None,
 ) -> Ready:
     """Wait, at most `timeout` seconds, until some of the sockets can be read or written without blocking."""
     expectation: defaultdict[socket.socket, int] = defaultdict(int)
@@ -43,8 +48,9 @@ def poll(
 class Activity:
     """Whether one connection's thread has anything left to do.
 
-    A thread takes bytes off a socket only between two calls of `wait`, so whoever holds the lock sees either
-    a busy thread, or bytes still waiting in the socket, or true quiet. No byte is ever in between.
+    A thread takes bytes off a socket only between two calls of `wait`, so whoever holds the lock
+    sees either a busy thread, or bytes still waiting in the socket, or true quiet. No byte is ever
+    in between.
     """
 
     def __init__(self, changed: threading.Condition) -> None:
@@ -53,7 +59,9 @@ class Activity:
         self._reading: Collection[socket.socket] = ()
         self._writing: Collection[socket.socket] = ()
 
-    def wait(self, reading: Collection[socket.socket], writing: Collection[socket.socket] = ()) -> Ready:
+    def wait(
+        self, reading: Collection[socket.socket], writing: Collection[socket.socket] = ()
+    ) -> Ready:
         """Block until some of the sockets can be read or written, and touch none of them."""
         with self._waiting(reading, writing):
             return poll(reading, writing)
@@ -81,8 +89,13 @@ class Activity:
 
         With something left to send, a thread is not idle.
         """
-        return bool(self._reading) and not self._writing and not poll(self._reading, timeout=0).to_read
+        return (
+            bool(self._reading) and not self._writing and not poll(self._reading, timeout=0).to_read
+        )
 
     def stalled(self) -> bool:
-        """Tell whether the thread can do nothing unless the peer acts. The caller holds the lock."""
+        """Tell whether the thread can do nothing unless the peer acts.
+
+        The caller holds the lock.
+        """
         return self._waits and not any(poll(self._reading, self._writing, timeout=0))

@@ -1,8 +1,8 @@
 """Certificate authorities and certificates that live in memory.
 
-Real keys and real chains, made by `trustme`: nothing here is mocked, so a test that passes against these
-certificates exercises the same OpenSSL code as production does. Nothing is trusted by anybody who was not
-told to.
+Real keys and real chains, made by `trustme`: nothing here is mocked, so a test that passes against
+these certificates exercises the same OpenSSL code as production does. Nothing is trusted by anybody
+who was not told to.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ class CA:
     """
 
     def __init__(
-        self, name: str = "pinio test root", *, key_type: KeyType = "ecdsa", parent: CA | None = None
+        self,
+        name: str = "pinio test root",
+        *,
+        key_type: KeyType = "ecdsa",
+        parent: CA | None = None,
     ) -> None:
         self.name = name
         self._parent = parent
@@ -69,15 +73,15 @@ class CA:
         """A certificate with a fresh key, valid for host names, wildcards and IP addresses.
 
         Args:
-            identities: at least one; they become subject alternative names, the first one the common name
-                too.
+            identities: at least one; they become subject alternative names, the first one the
+                common name too.
             key_type: of the fresh key.
             not_before: start of validity, the year 2000 unless told. Naive values are UTC.
             not_after: end of validity, the year 3000 unless told.
 
         Returns:
-            A leaf that is served with this CA's certificate if this is an intermediate, and never with the
-            root.
+            A leaf that is served with this CA's certificate if this is an intermediate, and never
+            with the root.
 
         Raises:
             ValueError: no identity, or the end lies before the start.
@@ -96,7 +100,11 @@ class CA:
         return _leaf(issued)
 
     def renew(
-        self, leaf: Leaf, *, not_before: dt.datetime | None = None, not_after: dt.datetime | None = None
+        self,
+        leaf: Leaf,
+        *,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
     ) -> Leaf:
         """Certify the same names and the *same key* once more; `leaf` may come from another CA.
 
@@ -114,7 +122,8 @@ class CA:
             .not_valid_before(not_before or NOT_BEFORE)
             .not_valid_after(not_after or NOT_AFTER)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
+                critical=False,
             )
         )
         for extension in old.extensions:
@@ -123,14 +132,21 @@ class CA:
         key = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
         certificate = builder.sign(cast("CertificateIssuerPrivateKeyTypes", key), hashes.SHA256())
         return Leaf(
-            leaf.private_key_pem, certificate.public_bytes(Encoding.PEM).decode("ascii") + self._issuers_pem
+            leaf.private_key_pem,
+            certificate.public_bytes(Encoding.PEM).decode("ascii") + self._issuers_pem,
         )
 
     def issue_client(self, name: str = "client@pinio.test") -> Leaf:
-        """A certificate for the client's side of mutual TLS. `name` is a host name or a mail address."""
+        """A certificate for the client's side of mutual TLS.
+
+        `name` is a host name or a mail address.
+        """
         return _leaf(
             self._authority.issue_cert(
-                name, common_name=name, organization_name=_ORGANIZATION, organization_unit_name="client"
+                name,
+                common_name=name,
+                organization_name=_ORGANIZATION,
+                organization_unit_name="client",
             )
         )
 

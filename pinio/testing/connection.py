@@ -33,7 +33,10 @@ class Connection(Stream):
 
     @property
     def taken_in(self) -> bool:
-        """Whether the thread can do nothing more about what has arrived. The caller holds the lock."""
+        """Whether the thread can do nothing more about what has arrived.
+
+        The caller holds the lock.
+        """
         return self.activity.stalled() and not self.unread
 
     def dial(self, address: tuple[str, int]) -> Stream:
@@ -50,7 +53,10 @@ class Connection(Stream):
         return onward
 
     def hang_up(self) -> None:
-        """Wake the thread, wherever it waits, by ending what it waits for. The caller holds the lock."""
+        """Wake the thread, wherever it waits, by ending what it waits for.
+
+        The caller holds the lock.
+        """
         self._hung_up = True
         for stream in (self, *self._onward):
             with contextlib.suppress(OSError):
@@ -67,5 +73,7 @@ class Connection(Stream):
 
     def _delivered(self, data: bytes) -> bytes:
         clear_first = self.tls is None and not self.settled
-        append_bounded(self.record.plaintext_bytes if clear_first else self.record.application_bytes, data)
+        append_bounded(
+            self.record.plaintext_bytes if clear_first else self.record.application_bytes, data
+        )
         return data

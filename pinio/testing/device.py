@@ -20,8 +20,8 @@ def self_signed(
 ) -> Leaf:
     """A certificate that vouches for itself, as routers, printers and other devices have.
 
-    No CA stands behind it; only its key can identify it. Valid from 2000 to 3000 unless told. Without
-    `identities` it names nobody.
+    No CA stands behind it; only its key can identify it. Valid from 2000 to 3000 unless told.
+    Without `identities` it names nobody.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(

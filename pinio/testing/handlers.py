@@ -1,9 +1,8 @@
 """What a test server says once a connection stands: ready-made handlers, and the means to write others.
 
-A handler is any callable of one `Connection`. It runs in the connection's
-thread, may block, and ends the connection by returning. An `OSError` that it lets through is taken for
-the client's doing and kept in the record; any other exception is raised where the server's `with` block
-ends.
+A handler is any callable of one `Connection`. It runs in the connection's thread, may block, and
+ends the connection by returning. An `OSError` that it lets through is taken for the client's doing
+and kept in the record; any other exception is raised where the server's `with` block ends.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ def silent(connection: Connection) -> None:
 def speak_first(greeting: bytes, then: Handler = echo) -> Handler:
     """Send `greeting` as soon as the connection stands, as SMTP and many databases do, then do `then`.
 
-    To have the greeting in one segment with the end of the handshake, give it to the server instead:
-    `Server(leaf, greeting=…)`.
+    To have the greeting in one segment with the end of the handshake, give it to the server
+    instead: `Server(leaf, greeting=…)`.
     """
 
     def handler(connection: Connection) -> None:
@@ -62,15 +61,17 @@ def vanish(connection: Connection) -> None:
 def starttls(banner: bytes = b"220 ready\r\n", reply: bytes = b"220 go ahead\r\n") -> Handler:
     """Make a dialogue for `Server(starttls=…)`: say `banner`, read one line, say `reply`, all in clear.
 
-    Anything behind the first line of `reply` is plaintext that a client must not take for something said
-    inside TLS.
+    Anything behind the first line of `reply` is plaintext that a client must not take for something
+    said inside TLS.
     """
 
     def handler(connection: Connection) -> None:
         connection.sendall(banner)
         line = b""
         while not line.endswith(b"\n") and len(line) < _LINE_LIMIT:
-            if not (byte := connection.recv(1)):  # one at a time: what follows the line belongs to TLS
+            if not (
+                byte := connection.recv(1)
+            ):  # one at a time: what follows the line belongs to TLS
                 raise ConnectionAbortedError("the client left before STARTTLS")
             line += byte
         connection.sendall(reply)

@@ -22,14 +22,14 @@ Upstream: TypeAlias = "tuple[str, int, CA | Anchors | None]"
 class Interceptor(Server):
     """A server for the same names, certified by the same CA, with another key: what pinning refuses.
 
-    A client without pins cannot tell it from the genuine server. With `upstream`, neither can the user:
-    everything is decrypted, kept and passed on to the genuine server, and so are its answers.
+    A client without pins cannot tell it from the genuine server. With `upstream`, neither can the
+    user: everything is decrypted, kept and passed on to the genuine server, and so are its answers.
 
     Args:
         ca: the CA that the client trusts.
         identities: the names to pose as.
-        upstream: host and port of the genuine server, and which CA to expect there (`None` to take any
-            certificate).
+        upstream: host and port of the genuine server, and which CA to expect there (`None` to take
+            any certificate).
         handler: what to answer without an `upstream`.
         key_type: of the interceptor's own key.
         host: the address to listen on.

@@ -63,7 +63,8 @@ class Leaf:
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Makes `context` present this certificate, on either side of a connection."""
-        # The ssl module reads keys from files only; this one is private to the user and gone a moment later.
+        # The ssl module reads keys from files only; this one is private to the user and gone a
+        # moment later.
         with tempfile.TemporaryDirectory(prefix="pinio-") as directory:
             context.load_cert_chain(*self.write(directory))
 
@@ -111,10 +112,13 @@ class Leaf:
 
 def public_key_pin(certificate: bytes) -> str:
     """`sha256/BASE64` of the public key in a certificate (DER)."""
-    # cryptography encodes the key anew. For the keys made here that yields the certificate's own bytes, and
-    # it keeps the expectation in a test independent of the parser that the test is about.
+    # cryptography encodes the key anew. For the keys made here that yields the certificate's own
+    # bytes, and it keeps the expectation in a test independent of the parser that the test is
+    # about.
     key = x509.load_der_x509_certificate(certificate).public_key()
-    digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+    digest = hashlib.sha256(
+        key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).digest()
     return "sha256/" + base64.b64encode(digest).decode("ascii")
 
 

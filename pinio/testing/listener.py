@@ -28,12 +28,13 @@ _GLANCE = 0.01
 class Listener(ABC):
     """Accepts connections on a loopback port and runs `serve` for each in a thread of its own.
 
-    Usable with `with` and with `async with`, from any event loop or none: it shares nothing with the
-    client but the network. Leaving the block takes in what has arrived, aborts what is still open, waits
-    for every thread, and raises what a handler raised.
+    Usable with `with` and with `async with`, from any event loop or none: it shares nothing with
+    the client but the network. Leaving the block takes in what has arrived, aborts what is still
+    open, waits for every thread, and raises what a handler raised.
 
-    What it saw is complete after the block. Inside the block, a test without an event loop needs to do
-    nothing: what it reads waits until all that has arrived was taken in. A coroutine awaits `quiet()` first.
+    What it saw is complete after the block. Inside the block, a test without an event loop needs to
+    do nothing: what it reads waits until all that has arrived was taken in. A coroutine awaits
+    `quiet()` first.
 
     Args:
         host: the address to listen on.
@@ -48,7 +49,9 @@ class Listener(ABC):
         self._wanted_port = port
         self._changed = threading.Condition()
         self._live: dict[Connection, threading.Thread] = {}
-        self._leaving: set[threading.Thread] = set()  # whose connection has ended, as they are about to
+        self._leaving: set[threading.Thread] = (
+            set()
+        )  # whose connection has ended, as they are about to
         self._socket: socket.socket | None = None
         self._waker: socket.socket | None = None
         self._acceptor: threading.Thread | None = None
@@ -95,7 +98,9 @@ class Listener(ABC):
         """Begin to listen. Raises OSError if the address is taken."""
         self._failures.clear()
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._socket = socket.create_server((self.host, self._wanted_port), family=family, backlog=1024)
+        self._socket = socket.create_server(
+            (self.host, self._wanted_port), family=family, backlog=1024
+        )
         self._socket.setblocking(False)  # a client may be gone again between poll and accept
         self._waker, wake = socket.socketpair()
         name = f"pinio-testing-accept-{self.port}"
@@ -105,7 +110,10 @@ class Listener(ABC):
         self._acceptor.start()
 
     def close(self) -> None:
-        """Stop listening, end every connection and wait for the threads. Does nothing when not running."""
+        """Stop listening, end every connection and wait for the threads.
+
+        Does nothing when not running.
+        """
         if self._socket is None or self._waker is None or self._acceptor is None:
             return
         self._waker.close()
@@ -126,7 +134,10 @@ class Listener(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None:
             self._take_in()
@@ -136,7 +147,8 @@ class Listener(ABC):
         if error is not None:
             for quiet in forgotten:
                 quiet.dismiss()
-        # A test must not pass over what went wrong on the server's side, nor over a wait that never was.
+        # A test must not pass over what went wrong on the server's side, nor over a wait that never
+        # was.
         elif self._failures:
             raise self._failures[0]
         elif forgotten:
@@ -147,7 +159,10 @@ class Listener(ABC):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
@@ -156,7 +171,9 @@ class Listener(ABC):
     def _accept_all(self, listening: socket.socket, wake: socket.socket) -> None:
         with wake:
             while wake not in poll((listening, wake)).to_read:
-                with self._changed:  # accepted and recorded in one step, so that wait_quiet() misses nobody
+                with (
+                    self._changed
+                ):  # accepted and recorded in one step, so that wait_quiet() misses nobody
                     try:
                         sock, peername = listening.accept()
                     except (BlockingIOError, ConnectionError):
@@ -172,7 +189,9 @@ class Listener(ABC):
         self._records.append(record)
         self._leaving = {one for one in self._leaving if one.is_alive()}
         thread.start()
-        self._live[connection] = thread  # the thread cannot have ended: that takes the lock, held here
+        self._live[connection] = (
+            thread  # the thread cannot have ended: that takes the lock, held here
+        )
 
     def _run(self, connection: Connection) -> None:
         try:
@@ -196,28 +215,31 @@ class Listener(ABC):
     def wait_quiet(self, timeout: float = PATIENCE) -> None:
         """Block until everything that clients have done so far has had its effect on this side.
 
-        That is: nobody waits to be accepted, every handshake has succeeded or failed, all that has arrived
-        was read, and every connection that its client has closed has ended, its thread with it. Connections
-        that are open and idle are no reason to wait. Afterwards the records say what they will say until a
-        client acts again.
+        That is: nobody waits to be accepted, every handshake has succeeded or failed, all that has
+        arrived was read, and every connection that its client has closed has ended, its thread with
+        it. Connections that are open and idle are no reason to wait. Afterwards the records say
+        what they will say until a client acts again.
 
-        A client with Nagle's algorithm on (asyncio and uvloop switch it off, blocking sockets leave it on)
-        may have called `send` and sent nothing yet; that cannot be seen from here.
+        A client with Nagle's algorithm on (asyncio and uvloop switch it off, blocking sockets leave
+        it on) may have called `send` and sent nothing yet; that cannot be seen from here.
 
         Raises:
-            TimeoutError: not quiet within `timeout` seconds, for example because a handshake never ends.
+            TimeoutError: not quiet within `timeout` seconds, for example because a handshake never
+                ends.
         """
         with self._changed:
             if not self._changed.wait_for(self._is_quiet, timeout):
                 busy = [connection.record for connection in self._live if not connection.quiet]
-                raise TimeoutError(f"not quiet after {timeout:g} seconds: {busy or 'nobody accepts'}")
+                raise TimeoutError(
+                    f"not quiet after {timeout:g} seconds: {busy or 'nobody accepts'}"
+                )
         self._see_off()
 
     def quiet(self, timeout: float = PATIENCE) -> Coroutine[Any, Any, None]:
         """Do as `wait_quiet` does, while the event loop runs on: `await server.quiet()`.
 
-        Not awaited, it is an error: of what is read from the server next, and of the end of its block.
-        Called where no event loop runs, it is `wait_quiet`.
+        Not awaited, it is an error: of what is read from the server next, and of the end of its
+        block. Called where no event loop runs, it is `wait_quiet`.
         """
         quiet = Quiet(type(self).__name__, partial(self.wait_quiet, timeout))
         if not in_a_coroutine():
@@ -241,7 +263,9 @@ class Listener(ABC):
             if threading.current_thread() in self._live.values():
                 return  # a handler that reads what the others saw
             while not self._has_taken_in() and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(min(left, _GLANCE))  # that a peer takes no more bytes notifies nobody
+                self._changed.wait(
+                    min(left, _GLANCE)
+                )  # that a peer takes no more bytes notifies nobody
 
     def _see_off(self) -> None:
         with self._changed:
@@ -263,4 +287,6 @@ class Listener(ABC):
 def _join(thread: threading.Thread, deadline: float) -> None:
     thread.join(max(0.0, deadline - time.monotonic()))
     if thread.is_alive():
-        warnings.warn(f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=3)
+        warnings.warn(
+            f"{thread.name} still runs: its handler does not return", ResourceWarning, stacklevel=3
+        )

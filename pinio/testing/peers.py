@@ -27,9 +27,9 @@ class RawServer(Listener):
     """A TCP server that follows a script with every client, then closes.
 
     Args:
-        steps: `bytes` are sent as they are; anything else is called with the connection: `hear`, `reset`,
-            `silent` (to stall until the client gives up), or a handler of your own. Everything works on TCP,
-            beneath TLS.
+        steps: `bytes` are sent as they are; anything else is called with the connection: `hear`,
+            `reset`, `silent` (to stall until the client gives up), or a handler of your own.
+            Everything works on TCP, beneath TLS.
         host: the address to listen on.
         port: the port, or 0 for any free one.
     """
@@ -67,7 +67,9 @@ def tls_record(kind: int, payload: bytes) -> bytes:
 
 def tls_alert(description: str | int) -> bytes:
     """Return a fatal TLS alert (RFC 8446 section 6) by name, such as `"handshake_failure"`, or number."""
-    return tls_record(21, bytes((2, _ALERTS[description] if isinstance(description, str) else description)))
+    return tls_record(
+        21, bytes((2, _ALERTS[description] if isinstance(description, str) else description))
+    )
 
 
 class CutRelay(Listener):
@@ -77,7 +79,8 @@ class CutRelay(Listener):
         server: where to connect to for every client.
         after_bytes: how many bytes to carry in `direction`; the other one is not limited.
         direction: `"to_client"` or `"to_server"`.
-        ending: what the client sees then: `"close"` (TCP ends), `"reset"`, or `"stall"` (nothing, for ever).
+        ending: what the client sees then: `"close"` (TCP ends), `"reset"`, or `"stall"` (nothing,
+            for ever).
     """
 
     scheme = "https"

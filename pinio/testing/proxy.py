@@ -26,7 +26,8 @@ class ConnectProxy(Server):
     It never leaves the machine: a target is either in `routes` or on loopback.
 
     Args:
-        leaf: makes it an HTTPS proxy that presents this certificate; without, clients speak to it in clear.
+        leaf: makes it an HTTPS proxy that presents this certificate; without, clients speak to it
+            in clear.
         credentials: user and password to insist on (Basic authentication).
         routes: where tunnels to a target such as `"api.example.com:443"` really go.
         interceptor: where *every* tunnel really goes, as on a network that inspects TLS.
@@ -47,7 +48,12 @@ class ConnectProxy(Server):
         tls_version: ssl.TLSVersion | None = None,
     ) -> None:
         super().__init__(
-            leaf, plain=leaf is None, handler=self._tunnel, host=host, port=port, tls_version=tls_version
+            leaf,
+            plain=leaf is None,
+            handler=self._tunnel,
+            host=host,
+            port=port,
+            tls_version=tls_version,
         )
         self._routes = dict(routes or {})
         self._interceptor = interceptor
@@ -56,7 +62,9 @@ class ConnectProxy(Server):
     def _tunnel(self, connection: Connection) -> None:
         head = bytearray()
         while not head.endswith(b"\r\n\r\n") and len(head) < _HEAD_LIMIT:
-            if not (byte := connection.recv(1)):  # one at a time: what follows the head belongs to the tunnel
+            if not (
+                byte := connection.recv(1)
+            ):  # one at a time: what follows the head belongs to the tunnel
                 return
             head += byte
         request = read_request(connection, io.BufferedReader(io.BytesIO(head)))

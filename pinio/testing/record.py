@@ -31,18 +31,20 @@ class Request:
 
 @dataclass(eq=False)
 class ConnectionRecord:
-    """What the server's side of one connection saw. Filled in by the connection's thread, for tests to read.
+    """What the server's side of one connection saw.
+
+    Filled in by the connection's thread, for tests to read.
 
     Attributes:
         peername: the client's address and port.
         handshake_finished: the server has *received and verified the client's Finished message*.
         handshake_bytes: everything that came off the wire before that, as it came, in clear or not.
-        client_certificate: the certificate (DER) that the client sent and proved in this handshake. A resumed
-            session brings none.
-        application_bytes: what the client sent through TLS (or in clear, on a plain server), decrypted; at
-            most the first 16 MiB of it.
-        replies: what a relay (an interceptor with an upstream, a bad network) passed back to the client; at
-            most the first 16 MiB of it.
+        client_certificate: the certificate (DER) that the client sent and proved in this handshake.
+            A resumed session brings none.
+        application_bytes: what the client sent through TLS (or in clear, on a plain server),
+            decrypted; at most the first 16 MiB of it.
+        replies: what a relay (an interceptor with an upstream, a bad network) passed back to the
+            client; at most the first 16 MiB of it.
         plaintext_bytes: what the client sent in clear before STARTTLS.
         server_name: the name asked for (SNI).
         version: `"TLSv1.3"` or `"TLSv1.2"`.

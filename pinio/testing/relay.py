@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pinio.testing.stream import CHUNK, Stream
 
-# Where it is missing (Windows), a send blocks until the peer reads; only a peer that never does would notice.
+# Where it is missing (Windows), a send blocks until the peer reads; only a peer that never does
+# would notice.
 _DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 
 

@@ -51,7 +51,8 @@ def read_request(connection: Connection, incoming: io.BufferedReader) -> Request
     """Read the next HTTP/1.1 request; `None` at the end of the connection.
 
     Raises:
-        ConnectionError: what arrived is no HTTP request, or is larger than a test has any business to send.
+        ConnectionError: what arrived is no HTTP request, or is larger than a test has any business
+            to send.
     """
     line = incoming.readline(_LINE_LIMIT)
     if not line:

@@ -18,17 +18,17 @@ class Server(Listener):
     """A TLS server for tests: `with Server(ca.issue("localhost")) as server: …`.
 
     Args:
-        identity: the certificate to present, or a complete server-side context, or `None` on a plain
-            server.
+        identity: the certificate to present, or a complete server-side context, or `None` on a
+            plain server.
         handler: what to do with each connection once its handshake has finished.
         host: the address to listen on.
         port: the port, or 0 for any free one.
         client_ca: ask for a client certificate and insist on one issued by this CA.
         tls_version: exactly this version; TLS 1.2 and 1.3 unless told.
         alpn: application protocols offered, best first.
-        greeting: application data to send in the same segment as this side's last handshake message (TLS 1.2:
-            its Finished; TLS 1.3: the session tickets that follow the client's Finished), before anything is
-            read.
+        greeting: application data to send in the same segment as this side's last handshake message
+            (TLS 1.2: its Finished; TLS 1.3: the session tickets that follow the client's Finished),
+            before anything is read.
         starttls: a dialogue to hold in clear before TLS begins.
         plain: no TLS at all.
 
@@ -63,7 +63,9 @@ class Server(Listener):
                 f"identity is a Leaf, as ca.issue() makes it, or a context, not a {type(identity).__name__}"
             )
         if isinstance(identity, Leaf):
-            identity = identity.server_context(tls_version=tls_version, alpn=alpn, client_ca=client_ca)
+            identity = identity.server_context(
+                tls_version=tls_version, alpn=alpn, client_ca=client_ca
+            )
         elif client_ca is not None or tls_version is not None or alpn:
             raise ValueError("client_ca, tls_version and alpn belong to the context that was given")
         self._handler = handler
@@ -72,14 +74,17 @@ class Server(Listener):
         self._context = identity
         if identity is None:
             self.scheme = "http"
-        elif identity.sni_callback is None:  # a context may come with its own; then no name is recorded
+        elif (
+            identity.sni_callback is None
+        ):  # a context may come with its own; then no name is recorded
             identity.sni_callback = _note_server_name
 
     def present(self, leaf: Leaf) -> None:
         """Present `leaf` from the next full handshake on, keeping the keys of session tickets.
 
-        As server software does when its certificate is renewed: sessions from before can still be resumed.
-        The new key must be of the old one's type; OpenSSL holds one certificate per type. Raises ValueError on a plain server.
+        As server software does when its certificate is renewed: sessions from before can still be
+        resumed. The new key must be of the old one's type; OpenSSL holds one certificate per type.
+        Raises ValueError on a plain server.
         """
         if self._context is None:
             raise ValueError("a plain server presents nothing")
@@ -102,7 +107,8 @@ class Server(Listener):
         record = connection.record
         _handshaking.record = record
         tls = connection.handshake(context, server_side=True)
-        # On a server do_handshake() returns when the client's Finished has been verified, in either version.
+        # On a server do_handshake() returns when the client's Finished has been verified, in either
+        # version.
         record.handshake_finished = True
         record.version = tls.version()
         record.cipher = (tls.cipher() or (None,))[0]
@@ -126,7 +132,9 @@ class Server(Listener):
     def client_certificates(self) -> list[bytes]:
         """Every client certificate (DER) received."""
         return [
-            record.client_certificate for record in self.connections if record.client_certificate is not None
+            record.client_certificate
+            for record in self.connections
+            if record.client_certificate is not None
         ]
 
     @property

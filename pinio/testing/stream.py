@@ -1,7 +1,8 @@
 """Blocking bytes over one socket, in clear or through TLS held in memory.
 
-TLS runs on two memory BIOs instead of on the socket. That is what lets a test server put application data
-into the very segment that ends its handshake, inject bytes beneath TLS, or vanish without saying goodbye.
+TLS runs on two memory BIOs instead of on the socket. That is what lets a test server put
+application data into the very segment that ends its handshake, inject bytes beneath TLS, or vanish
+without saying goodbye.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ class Stream:
         self._draining = False
 
     def handshake(
-        self, context: ssl.SSLContext, *, server_side: bool = False, server_hostname: str | None = None
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
     ) -> ssl.SSLObject:
         """Complete a TLS handshake, all but sending this side's last flight.
 
@@ -134,7 +139,10 @@ class Stream:
 
     @property
     def unread(self) -> bool:
-        """Whether bytes wait here that nobody has read, while the thread waits for something else. The caller holds the lock."""
+        """Whether bytes wait here that nobody has read, while the thread waits for something else.
+
+        The caller holds the lock.
+        """
         if self._draining:
             return False
         if self._incoming.pending or (self.tls is not None and self.tls.pending()):

@@ -20,18 +20,21 @@ _Pinned: TypeAlias = PinnedTransport | PinnedSSLObject | PinnedSSLSocket
 def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     """Return the `Permit` of an open pinned connection; with `policy`, judge its chain again by that policy, now.
 
-    Without `policy` it is the Permit that the connection was opened with, or was judged again with when a policy was swapped.
-    If the pins have expired since, the connection is judged again by the same policy. Asking changes nothing.
+    Without `policy` it is the Permit that the connection was opened with, or was judged again with
+    when a policy was swapped. If the pins have expired since, the connection is judged again by the
+    same policy. Asking changes nothing.
 
     Args:
-        connection: what pinio returned: a transport, a `StreamWriter`, a TLS object or socket of a pinned context, or an HTTP
-            response that still holds its connection (aiohttp's give it back once the body has arrived). It is recognised by
-            what it is, never by what it says of itself.
+        connection: what pinio returned: a transport, a `StreamWriter`, a TLS object or socket of a
+            pinned context, or an HTTP response that still holds its connection (aiohttp's give it
+            back once the body has arrived). It is recognised by what it is, never by what it says
+            of itself.
         policy: a policy, or a source of policies.
 
-    Raises `NotJudgedError` for anything else, for a connection that is closed, and for a response that came in plaintext
-    through a pinned proxy; `PinVerificationError` where a new connection would be refused, and `NoVerifiedChainError` if
-    `policy` verifies the host's certificate in another way than was done.
+    Raises `NotJudgedError` for anything else, for a connection that is closed, and for a response
+    that came in plaintext through a pinned proxy; `PinVerificationError` where a new connection
+    would be refused, and `NoVerifiedChainError` if `policy` verifies the host's certificate in
+    another way than was done.
     """
     pinned = _find(connection)
     if pinned is None:
@@ -41,9 +44,7 @@ def attest(connection: object, policy: PolicyLike | None = None) -> Permit:
     if judge is None or permit is None or judge.gate.state is not State.OPEN:
         raise _not_judged(judge, f"this connection {_state(pinned.state)}")
     if pinned is not connection and (judge.for_proxy or _came_in_plaintext(connection)):
-        detail = (
-            "this came in plaintext from its origin; what was judged is the connection to the HTTPS proxy"
-        )
+        detail = "this came in plaintext from its origin; what was judged is the connection to the HTTPS proxy"
         raise _not_judged(judge, detail)
     if policy is not None:
         return _judge_again(judge, current_policy(policy))

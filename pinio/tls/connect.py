@@ -1,8 +1,9 @@
 """The raw doors that dial: asyncio's own functions, with pins. Those that begin TLS on an open connection are `starttls`.
 
-The signatures are asyncio's; what differs is that one of `policy`, `pins` and `ssl` says what is expected of the peer. The
-name is canonicalised and the policy read once, before a socket exists; after a refusal no other address is tried, because a
-refusal is an answer and not a failure to get one.
+The signatures are asyncio's; what differs is that one of `policy`, `pins` and `ssl` says what is
+expected of the peer. The name is canonicalised and the policy read once, before a socket exists;
+after a refusal no other address is tried, because a refusal is an answer and not a failure to get
+one.
 """
 
 from __future__ import annotations
@@ -78,12 +79,12 @@ async def create_connection(
 ) -> tuple[PinnedTransport, App]:
     """Connect as `loop.create_connection` does, over TLS that shows a pinned key.
 
-    The protocol's `connection_made` is called after the peer's keys were judged, and never where they
-    are refused. Where a handshake fails in which a TLS session was offered, the server is dialled once
-    more for a full handshake; each of the two has the whole `ssl_handshake_timeout`.
+    The protocol's `connection_made` is called after the peer's keys were judged, and never where
+    they are refused. Where a handshake fails in which a TLS session was offered, the server is
+    dialled once more for a full handshake; each of the two has the whole `ssl_handshake_timeout`.
 
-        policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
-        transport, protocol = await pinio.create_connection(Client, "api.example.com", 443, policy=policy)
+        policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]}) transport, protocol =
+        await pinio.create_connection(Client, "api.example.com", 443, policy=policy)
 
     Args:
         protocol_factory: makes the application's protocol.
@@ -91,11 +92,12 @@ async def create_connection(
         port: the port, from 1 to 65535.
         policy: which keys are expected of which host: a `Policy`, or a source of one such as
             `FileSource`.
-        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a
+            `PinSet`.
         trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
         anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
-        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
-            one of these means nothing, for code that was written for asyncio.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True
+            beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
         family: the address family, for `getaddrinfo`.
@@ -103,15 +105,16 @@ async def create_connection(
         flags: flags of `getaddrinfo`.
         sock: a connected socket to use, instead of `host` and `port`.
         local_addr: host and port to connect from.
-        server_hostname: the name that the certificate must have and that is looked up in the policy, if
-            it is not `host`.
+        server_hostname: the name that the certificate must have and that is looked up in the
+            policy, if it is not `host`.
         ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
             session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
         happy_eyeballs_delay: seconds after which the next address is tried beside the one before
             (RFC 8305); None tries one after the other.
         interleave: how many addresses of one family come first before families alternate.
-        all_errors: whether an `ExceptionGroup` with the error of each address is raised, if none answers.
+        all_errors: whether an `ExceptionGroup` with the error of each address is raised, if none
+            answers.
 
     Returns:
         The transport, and the protocol that the factory made.
@@ -195,11 +198,12 @@ async def open_connection(
         limit: bytes that the reader buffers before it pauses the transport.
         policy: which keys are expected of which host: a `Policy`, or a source of one such as
             `FileSource`.
-        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a
+            `PinSet`.
         trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
         anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
-        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
-            one of these means nothing, for code that was written for asyncio.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True
+            beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
         family: the address family, for `getaddrinfo`.
@@ -207,15 +211,16 @@ async def open_connection(
         flags: flags of `getaddrinfo`.
         sock: a connected socket to use, instead of `host` and `port`.
         local_addr: host and port to connect from.
-        server_hostname: the name that the certificate must have and that is looked up in the policy, if
-            it is not `host`.
+        server_hostname: the name that the certificate must have and that is looked up in the
+            policy, if it is not `host`.
         ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
             session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
         happy_eyeballs_delay: seconds after which the next address is tried beside the one before
             (RFC 8305); None tries one after the other.
         interleave: how many addresses of one family come first before families alternate.
-        all_errors: whether an `ExceptionGroup` with the error of each address is raised, if none answers.
+        all_errors: whether an `ExceptionGroup` with the error of each address is raised, if none
+            answers.
 
     Returns:
         The reader and the writer.

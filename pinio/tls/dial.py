@@ -1,7 +1,8 @@
 """From a host and a port to a TCP connection: the loop's own way, or the race of RFC 8305 where it is asked for.
 
-uvloop has no such race, and asyncio keeps the errors of single addresses since 3.12 only; here both have both. Without a race
-the loop dials by itself: on uvloop that spares a dozen system calls for each connection.
+uvloop has no such race, and asyncio keeps the errors of single addresses since 3.12 only; here both
+have both. Without a race the loop dials by itself: on uvloop that spares a dozen system calls for
+each connection.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ async def dial(
     port: int,
     how: Dialling,
 ) -> None:
-    """Connect, and give the connection to the protocol that `factory` makes. Raises as `race` does."""
+    """Connect, and give the connection to the protocol that `factory` makes.
+
+    Raises as `race` does.
+    """
     if how.happy_eyeballs_delay is not None or how.interleave is not None or how.all_errors:
         await loop.create_connection(factory, sock=await race(loop, host, port, how))
     else:
@@ -60,8 +64,14 @@ async def dial(
         )
 
 
-async def race(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling) -> socket.socket:
-    """A connected socket. Raises `OSError`, or with `all_errors` an `ExceptionGroup` of one for each address that was tried."""
+async def race(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling
+) -> socket.socket:
+    """A connected socket.
+
+    Raises `OSError`, or with `all_errors` an `ExceptionGroup` of one for each address that was
+    tried.
+    """
     addresses = await _resolve(loop, host, port, how)
     local = None
     if how.local_addr is not None:
@@ -81,7 +91,9 @@ async def race(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Diall
         raise
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling) -> list[AddrInfo]:
+async def _resolve(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, how: Dialling
+) -> list[AddrInfo]:
     """Addresses of a host; an address as it stands needs no resolver, and no thread to run it in."""
     try:
         address = ipaddress.ip_address(host)

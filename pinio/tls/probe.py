@@ -1,4 +1,7 @@
-"""Look at a server's keys. For people who write policies; what it returns is never a reason to trust anybody."""
+"""Look at a server's keys.
+
+For people who write policies; what it returns is never a reason to trust anybody.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +66,10 @@ async def probe(
 ) -> Probe:
     """Shake hands with a server, look at its certificates, and hang up; no application byte is sent.
 
-    Works on devices whose certificate cannot be verified, and then says so: it asks a second time without verification. Compare
-    what it shows with what you know from elsewhere before you pin it. `anchors` are certifi's if None, `timeout` is in seconds.
-    Raises `OSError` where nobody answers, `TLSFailedError` where TLS fails, `PolicyError` for what is no host or port, and
-    `TimeoutError`.
+    Works on devices whose certificate cannot be verified, and then says so: it asks a second time
+    without verification. Compare what it shows with what you know from elsewhere before you pin it.
+    `anchors` are certifi's if None, `timeout` is in seconds. Raises `OSError` where nobody answers,
+    `TLSFailedError` where TLS fails, `PolicyError` for what is no host or port, and `TimeoutError`.
     """
     name = canonical_host(server_hostname if server_hostname is not None else host)
     check_port(port)
@@ -93,14 +96,15 @@ async def probe(
 async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl.SSLObject:
     """A TLS object whose peer has proven its key. The client's last flight stays unsent.
 
-    So a server that insists on a client certificate can be looked at like any other. With TLS 1.2 the handshake is then not
-    finished, and with TLS 1.3 it is.
+    So a server that insists on a client certificate can be looked at like any other. With TLS 1.2
+    the handshake is then not finished, and with TLS 1.3 it is.
     """
     loop = asyncio.get_running_loop()
     context = await loop.run_in_executor(None, inner_context, profile)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
-    # Nobody judges here, so the object itself stays shut; what is under it shakes hands and does nothing else.
+    # Nobody judges here, so the object itself stays shut; what is under it shakes hands and does
+    # nothing else.
     do_handshake = peer.raw(tls).do_handshake
     sock = await race(loop, dialled(host), port, Dialling())
     try:
@@ -120,7 +124,9 @@ async def _shake_hands(host: str, port: int, name: str, profile: Profile) -> ssl
             data = await loop.sock_recv(sock, _CHUNK)
             received += len(data)
             if not data or received > _MOST:
-                raise ConnectionResetError("the server closed the connection during the TLS handshake")
+                raise ConnectionResetError(
+                    "the server closed the connection during the TLS handshake"
+                )
             incoming.write(data)
     finally:
         sock.close()

@@ -117,7 +117,9 @@ def _verified_name(host: str | None, server_hostname: str | None) -> str:
             )
         return server_hostname
     if not host:
-        _fail("pass host=, or server_hostname= with sock=: it is the name that the certificate must have")
+        _fail(
+            "pass host=, or server_hostname= with sock=: it is the name that the certificate must have"
+        )
     return host
 
 

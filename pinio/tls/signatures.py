@@ -1,7 +1,7 @@
 """The doors' arguments, for type checkers: exactly one of `policy`, `pins` and `ssl`, and each with what goes with it.
 
-What is not to be given may be None, so that a program can hand on what it was given. `ssl=True` means nothing, for code that was
-written for asyncio.
+What is not to be given may be None, so that a program can hand on what it was given. `ssl=True`
+means nothing, for code that was written for asyncio.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The raw doors that begin TLS on an open connection: STARTTLS, tunnels, TLS within TLS.
 
-What a peer said in clear must not be taken for something that it said under TLS: bytes that had arrived before are refused.
+What a peer said in clear must not be taken for something that it said under TLS: bytes that had
+arrived before are refused.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Final, Literal, Unpack, cast, overload
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
-from pinio.tls.connection.asyncio_streams import LIMIT, Streams, buffered, retire, transport_of, unread
+from pinio.tls.connection.asyncio_streams import (
+    LIMIT,
+    Streams,
+    buffered,
+    retire,
+    transport_of,
+    unread,
+)
 from pinio.tls.connection.establish import Timeouts, connect_over, context_for, make_engine
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.handshake.judge import Judge
@@ -62,22 +70,24 @@ async def start_tls(
 ) -> PinnedTransport:
     """Begin TLS on an open transport as `loop.start_tls` does, and judge the peer's keys.
 
-    The transport is a plain one, one of the loop's own TLS, or another pinned one. `protocol` must be
-    used with the returned transport from now on, and the old transport no more.
+    The transport is a plain one, one of the loop's own TLS, or another pinned one. `protocol` must
+    be used with the returned transport from now on, and the old transport no more.
 
     Args:
         transport: the open transport.
         protocol: its protocol; it is not told of a new connection.
         policy: which keys are expected of which host: a `Policy`, or a source of one such as
             `FileSource`.
-        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a
+            `PinSet`.
         trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
         anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
-        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
-            one of these means nothing, for code that was written for asyncio.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True
+            beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
-        server_hostname: the name that the certificate must have and that is looked up in the policy.
+        server_hostname: the name that the certificate must have and that is looked up in the
+            policy.
         port: stands in reports.
         ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
@@ -87,8 +97,8 @@ async def start_tls(
 
     Raises:
         PolicyError: the arguments make no sense, or the transport cannot carry TLS.
-        PinVerificationError: the peer is refused; `InjectedPlaintextError` where `protocol` is a stream
-            that holds unread bytes.
+        PinVerificationError: the peer is refused; `InjectedPlaintextError` where `protocol` is a
+            stream that holds unread bytes.
         ssl.SSLError: the TLS handshake failed.
         OSError: the connection broke.
         ConnectionAbortedError: the handshake took longer than `ssl_handshake_timeout`.
@@ -168,14 +178,16 @@ async def upgrade(
         limit: bytes that the new reader buffers before it pauses the transport.
         policy: which keys are expected of which host: a `Policy`, or a source of one such as
             `FileSource`.
-        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a
+            `PinSet`.
         trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
         anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
-        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
-            one of these means nothing, for code that was written for asyncio.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True
+            beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
-        server_hostname: the name that the certificate must have and that is looked up in the policy.
+        server_hostname: the name that the certificate must have and that is looked up in the
+            policy.
         port: stands in reports.
         ssl_handshake_timeout: seconds for the TLS handshake; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
@@ -220,7 +232,9 @@ def _refuse_injected(lower: asyncio.Transport, injected: bool, request: Connecti
     """Bytes that came in plaintext must not be read as if TLS had protected them."""
     if injected:
         lower.abort()
-        raise Judge(request.endpoint, request.profile, request.observer).refuse("INJECTED_PLAINTEXT")
+        raise Judge(request.endpoint, request.profile, request.observer).refuse(
+            "INJECTED_PLAINTEXT"
+        )
 
 
 _NEEDED: Final = (
@@ -246,4 +260,6 @@ def _upgradable(transport: asyncio.BaseTransport) -> asyncio.Transport:
 def _implements(transport: object, name: str) -> bool:
     """Whether it has the method, and of its own: what it inherits from `asyncio.Transport` raises NotImplementedError."""
     method = getattr(transport, name, None)
-    return callable(method) and getattr(method, "__func__", None) is not getattr(asyncio.Transport, name)
+    return callable(method) and getattr(method, "__func__", None) is not getattr(
+        asyncio.Transport, name
+    )

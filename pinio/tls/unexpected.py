@@ -18,7 +18,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # For each kind of argument what to write instead: the first line whose parameter the function has.
 _FILE: Final = "pinio.Anchors.from_file(path)"
 _CAS: Final = (
-    ("anchors", f"CAs of your own are anchors=, beside pins= or in the PinSet of a policy: {_FILE}"),
+    (
+        "anchors",
+        f"CAs of your own are anchors=, beside pins= or in the PinSet of a policy: {_FILE}",
+    ),
     ("", f"CAs of your own are anchors= of a PinSet in the policy: {_FILE}"),
 )
 _VERIFICATION: Final = (
@@ -132,13 +135,16 @@ def check_options(
 ) -> None:
     """Check the `**options` of a class that hands them on to its `base`.
 
-    Raises `PolicyError` for those that would decide whom to trust, and `TypeError` for those that the
-    base does not have.
+    Raises `PolicyError` for those that would decide whom to trust, and `TypeError` for those that
+    the base does not have.
     """
     own, handed_on = (tuple(inspect.signature(thing).parameters) for thing in (where, base))
     for name in options:
         if name in refused:
-            hint = advice(name, own) or "the policy decides whom to trust; see pinio.create_ssl_context"
+            hint = (
+                advice(name, own)
+                or "the policy decides whom to trust; see pinio.create_ssl_context"
+            )
             raise PolicyError(f"{where.__name__}() takes no {name}=: {hint}")
         if name not in handed_on:
             raise unexpected(where.__name__, name, (*own, *handed_on))

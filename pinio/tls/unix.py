@@ -1,7 +1,8 @@
 """The raw doors that dial a Unix socket: asyncio's own functions, with pins.
 
-A path is no name, so `server_hostname` says whose certificate is expected. It is looked up in the policy
-as a host is, and the peer behind the socket, often a proxy to that host, has to show a pinned key of it.
+A path is no name, so `server_hostname` says whose certificate is expected. It is looked up in the
+policy as a host is, and the peer behind the socket, often a proxy to that host, has to show a
+pinned key of it.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ async def create_unix_connection(
 ) -> tuple[PinnedTransport, App]:
     """Connect as `loop.create_unix_connection` does, over TLS that shows a pinned key.
 
-    The protocol's `connection_made` is called after the peer's keys were judged, and never where they
-    are refused.
+    The protocol's `connection_made` is called after the peer's keys were judged, and never where
+    they are refused.
 
         transport, protocol = await pinio.create_unix_connection(
             Client, "/run/proxy.sock", policy=policy, server_hostname="api.example.com"
@@ -80,16 +81,17 @@ async def create_unix_connection(
         path: where the Unix socket is.
         policy: which keys are expected of which host: a `Policy`, or a source of one such as
             `FileSource`.
-        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a
+            `PinSet`.
         trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
         anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
-        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
-            one of these means nothing, for code that was written for asyncio.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True
+            beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
         sock: a connected Unix socket to use, instead of `path`.
-        server_hostname: the name that the certificate must have and that is looked up in the policy. It
-            is required, because a path is no name.
+        server_hostname: the name that the certificate must have and that is looked up in the
+            policy. It is required, because a path is no name.
         ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
             session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.
@@ -165,16 +167,17 @@ async def open_unix_connection(
         limit: bytes that the reader buffers before it pauses the transport.
         policy: which keys are expected of which host: a `Policy`, or a source of one such as
             `FileSource`.
-        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a `PinSet`.
+        pins: the keys that are expected of this host, instead of `policy`: pins as text, or a
+            `PinSet`.
         trust: beside `pins`, what verifies the peer: `"pkix"` (the default) or `"leaf-pin"`.
         anchors: beside `pins`, the CAs that verification may end in; certifi's by default.
-        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True beside
-            one of these means nothing, for code that was written for asyncio.
+        ssl: a `PinnedSSLContext` of `create_ssl_context`, instead of `policy` and `pins`. True
+            beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
         sock: a connected Unix socket to use, instead of `path`.
-        server_hostname: the name that the certificate must have and that is looked up in the policy. It
-            is required, because a path is no name.
+        server_hostname: the name that the certificate must have and that is looked up in the
+            policy. It is required, because a path is no name.
         ssl_handshake_timeout: seconds for the TLS handshake, and for a second one where resuming a
             session fails; 60 if None.
         ssl_shutdown_timeout: seconds for the end of TLS; 30 if None.

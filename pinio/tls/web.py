@@ -1,6 +1,7 @@
 """What the adapters of HTTP libraries share: whom a client may speak to, asked of the policy before a request leaves.
 
-A context judges TLS connections. It never sees a request that uses none, nor which proxy a connection leads through.
+A context judges TLS connections. It never sees a request that uses none, nor which proxy a
+connection leads through.
 """
 
 from __future__ import annotations
@@ -53,9 +54,13 @@ class WebExpectation(NamedTuple):
                 "pass a policy, or ssl= with a context of pinio.create_ssl_context; one of the two"
             )
         if policy is not None:
-            origins = create_ssl_context(policy, alpn=alpn, observer=observer, resumption=resumption)
+            origins = create_ssl_context(
+                policy, alpn=alpn, observer=observer, resumption=resumption
+            )
         elif not isinstance(ssl, PinnedSSLContext):
-            raise PolicyError(f"ssl= is a context of pinio.create_ssl_context, and no {type(ssl).__name__}")
+            raise PolicyError(
+                f"ssl= is a context of pinio.create_ssl_context, and no {type(ssl).__name__}"
+            )
         elif observer is not None or resumption is not True:
             raise PolicyError("observer= and resumption= go with a policy; a context has its own")
         else:
@@ -94,9 +99,9 @@ class WebExpectation(NamedTuple):
     def expect_proxy(self, scheme: str, host: str, port: int | None = None) -> None:
         """Ask the policy about a proxy.
 
-        One that is spoken to in TLS needs an entry, as an origin does. One that is spoken to in clear
-        (`http`, `socks5` …) is held against `proxy_policy=` alone: the policy of origins knows nothing
-        of it.
+        One that is spoken to in TLS needs an entry, as an origin does. One that is spoken to in
+        clear (`http`, `socks5` …) is held against `proxy_policy=` alone: the policy of origins
+        knows nothing of it.
 
         Raises `PlaintextRefusedError`, `UnpinnedHostError`, and `PolicyError` for what is no host.
         """
@@ -135,7 +140,9 @@ class WebExpectation(NamedTuple):
         return OverrideRefusedError(refusal)
 
 
-_UNLISTED_PROXY: Final = "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
+_UNLISTED_PROXY: Final = (
+    "this is an HTTPS proxy; say what is expected of proxies with proxy_policy="
+)
 _CLEAR_PROXY: Final = (
     "this is a proxy, and would hear CONNECT and its password in clear; "
     "if that is meant, exempt it in proxy_policy="

@@ -59,7 +59,9 @@ def test_it_pickles_and_copies(
 
 def test_a_pickle_has_no_request_in_it() -> None:
     request = requests.Request("GET", "https://user:T0PSECRET@api.example.com/").prepare()
-    error = request_error(BY_REASON["PIN_MISMATCH"](Refusal("PIN_MISMATCH", "api.example.com")), request)
+    error = request_error(
+        BY_REASON["PIN_MISMATCH"](Refusal("PIN_MISMATCH", "api.example.com")), request
+    )
     assert error.request is request
     assert b"T0PSECRET" not in pickle.dumps(error)
 

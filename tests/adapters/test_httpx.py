@@ -99,7 +99,9 @@ def test_P5_a_target_does_not_ask_a_proxy_for_plaintext(target: Any) -> None:
     with (
         ConnectProxy() as proxy,
         client(
-            pinned(policy={"unpinned": "allow"}), observer=told, proxy=f"http://127.0.0.1:{proxy.port}"
+            pinned(policy={"unpinned": "allow"}),
+            observer=told,
+            proxy=f"http://127.0.0.1:{proxy.port}",
         ) as http_client,
     ):
         for url in ("http://open.test/", f"http://127.0.0.1:{proxy.port}/"):
@@ -171,7 +173,9 @@ def test_a_proxy_may_have_a_pinned_context() -> None:
         Server(GENUINE, handler=http()) as server,
         ConnectProxy(PROXY, interceptor=server, credentials=("user", "password")) as proxy,
     ):
-        given = httpx.Proxy(f"https://127.0.0.1:{proxy.port}", auth=("user", "password"), ssl_context=context)
+        given = httpx.Proxy(
+            f"https://127.0.0.1:{proxy.port}", auth=("user", "password"), ssl_context=context
+        )
         for _ in range(2):  # it is the caller's, and stays as it was
             with client(proxy=given) as http_client:
                 assert http_client.get(url_of(server)).content == b"ok"
@@ -179,7 +183,9 @@ def test_a_proxy_may_have_a_pinned_context() -> None:
     assert [decision.host for decision in told] == ["127.0.0.1"] * 2
 
 
-def test_P5_the_environment_names_no_proxy_beside_a_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_P5_the_environment_names_no_proxy_beside_a_transport(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """httpx would make it a transport of its own, which knows no pins."""
     with Server(GENUINE, handler=http()) as server, ConnectProxy(interceptor=server) as proxy:
         for name in ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY"):

@@ -32,7 +32,9 @@ from tests.tls.cast import GENUINE, IDENTITY, MISPINNED, ROOT, Told, pinned
 
 def session(policy: Policy | None = None, **options: Any) -> PinnedSession:
     """One that reads no proxies from the environment."""
-    made = PinnedSession(policy or pinned(), **{"resumption": SessionCache(), "observer": Told(), **options})
+    made = PinnedSession(
+        policy or pinned(), **{"resumption": SessionCache(), "observer": Told(), **options}
+    )
     made.trust_env = False
     return made
 
@@ -113,7 +115,9 @@ def test_P5_nor_does_the_environment_which_is_ignored(
         assert not server.application_bytes
 
 
-@pytest.mark.parametrize("prefix", ["https://", "http://", "https://localhost", "HTTPS://a", "", "h"])
+@pytest.mark.parametrize(
+    "prefix", ["https://", "http://", "https://localhost", "HTTPS://a", "", "h"]
+)
 def test_P5_no_other_adapter_is_mounted_where_it_would_carry_http(prefix: str) -> None:
     with session() as client:
         with pytest.raises(PolicyError, match="HTTPAdapter"):
@@ -215,7 +219,10 @@ def test_options_of_the_adapter_reach_it() -> None:
 def test_a_refusal_is_told_once_for_each_try() -> None:
     told = Told()
     with Server(GENUINE, handler=http()) as server:
-        with session(MISPINNED, observer=told, max_retries=2) as client, pytest.raises(PinMismatchError):
+        with (
+            session(MISPINNED, observer=told, max_retries=2) as client,
+            pytest.raises(PinMismatchError),
+        ):
             client.get(url_of(server))
         server.wait_quiet()
         assert not server.application_bytes

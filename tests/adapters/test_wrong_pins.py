@@ -67,7 +67,9 @@ def proxied(kind: str, server: Listener) -> Iterator[tuple[str | None, Server | 
         yield None, None
     elif kind == "SOCKS":
         for module in ("socks", "socksio"):
-            pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
+            pytest.importorskip(
+                module, reason=f"{module} is not installed: pip install --group interop"
+            )
         with SocksProxy(lambda: server.address) as socks:
             yield f"socks5://127.0.0.1:{socks.port}", socks
     else:
@@ -121,7 +123,9 @@ def test_P1_nor_does_one_in_the_place_of_the_proxy(
         ConnectProxy(ROOT.issue("127.0.0.1"), interceptor=server) as proxy,
     ):
         for scheme in ("https", "http"):  # a tunnel, and a request to forward
-            target = f"{scheme}://{'localhost' if scheme == 'https' else 'open.test'}:{server.port}/"
+            target = (
+                f"{scheme}://{'localhost' if scheme == 'https' else 'open.test'}:{server.port}/"
+            )
             with pytest.raises(PinMismatchError) as caught:
                 visit(
                     [target],
@@ -158,7 +162,9 @@ def test_P5_a_redirect_to_plaintext_is_not_followed(
 
 
 @pytest.mark.parametrize("mode", ["enforce", "report-only"])
-def test_P5_nor_is_plaintext_asked_for(mode: Any, visit: Visit, told: Told, options: dict[str, Any]) -> None:
+def test_P5_nor_is_plaintext_asked_for(
+    mode: Any, visit: Visit, told: Told, options: dict[str, Any]
+) -> None:
     with Server(plain=True, handler=http()) as clear, ConnectProxy(interceptor=clear) as proxy:
         expected = Policy({"localhost": pins(GENUINE.pin, mode=mode)}, unpinned="allow")
         for through in (None, f"http://127.0.0.1:{proxy.port}"):

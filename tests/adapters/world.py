@@ -33,7 +33,10 @@ def by_requests(
     with PinnedSession(policy, **options) as session:
         session.trust_env = False
         proxies = {"http": proxy, "https": proxy} if proxy else {}
-        return [session.get(url, proxies=proxies, headers=_headers(), timeout=60).content for url in urls]
+        return [
+            session.get(url, proxies=proxies, headers=_headers(), timeout=60).content
+            for url in urls
+        ]
 
 
 def by_httpx(
@@ -78,7 +81,10 @@ def _on_trio(*arguments: Any, **options: Any) -> list[bytes]:
 VISITS: Final[dict[str, tuple[Visit, type[Exception]]]] = {
     "requests": (by_requests, requests.RequestException),
     "httpx": (by_httpx, httpx.TransportError),
-    **{f"httpx on {name}": (_on_loop(factory), httpx.TransportError) for name, factory in LOOPS.items()},
+    **{
+        f"httpx on {name}": (_on_loop(factory), httpx.TransportError)
+        for name, factory in LOOPS.items()
+    },
     "httpx on trio": (_on_trio, httpx.TransportError),
 }
 """Each way to visit, and the error of its library that stands for a connection which failed."""

@@ -20,12 +20,16 @@ from tests.tls.cast import GENUINE, IDENTITY, ROOT, end_of, pinned
 
 HTTP = b"\x00\x10\x00\x0b\x00\x09\x08http/1.1"
 """The extension (RFC 7301 section 3.1) with that one protocol."""
-ALLOWING = pinned(host="elsewhere.test", policy={"unpinned": "allow", "unpinned_anchors": ROOT.anchors})
+ALLOWING = pinned(
+    host="elsewhere.test", policy={"unpinned": "allow", "unpinned_anchors": ROOT.anchors}
+)
 PROXIES = pinned(PROXY.pin, host="127.0.0.1")
 LEGS = ["direct", "websocket", "tunnel", "TLS in TLS", "through other TLS"]
 
 
-async def hellos(leg: str, connector: aiohttp.TCPConnector, version: ssl.TLSVersion, **request: Any) -> Any:
+async def hellos(
+    leg: str, connector: aiohttp.TCPConnector, version: ssl.TLSVersion, **request: Any
+) -> Any:
     """Every ClientHello of one request: that to the server, and that to its proxy if it speaks TLS."""
     handler = peers.websocket if leg == "websocket" else http()
     async with AsyncExitStack() as stack:
@@ -33,7 +37,9 @@ async def hellos(leg: str, connector: aiohttp.TCPConnector, version: ssl.TLSVers
             Server(GENUINE, handler=handler, tls_version=version, alpn=["h2", "http/1.1"])
         )
         servers = [server]
-        proxy = ConnectProxy(PROXY if "TLS" in leg else None, tls_version=version if "TLS" in leg else None)
+        proxy = ConnectProxy(
+            PROXY if "TLS" in leg else None, tls_version=version if "TLS" in leg else None
+        )
         if leg not in ("direct", "websocket"):
             request["proxy"] = (await stack.enter_async_context(proxy)).url
             servers += [proxy] if "TLS" in leg else []
@@ -79,7 +85,10 @@ async def test_every_handshake_offers_http(
 
 
 async def test_it_is_what_aiohttp_offers(tls_version: ssl.TLSVersion) -> None:
-    """Its own contexts have no other protocol. (The one that verifies trusts no CA of these tests.)"""
+    """Its own contexts have no other protocol.
+
+    (The one that verifies trusts no CA of these tests.)
+    """
     (hello,) = await hellos("direct", aiohttp.TCPConnector(ssl=False), tls_version)
     assert hello.count(HTTP) == 1
 
@@ -100,13 +109,17 @@ async def test_what_the_program_set_on_its_context_wins(
         assert extension in hello
 
 
-async def test_a_context_of_the_program_is_not_changed(tls_version: ssl.TLSVersion, tmp_path: Path) -> None:
+async def test_a_context_of_the_program_is_not_changed(
+    tls_version: ssl.TLSVersion, tmp_path: Path
+) -> None:
     """Another connection that is made with it offers what it says; what it is given later, requests have too."""
     context = pinio.create_ssl_context(pinned())
     made = PinnedConnector(ssl=context)
     context.load_cert_chain(*IDENTITY.write(tmp_path))
     async with (
-        Server(GENUINE, handler=http(), client_ca=ROOT, tls_version=tls_version, alpn=["http/1.1"]) as server,
+        Server(
+            GENUINE, handler=http(), client_ca=ROOT, tls_version=tls_version, alpn=["http/1.1"]
+        ) as server,
         aiohttp.ClientSession(connector=made) as client,
     ):
         async with client.get(f"https://localhost:{server.port}/") as response:

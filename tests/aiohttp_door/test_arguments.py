@@ -15,14 +15,18 @@ from pinio.tls.connection.establish import SHUTDOWN_TIMEOUT
 from tests.tls.cast import GENUINE, end_of, pinned
 
 DEFAULTS = {
-    name: parameter.default for name, parameter in inspect.signature(aiohttp.TCPConnector).parameters.items()
+    name: parameter.default
+    for name, parameter in inspect.signature(aiohttp.TCPConnector).parameters.items()
 }
 
 
 @pytest.mark.parametrize("names", [*([name] for name in DEFAULTS), list(DEFAULTS)], ids=",".join)
 @pytest.mark.parametrize("given", ["policy", "ssl"])
 async def test_a_default_may_be_written_out(given: str, names: list[str]) -> None:
-    """A class that hands its arguments on writes them out, and some are a marker of aiohttp's own. None of them warns."""
+    """A class that hands its arguments on writes them out, and some are a marker of aiohttp's own.
+
+    None of them warns.
+    """
     options: dict[str, Any] = {name: DEFAULTS[name] for name in names}
     if given == "policy":
         connector = PinnedConnector(pinned(), **options)

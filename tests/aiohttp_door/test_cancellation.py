@@ -87,7 +87,11 @@ class Path:
 
     def session(self, **options: Any) -> aiohttp.ClientSession:
         """A session whose connector makes a connection for each request."""
-        proxies = pinned(PROXY.pin, host="127.0.0.1") if "https" in str(self.request.get("proxy")) else None
+        proxies = (
+            pinned(PROXY.pin, host="127.0.0.1")
+            if "https" in str(self.request.get("proxy"))
+            else None
+        )
         return aiohttp.ClientSession(
             connector=PinnedConnector(
                 self.policy,
@@ -197,7 +201,9 @@ class Stage:
         )
 
     def session(self) -> aiohttp.ClientSession:
-        proxies = pinned(PROXY.pin, host="127.0.0.1") if str(self.proxy).startswith("https") else None
+        proxies = (
+            pinned(PROXY.pin, host="127.0.0.1") if str(self.proxy).startswith("https") else None
+        )
         connector = PinnedConnector(pinned(), proxy_policy=proxies, resolver=self.resolver)
         return aiohttp.ClientSession(connector=connector)
 
@@ -228,13 +234,17 @@ async def stage_of(name: str, stack: AsyncExitStack) -> Stage:
         await stage.stalls(CutRelay(proxy, after_bytes=0, ending="stall"))
         stage.proxy = f"https://127.0.0.1:{stage.stalled.port}"
     else:
-        await stage.stalls(CutRelay(genuine, after_bytes=700 if "cert" in name else 0, ending="stall"))
+        await stage.stalls(
+            CutRelay(genuine, after_bytes=700 if "cert" in name else 0, ending="stall")
+        )
         stage.port = stage.stalled.port
         stage.proxy = (await stack.enter_async_context(tunnel)).url if "tunnel" in name else None
     return stage
 
 
-@pytest.mark.parametrize(("name", "ends"), [(name, end) for name, ends in STAGES.items() for end in ends])
+@pytest.mark.parametrize(
+    ("name", "ends"), [(name, end) for name, ends in STAGES.items() for end in ends]
+)
 async def test_while_a_peer_says_nothing(name: str, ends: str) -> None:
     """The end of a request that waits for a peer is the end of every socket of it."""
     limits = {} if ends == "cancelled" else {ends: 0.1}

@@ -18,7 +18,20 @@ from tests.aiohttp_door.world import PROXY
 from tests.conftest import LOOPS
 from tests.tls.cast import GENUINE, pinned
 
-STAGES = ["1", "2", "3", "5", "8", "13", "21", "handshake", "proxy", "tunnel", "tls in tls", "answer"]
+STAGES = [
+    "1",
+    "2",
+    "3",
+    "5",
+    "8",
+    "13",
+    "21",
+    "handshake",
+    "proxy",
+    "tunnel",
+    "tls in tls",
+    "answer",
+]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # nobody could close the session any more
@@ -45,7 +58,9 @@ def test_a_loop_that_is_closed_during_a_request(
 
         async def begin() -> tuple[Any, Any]:
             proxies = pinned(PROXY.pin, host="127.0.0.1") if stage == "tls in tls" else None
-            client = aiohttp.ClientSession(connector=PinnedConnector(pinned(), proxy_policy=proxies))
+            client = aiohttp.ClientSession(
+                connector=PinnedConnector(pinned(), proxy_policy=proxies)
+            )
             port = answers.port if stage == "answer" else stuck.port
             task = asyncio.create_task(client.get(f"https://localhost:{port}/", proxy=through))
             if stage.isdigit():

@@ -37,7 +37,11 @@ def test_every_refusal_has_its_aiohttp_form(kind: type[PinVerificationError]) ->
         assert isinstance(error, caught_as)
     assert error.certificate_error is plain and error.__cause__ is plain
     assert (error.host, error.port, error.ssl) == ("api.example.com", 443, True)
-    assert error.refusal == plain.refusal and str(error) == str(plain) and error.errno == ssl.SSL_ERROR_SSL
+    assert (
+        error.refusal == plain.refusal
+        and str(error) == str(plain)
+        and error.errno == ssl.SSL_ERROR_SSL
+    )
 
 
 @pytest.mark.parametrize("host", ["127.1", "a..b", "xn--a.test"])
@@ -81,5 +85,9 @@ def test_it_pickles_and_copies(kind: type[PinVerificationError]) -> None:
     """Process pools and loggers carry it around."""
     error = client_error(KEY, kind(Refusal(kind.code, "api.example.com", 443)))
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert type(other) is type(error) and other.refusal == error.refusal and str(other) == str(error)
+        assert (
+            type(other) is type(error)
+            and other.refusal == error.refusal
+            and str(other) == str(error)
+        )
         assert type(other.certificate_error) is kind

@@ -60,7 +60,9 @@ HOOKS = [
 
 
 @pytest.mark.parametrize("gone", [[name] for name in HOOKS] + [HOOKS], ids=",".join)
-@pytest.mark.parametrize("path", ["direct", "by an HTTP proxy", "by an HTTPS proxy", "as the HTTPS proxy"])
+@pytest.mark.parametrize(
+    "path", ["direct", "by an HTTP proxy", "by an HTTPS proxy", "as the HTTPS proxy"]
+)
 async def test_a_renamed_hook_costs_function_and_never_safety(
     gone: list[str], path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -72,12 +74,18 @@ async def test_a_renamed_hook_costs_function_and_never_safety(
         Interceptor(ROOT, "localhost", handler=http()) as interceptor,
         ConnectProxy(GENUINE if path == "by an HTTPS proxy" else None) as proxy,
     ):
-        between: Server | None = None if path == "direct" else interceptor if path.startswith("as") else proxy
-        through = {} if between is None else {"proxy": f"{between.scheme}://localhost:{between.port}"}
-        # One address: without our hook, aiohttp tells of the last that it tried, and not of the one that was refused.
+        between: Server | None = (
+            None if path == "direct" else interceptor if path.startswith("as") else proxy
+        )
+        through = (
+            {} if between is None else {"proxy": f"{between.scheme}://localhost:{between.port}"}
+        )
+        # One address: without our hook, aiohttp tells of the last that it tried, and not of the one
+        # that was refused.
         connector = PinnedConnector(pinned(), resolver=Addresses(between or interceptor))
         async with aiohttp.ClientSession(connector=connector) as client:
-            # Nobody but us puts TLS over our transport, so that this one fails without having met the peer.
+            # Nobody but us puts TLS over our transport, so that this one fails without having met
+            # the peer.
             told = gone != ["_start_tls_connection"] or path != "by an HTTPS proxy"
             with pytest.raises(aiohttp.ClientError if told else Exception) as caught:
                 await client.get(f"https://localhost:{interceptor.port}/", **through)  # type: ignore[arg-type]
@@ -86,7 +94,9 @@ async def test_a_renamed_hook_costs_function_and_never_safety(
         assert interceptor.application_bytes == b"" and interceptor.handshakes_finished == 0
 
 
-async def test_a_connection_that_was_made_elsewhere_is_not_used(tls_version: ssl.TLSVersion) -> None:
+async def test_a_connection_that_was_made_elsewhere_is_not_used(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The second net, below every hook: TLS that pinio did not make, even to the right server, carries no request."""
 
     class Elsewhere(PinnedConnector):
@@ -102,7 +112,9 @@ async def test_a_connection_that_was_made_elsewhere_is_not_used(tls_version: ssl
             with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
                 await client.get(f"https://localhost:{server.port}/")
             await end_of(server)
-        assert isinstance(caught.value, pinio.errors.NotJudgedError) and told == [caught.value.refusal]
+        assert isinstance(caught.value, pinio.errors.NotJudgedError) and told == [
+            caught.value.refusal
+        ]
         assert server.handshakes_finished == 1 and server.application_bytes == b""
 
 

@@ -42,7 +42,9 @@ class Site:
         self.url = ""
 
     async def hello(self, request: web.Request) -> web.Response:
-        self.peers.append(request.transport.get_extra_info("peername") if request.transport else None)
+        self.peers.append(
+            request.transport.get_extra_info("peername") if request.transport else None
+        )
         return web.Response(text="hello")
 
     async def count(self, request: web.Request) -> web.Response:
@@ -77,7 +79,9 @@ async def site(tls_version: ssl.TLSVersion) -> AsyncIterator[Site]:
     application.router.add_post("/count", site.count)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    where = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=GENUINE.server_context(tls_version=tls_version))
+    where = web.TCPSite(
+        runner, "127.0.0.1", 0, ssl_context=GENUINE.server_context(tls_version=tls_version)
+    )
     await where.start()
     site.url = f"https://localhost:{runner.addresses[0][1]}"
     yield site
@@ -143,10 +147,15 @@ async def test_a_slow_answer_times_out(site: Site, connect: Connect) -> None:
 @pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
 @pytest.mark.parametrize(
     ("ending", "kind"),
-    [(b"this is no TLS\r\n", aiohttp.ClientConnectorSSLError), (reset, aiohttp.ClientConnectorError)],
+    [
+        (b"this is no TLS\r\n", aiohttp.ClientConnectorSSLError),
+        (reset, aiohttp.ClientConnectorError),
+    ],
     ids=["nonsense", "reset"],
 )
-async def test_a_handshake_that_fails(connect: Connect, tunnel: bool, ending: Any, kind: Any) -> None:
+async def test_a_handshake_that_fails(
+    connect: Connect, tunnel: bool, ending: Any, kind: Any
+) -> None:
     """aiohttp's own errors, told apart as aiohttp does, though ours says more."""
     async with (
         RawServer(hear, ending) as server,
@@ -181,7 +190,10 @@ async def test_a_handshake_that_stalls_times_out(connect: Connect, tunnel: bool)
 @pytest.mark.parametrize("stage", ["answer", "handshake"])
 async def test_the_total_time_is_limited(site: Site, connect: Connect, stage: str) -> None:
     """Wherever a request is stuck; and its place is free again."""
-    async with RawServer(silent) as stuck, aiohttp.ClientSession(connector=connect(limit=1)) as client:
+    async with (
+        RawServer(silent) as stuck,
+        aiohttp.ClientSession(connector=connect(limit=1)) as client,
+    ):
         url = f"{site.url}/wait" if stage == "answer" else f"https://localhost:{stuck.port}/"
         with pytest.raises(TimeoutError):
             await client.get(url, timeout=aiohttp.ClientTimeout(total=0.05))
@@ -189,7 +201,9 @@ async def test_the_total_time_is_limited(site: Site, connect: Connect, stage: st
             assert response.status == 200
 
 
-async def test_cancellation_in_the_handshake_closes_the_socket(site: Site, connect: Connect) -> None:
+async def test_cancellation_in_the_handshake_closes_the_socket(
+    site: Site, connect: Connect
+) -> None:
     """The server sees the end, and the place in the pool is free."""
     loop, heard = asyncio.get_running_loop(), asyncio.Event()
 
@@ -235,7 +249,9 @@ async def test_the_dns_cache(options: dict[str, Any], connect: Connect) -> None:
     """A name is resolved once, for as many connections as are made, unless it is not to be kept."""
     async with Server(GENUINE, handler=http()) as server:
         addresses = Addresses(server)
-        async with aiohttp.ClientSession(connector=connect(resolver=addresses, **options)) as client:
+        async with aiohttp.ClientSession(
+            connector=connect(resolver=addresses, **options)
+        ) as client:
             for _ in range(3):
                 async with client.get("https://localhost/") as response:
                     assert response.status == 200
@@ -257,7 +273,9 @@ async def test_traces(site: Site, connect: Connect) -> None:
             heard.append(name)
 
         getattr(trace, f"on_{name}").append(note)
-    async with aiohttp.ClientSession(site.url, connector=connect(), trace_configs=[trace]) as client:
+    async with aiohttp.ClientSession(
+        site.url, connector=connect(), trace_configs=[trace]
+    ) as client:
         for _ in range(2):
             async with client.get("/hello") as response:
                 await response.read()
@@ -331,7 +349,10 @@ async def test_a_server_that_closes_an_idle_connection(site: Site, connect: Conn
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    async with Server(GENUINE, handler=once) as server, aiohttp.ClientSession(connector=connect()) as client:
+    async with (
+        Server(GENUINE, handler=once) as server,
+        aiohttp.ClientSession(connector=connect()) as client,
+    ):
         for _ in range(3):
             async with client.get(f"https://localhost:{server.port}/") as response:
                 assert await response.text() == "ok"
@@ -348,7 +369,9 @@ async def test_other_kinds_of_url_are_none_of_this_connector(scheme: str, connec
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["policy", "ssl"])
-async def test_what_is_set_on_the_context_of_a_response_reaches_no_other_connection(given: bool) -> None:
+async def test_what_is_set_on_the_context_of_a_response_reaches_no_other_connection(
+    given: bool,
+) -> None:
     """It is the program's own, or one of this connection's; it pins whoever dials again with it."""
     context = pinio.create_ssl_context(pinned())
     connector = PinnedConnector(ssl=context) if given else PinnedConnector(pinned())
@@ -359,7 +382,10 @@ async def test_what_is_set_on_the_context_of_a_response_reaches_no_other_connect
                 async with session.get(
                     f"https://localhost:{server.port}/", headers={"Connection": "close"}
                 ) as response:
-                    assert response.connection is not None and response.connection.transport is not None
+                    assert (
+                        response.connection is not None
+                        and response.connection.transport is not None
+                    )
                     answered.append(response.connection.transport.get_extra_info("sslcontext"))
                     if not given:
                         answered[-1].set_alpn_protocols(["h2"])
@@ -381,4 +407,6 @@ async def test_a_response_that_gave_its_connection_back_says_who_knows_the_permi
         await response.read()
         with pytest.raises(NotJudgedError, match=r"holds no connection: .*observer="):
             pinio.attest(response)
-    assert [str(decision.pin) for decision in told if isinstance(decision, pinio.Permit)] == [GENUINE.pin]
+    assert [str(decision.pin) for decision in told if isinstance(decision, pinio.Permit)] == [
+        GENUINE.pin
+    ]

@@ -67,7 +67,9 @@ async def test_the_genuine_server_is_reached(path: str, tls_version: ssl.TLSVers
     """The right key: the request arrives, and every connection carries its Permit."""
     told = Told()
     async with AsyncExitStack() as stack:
-        there = await way(stack, path, Server(GENUINE, handler=http(b"hello"), tls_version=tls_version))
+        there = await way(
+            stack, path, Server(GENUINE, handler=http(b"hello"), tls_version=tls_version)
+        )
         async with session(expecting(), observer=told) as client:
             async with client.get(there.url, **there.options) as response:
                 assert await response.read() == b"hello"
@@ -86,7 +88,10 @@ async def test_server_hostname_must_pass_and_so_must_the_url(tls_version: ssl.TL
             "localhost": PinSet([ABSENT, SPARE], anchors=ROOT.anchors),
         }
     )
-    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server, session(policy) as client:
+    async with (
+        Server(GENUINE, handler=http(), tls_version=tls_version) as server,
+        session(policy) as client,
+    ):
         async with client.get(
             f"https://127.0.0.1:{server.port}/", server_hostname="right.pinned.test"
         ) as response:
@@ -120,7 +125,10 @@ async def test_a_connection_of_another_name_is_not_used(
         unpinned="allow",
         unpinned_anchors=ROOT.anchors,
     )
-    async with Server(OTHER, handler=http(), tls_version=tls_version) as server, session(policy) as client:
+    async with (
+        Server(OTHER, handler=http(), tls_version=tls_version) as server,
+        session(policy) as client,
+    ):
         url = f"https://127.0.0.1:{server.port}/"
         for _ in range(2):
             async with client.get(url, server_hostname=asked_first) as response:
@@ -145,7 +153,9 @@ async def test_what_a_resolver_asks_is_no_business_of_the_proxys(
     class Asking(Addresses):
         async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
             with pytest.raises(pinio.PinMismatchError):
-                await client.get(f"https://127.0.0.1:{between.port}/dns-query", headers={"key": "swordfish"})
+                await client.get(
+                    f"https://127.0.0.1:{between.port}/dns-query", headers={"key": "swordfish"}
+                )
             return await super().resolve(host, port, family)
 
     pins = PinSet([GENUINE.pin, SPARE], anchors=ROOT.anchors)
@@ -161,7 +171,9 @@ async def test_what_a_resolver_asks_is_no_business_of_the_proxys(
         name = "localhost" if path == "tls in tls" else "plain.test"
         async with (
             session(policy, proxy_policy=anybody, resolver=resolver) as client,
-            client.get(there.url, proxy=f"{there.proxy.scheme}://{name}:{there.proxy.port}") as response,
+            client.get(
+                there.url, proxy=f"{there.proxy.scheme}://{name}:{there.proxy.port}"
+            ) as response,
         ):
             assert response.status == 200
         await end_of(between)
@@ -193,7 +205,8 @@ async def test_origin_and_proxy_of_one_name_have_pins_of_their_own() -> None:
 async def test_an_unlisted_https_proxy_is_refused_with_a_hint(scheme: str) -> None:
     """The error names `proxy_policy=`, unless that is what does not list the proxy."""
     policy = Policy(
-        {"127.0.0.1": PinSet([GENUINE.pin, SPARE], anchors=ROOT.anchors)}, exempt={"plain.test": "test"}
+        {"127.0.0.1": PinSet([GENUINE.pin, SPARE], anchors=ROOT.anchors)},
+        exempt={"plain.test": "test"},
     )
     url = f"{scheme}://{'127.0.0.1' if scheme == 'https' else 'plain.test'}:1/"
     async with ConnectProxy(PROXY) as proxy:
@@ -220,7 +233,10 @@ async def test_hosts_without_pins_behave_as_in_aiohttp() -> None:
                 assert response.status == 200
         with pytest.raises(aiohttp.ServerFingerprintMismatch):
             await client.get(url, ssl=aiohttp.Fingerprint(b"x" * 32))
-    async with Server(stranger, handler=http()) as server, session(expecting(unpinned="allow")) as client:
+    async with (
+        Server(stranger, handler=http()) as server,
+        session(expecting(unpinned="allow")) as client,
+    ):
         with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
             await client.get(f"https://127.0.0.1:{server.port}/")
         assert isinstance(caught.value, CertificateNotVerifiedError)
@@ -243,7 +259,9 @@ async def test_a_denied_key_is_refused_at_hosts_without_pins_too() -> None:
 async def test_an_http_proxy_needs_no_entry(own: bool) -> None:
     """Without `proxy_policy=` nothing is expected of it, whatever TLS an exempt host is asked with."""
     policy = Policy(
-        {"elsewhere.test": [ABSENT, SPARE]}, exempt={"127.0.0.1": "test"}, unpinned_anchors=ROOT.anchors
+        {"elsewhere.test": [ABSENT, SPARE]},
+        exempt={"127.0.0.1": "test"},
+        unpinned_anchors=ROOT.anchors,
     )
     async with (
         Server(GENUINE, handler=http()) as server,
@@ -252,7 +270,9 @@ async def test_an_http_proxy_needs_no_entry(own: bool) -> None:
     ):
         through = f"http://localhost:{proxy.port}"
         async with client.get(
-            f"https://127.0.0.1:{server.port}/", proxy=through, ssl=ROOT.client_context() if own else True
+            f"https://127.0.0.1:{server.port}/",
+            proxy=through,
+            ssl=ROOT.client_context() if own else True,
         ) as response:
             assert response.status == 200
 
@@ -276,7 +296,9 @@ async def test_a_request_decides_nothing_about_an_https_proxy(
     own: Any, scheme: str, tls_version: ssl.TLSVersion
 ) -> None:
     """Its `ssl=` is for an origin without pins; the proxy's certificate is verified all the same, also without pins."""
-    allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    allowing = Policy(
+        {"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     async with (
         Server(GENUINE, handler=http()) as server,
         ConnectProxy(ANYBODY, tls_version=tls_version) as proxy,
@@ -292,7 +314,9 @@ async def test_a_request_decides_nothing_about_an_https_proxy(
 
 async def test_the_policy_of_proxies_says_who_vouches_for_them(tls_version: ssl.TLSVersion) -> None:
     """A proxy of a private CA, without pins, and an origin with TLS of the request's own."""
-    allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    allowing = Policy(
+        {"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     proxies = allowing.replace(unpinned_anchors=ANYBODYS.anchors)
     async with (
         Server(GENUINE, handler=http(), tls_version=tls_version) as server,
@@ -317,7 +341,9 @@ async def test_a_request_brings_its_own_tls_through_an_https_proxy(
     own: Any, tls_version: ssl.TLSVersion
 ) -> None:
     """To an origin without pins, as in aiohttp; the proxy is judged by its pins."""
-    allowing = Policy({"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    allowing = Policy(
+        {"elsewhere.test": [ABSENT, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     async with (
         Server(GENUINE, handler=http(), tls_version=tls_version) as server,
         ConnectProxy(PROXY, tls_version=tls_version) as proxy,
@@ -325,7 +351,9 @@ async def test_a_request_brings_its_own_tls_through_an_https_proxy(
     ):
         url, told = f"https://127.0.0.1:{server.port}/", Told()
         async with session(allowing, observer=told) as client:
-            async with client.get(url, proxy=f"https://localhost:{proxy.port}", ssl=own) as response:
+            async with client.get(
+                url, proxy=f"https://localhost:{proxy.port}", ssl=own
+            ) as response:
                 assert response.status == 200
             with pytest.raises(pinio.PinMismatchError) as caught:
                 await client.get(url, proxy=f"https://localhost:{interceptor.port}", ssl=own)
@@ -361,7 +389,9 @@ async def test_a_good_address_may_win(
             stranger = Interceptor(ROOT, "localhost", host=host, tls_version=tls_version)
             strangers.append(await stack.enter_async_context(stranger))
             addresses.append(stranger)
-        server = await stack.enter_async_context(Server(GENUINE, handler=http(), tls_version=tls_version))
+        server = await stack.enter_async_context(
+            Server(GENUINE, handler=http(), tls_version=tls_version)
+        )
         resolver = Addresses(*addresses, server)
         async with (
             session(expecting(), resolver=resolver, observer=told, **ONE_BY_ONE) as client,

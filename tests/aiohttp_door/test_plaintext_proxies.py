@@ -105,7 +105,9 @@ async def test_a_proxy_that_may_be_spoken_to_in_clear(
 ) -> None:
     """One that `proxy_policy=` exempts or allows; and any, where it is not given: see the decision on that."""
     proxies = {
-        "exempt": pinned(PROXY.pin, host="another.test", policy={"exempt": {"proxy.test": "a test"}}),
+        "exempt": pinned(
+            PROXY.pin, host="another.test", policy={"exempt": {"proxy.test": "a test"}}
+        ),
         "allow": pinned(PROXY.pin, host="another.test", policy={"unpinned": "allow"}),
         "nothing": None,
     }[says]
@@ -124,7 +126,9 @@ async def test_a_proxy_that_may_be_spoken_to_in_clear(
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
-async def test_a_swap_while_the_proxy_is_resolved(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_swap_while_the_proxy_is_resolved(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The proxy was without pins when the request was made, and has some when it is reached: it hears nothing."""
     proxies = Swapped(pinned(PROXY.pin, host="another.test", policy={"unpinned": "allow"}))
 
@@ -162,9 +166,13 @@ async def test_a_swap_while_the_request_waits_for_its_turn(monkeypatch: pytest.M
 
     async with Server(plain=True, handler=slowly) as proxy:
         client = Client(proxy, proxy_policy=proxies, limit=1)
-        async with aiohttp.ClientSession(connector=client.connector, trace_configs=[trace]) as session:
+        async with aiohttp.ClientSession(
+            connector=client.connector, trace_configs=[trace]
+        ) as session:
             first = await session.get("http://plain.test/", proxy=client.proxy)
-            second = asyncio.create_task(session.get("http://plain.test/second", proxy=client.proxy))
+            second = asyncio.create_task(
+                session.get("http://plain.test/second", proxy=client.proxy)
+            )
             await queued.wait()
             proxies.swap(PINNED)
             finish.set()

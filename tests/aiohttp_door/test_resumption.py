@@ -17,7 +17,9 @@ from tests.tls.cast import ABSENT, GENUINE, ROOT, Told, end_of, pinned
 from tests.tls.visits import OTHER_KEY, resumed
 
 
-async def get(server: Server, policy: Policy, request: dict[str, Any] | None = None, **options: Any) -> bytes:
+async def get(
+    server: Server, policy: Policy, request: dict[str, Any] | None = None, **options: Any
+) -> bytes:
     """One request on a connection of its own."""
     connector = PinnedConnector(policy, **options)
     async with (
@@ -61,7 +63,10 @@ async def test_it_can_be_switched_off(switch: str, tls_version: ssl.TLSVersion) 
 async def test_a_tunnel_resumes_the_origins_session(tls_version: ssl.TLSVersion) -> None:
     """The session belongs to the host, whatever lies between."""
     cache = pinio.SessionCache()
-    async with Server(GENUINE, handler=http(), tls_version=tls_version) as server, ConnectProxy() as proxy:
+    async with (
+        Server(GENUINE, handler=http(), tls_version=tls_version) as server,
+        ConnectProxy() as proxy,
+    ):
         await get(server, pinned(), resumption=cache)
         await get(server, pinned(), {"proxy": proxy.url}, resumption=cache)
         await end_of(server)
@@ -86,9 +91,13 @@ async def test_an_interceptor_in_the_servers_place_gets_nothing(
 ) -> None:
     """It cannot read the ticket that it is shown, and has no pinned key."""
     cache = pinio.SessionCache()
-    async with Server(GENUINE, handler=http(), tls_version=tls_version, port=reserved_port) as server:
+    async with Server(
+        GENUINE, handler=http(), tls_version=tls_version, port=reserved_port
+    ) as server:
         await get(server, pinned(), resumption=cache)
-    async with Interceptor(ROOT, "localhost", port=reserved_port, tls_version=tls_version) as between:
+    async with Interceptor(
+        ROOT, "localhost", port=reserved_port, tls_version=tls_version
+    ) as between:
         with pytest.raises(ClientPinError):
             await get(between, pinned(), resumption=cache)
         await end_of(between)
@@ -96,14 +105,18 @@ async def test_an_interceptor_in_the_servers_place_gets_nothing(
     assert len(cache) == 0
 
 
-async def test_a_session_that_turns_out_wrong_is_retried_in_full(tls_version: ssl.TLSVersion) -> None:
+async def test_a_session_that_turns_out_wrong_is_retried_in_full(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The request goes out once, on the connection whose full handshake was judged."""
     cache, told = pinio.SessionCache(), Told()
     policy = pinned(GENUINE.pin, OTHER_KEY.pin)
     async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
         await get(server, policy, resumption=cache)
         ((key, (kept,)),) = cache._kept.items()
-        object.__setattr__(kept.offer.evidence, "chain", VerifiedChain([*OTHER_KEY.chain, ROOT.der]))
+        object.__setattr__(
+            kept.offer.evidence, "chain", VerifiedChain([*OTHER_KEY.chain, ROOT.der])
+        )
         cache._kept[key] = [kept] * 3
         assert await get(server, policy, resumption=cache, observer=told) == b"ok"
         await end_of(server)

@@ -44,11 +44,15 @@ async def test_an_idle_connection_that_still_holds_stays(tls_version: ssl.TLSVer
     assert [len(record.requests) for record in server.connections] == [2]
 
 
-async def test_an_idle_connection_that_no_longer_holds_is_not_used(tls_version: ssl.TLSVersion) -> None:
+async def test_an_idle_connection_that_no_longer_holds_is_not_used(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The key was taken out of the policy: the pooled connection is closed, a new one is refused."""
     source, told = Swapped(pinned()), Told()
     async with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
-        async with aiohttp.ClientSession(connector=PinnedConnector(source, observer=told)) as client:
+        async with aiohttp.ClientSession(
+            connector=PinnedConnector(source, observer=told)
+        ) as client:
             await get(client, server)
             source.swap(pinned(ABSENT))
             with pytest.raises(pinio.PinMismatchError):
@@ -58,7 +62,9 @@ async def test_an_idle_connection_that_no_longer_holds_is_not_used(tls_version: 
     assert told.kinds == ["Permit", "Refusal", "Refusal"]
 
 
-async def test_a_key_rotation_goes_through_without_a_failed_request(tls_version: ssl.TLSVersion) -> None:
+async def test_a_key_rotation_goes_through_without_a_failed_request(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The server changes its key after the policy has; every request on the way succeeds."""
     new = ISSUER.issue("localhost", "127.0.0.1")
     source = Swapped(pinned())
@@ -78,7 +84,9 @@ async def test_a_tunnel_is_retired_when_its_proxy_no_longer_holds() -> None:
     """Under a connection in an HTTPS proxy's tunnel lies one to the proxy, with a policy of its own."""
     proxies = Swapped(pinned(PROXY.pin))
     async with Server(GENUINE, handler=http()) as server, ConnectProxy(PROXY) as proxy:
-        async with aiohttp.ClientSession(connector=PinnedConnector(pinned(), proxy_policy=proxies)) as client:
+        async with aiohttp.ClientSession(
+            connector=PinnedConnector(pinned(), proxy_policy=proxies)
+        ) as client:
             where = {"proxy": f"https://localhost:{proxy.port}"}
             await get(client, server, **where)
             proxies.swap(pinned(ABSENT))
@@ -96,7 +104,9 @@ def unfinished(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
-async def test_connections_in_use_are_closed_on_request(tunnel: bool, tls_version: ssl.TLSVersion) -> None:
+async def test_connections_in_use_are_closed_on_request(
+    tunnel: bool, tls_version: ssl.TLSVersion
+) -> None:
     """With `retire="all"` a swap ends an answer on its way, if the new policy would not allow its connection."""
     source = Swapped(pinned())
     async with (
@@ -119,7 +129,9 @@ async def test_connections_in_use_are_closed_on_request(tunnel: bool, tls_versio
     assert not source.callbacks
 
 
-async def test_a_tunnel_in_use_is_closed_when_its_proxy_no_longer_holds(tls_version: ssl.TLSVersion) -> None:
+async def test_a_tunnel_in_use_is_closed_when_its_proxy_no_longer_holds(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The proxies' policy is a source of its own, and is listened to as well."""
     source, proxies = Swapped(pinned()), Swapped(pinned(PROXY.pin))
     async with (
@@ -150,7 +162,9 @@ async def test_a_tunnel_in_use_is_closed_when_its_proxy_no_longer_holds(tls_vers
         ("https, another connection", "UNPINNED_HOST"),
     ],
 )
-async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way: str, reason: str) -> None:
+async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(
+    way: str, reason: str
+) -> None:
     """It was let off when it was made; when there is a connection for it, the host has pins."""
     source = Swapped(pinned(host="elsewhere.test", policy={"unpinned": "allow"}))
     own: dict[str, Any] = {"ssl": ROOT.client_context()} if way.startswith("https") else {}
@@ -177,9 +191,14 @@ async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way:
     async with server, aiohttp.ClientSession(connector=connector, trace_configs=[trace]) as client:
         url = f"{'https' if own else 'http'}://localhost:{server.port}/"
         if way == "https proxy":
-            url, own = f"http://localhost:{server.port}/", {"proxy": f"https://localhost:{server.port}"}
+            url, own = (
+                f"http://localhost:{server.port}/",
+                {"proxy": f"https://localhost:{server.port}"},
+            )
         async with client.get(url, **own) as first:
-            second = asyncio.create_task(client.get(url, headers={"Authorization": "T0PSECRET"}, **own))
+            second = asyncio.create_task(
+                client.get(url, headers={"Authorization": "T0PSECRET"}, **own)
+            )
             await queued.wait()
             source.swap(after)
             finish.set()
@@ -191,8 +210,12 @@ async def test_a_request_that_waited_is_held_against_the_policy_of_its_turn(way:
     assert b"T0PSECRET" not in server.application_bytes
 
 
-@pytest.mark.parametrize(("after", "reason"), [("refuse", "UNPINNED_HOST"), ("pinned", "PIN_MISMATCH")])
-async def test_a_swap_while_the_tunnel_is_made_decides_about_its_end(after: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("after", "reason"), [("refuse", "UNPINNED_HOST"), ("pinned", "PIN_MISMATCH")]
+)
+async def test_a_swap_while_the_tunnel_is_made_decides_about_its_end(
+    after: str, reason: str
+) -> None:
     """The request may bring its own TLS when it is made, and no longer when the tunnel stands: nothing goes through it."""
     source = Swapped(pinned(host="elsewhere.test", policy={"unpinned": "allow"}))
 
@@ -208,7 +231,10 @@ async def test_a_swap_while_the_tunnel_is_made_decides_about_its_end(after: str,
                 await get(client, server, proxy="http://proxy.test", ssl=ROOT.client_context())
             await end_of(server)
             await end_of(proxy)
-        assert isinstance(caught.value, pinio.PinVerificationError) and caught.value.refusal.reason == reason
+        assert (
+            isinstance(caught.value, pinio.PinVerificationError)
+            and caught.value.refusal.reason == reason
+        )
         assert [request.method for request in proxy.requests] == ["CONNECT"]
         assert server.application_bytes == b"" and server.handshakes_finished == 0
 
@@ -316,18 +342,23 @@ async def test_retiring_all_needs_a_source_that_tells() -> None:
     ],
     ids=range(8),
 )
-async def test_a_connector_that_makes_no_sense_is_not_made(arguments: dict[str, Any], says: str) -> None:
+async def test_a_connector_that_makes_no_sense_is_not_made(
+    arguments: dict[str, Any], says: str
+) -> None:
     """What would protect less than was meant, because of a word, is an error where the word stands."""
     with pytest.raises(pinio.PolicyError, match=says):
         PinnedConnector(**arguments)
 
 
 @pytest.mark.skipif(
-    "ssl_shutdown_timeout" not in signature(aiohttp.TCPConnector).parameters, reason="not in this aiohttp"
+    "ssl_shutdown_timeout" not in signature(aiohttp.TCPConnector).parameters,
+    reason="not in this aiohttp",
 )
 @pytest.mark.filterwarnings("ignore:The ssl_shutdown_timeout parameter:DeprecationWarning")
 @pytest.mark.parametrize(("given", "taken"), [(5, 5), (0, 30), (None, 30)])
-async def test_the_time_for_a_goodbye_is_aiohttps_argument(given: float | None, taken: float) -> None:
+async def test_the_time_for_a_goodbye_is_aiohttps_argument(
+    given: float | None, taken: float
+) -> None:
     """aiohttp aborts by itself where there is to be none."""
     connector = PinnedConnector(pinned(), ssl_shutdown_timeout=given)
     async with connector:

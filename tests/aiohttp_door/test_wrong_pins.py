@@ -1,12 +1,12 @@
 """Every path that aiohttp has to a pinned host, with the wrong key at its end: nothing arrives, and the error says so.
 
-direct                     client ═══════════════════════► origin
-CONNECT through a proxy    client ─── http proxy ════════► origin
-TLS in TLS                 client ═══ https proxy ═══════► origin
-and each by request, redirect, websocket, another name, another address, another connection of the pool
+direct                     client ═══════════════════════► origin CONNECT through a proxy    client
+─── http proxy ════════► origin TLS in TLS                 client ═══ https proxy ═══════► origin
+and each by request, redirect, websocket, another name, another address, another connection of the
+pool
 
-Whoever has the wrong key is called the stranger. Every request carries a secret; what strangers, proxies and servers saw is
-looked at from their side.
+Whoever has the wrong key is called the stranger. Every request carries a secret; what strangers,
+proxies and servers saw is looked at from their side.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Scene:
 
     async def stranger(self, *names: str, **options: Any) -> Interceptor:
         """Somebody with a certificate from the same CA, and another key."""
-        stranger = Interceptor(ROOT, *names or ("localhost", THERE), tls_version=self.version, **options)
+        stranger = Interceptor(
+            ROOT, *names or ("localhost", THERE), tls_version=self.version, **options
+        )
         self.strangers.append(await self.stack.enter_async_context(stranger))
         return stranger
 
@@ -76,7 +78,9 @@ class Scene:
 
     async def plain(self) -> Server:
         """A server without TLS, where nothing is to arrive either."""
-        self.strangers.append(await self.stack.enter_async_context(Server(plain=True, handler=http())))
+        self.strangers.append(
+            await self.stack.enter_async_context(Server(plain=True, handler=http()))
+        )
         return self.strangers[-1]
 
     async def proxy(self, *, tls: bool = False, **options: Any) -> ConnectProxy:
@@ -138,7 +142,9 @@ def _by_kind(name: str, proxy: dict[str, Any] | None) -> None:
         @path(f"{method}, {name}")
         async def by_kind(scene: Scene, method: str = method, scheme: str = scheme) -> None:
             stranger = await scene.stranger()
-            options: dict[str, Any] = {} if proxy is None else {"proxy": proxied(await scene.proxy(**proxy))}
+            options: dict[str, Any] = (
+                {} if proxy is None else {"proxy": proxied(await scene.proxy(**proxy))}
+            )
             await scene.ask(at(stranger, scheme), method=method, **options)
 
 
@@ -159,7 +165,9 @@ _by_kind("through an HTTPS proxy", {"tls": True})
 @path("the proxy is the stranger")
 async def _(scene: Scene) -> None:
     genuine, stranger = await scene.genuine(), await scene.stranger()
-    await scene.ask(at(genuine), proxy=proxied(stranger), proxy_headers={"Proxy-Authorization": SECRET})
+    await scene.ask(
+        at(genuine), proxy=proxied(stranger), proxy_headers={"Proxy-Authorization": SECRET}
+    )
 
 
 @path("the proxy is the stranger, judged by the one policy")
@@ -174,7 +182,9 @@ async def _(scene: Scene) -> None:
 @path("the proxy of a plaintext request is the stranger")
 async def _(scene: Scene) -> None:
     plain, stranger = await scene.plain(), await scene.stranger()
-    await scene.ask(at(plain, "http", THERE), policy(exempt={THERE: "test"}), proxy=proxied(stranger))
+    await scene.ask(
+        at(plain, "http", THERE), policy(exempt={THERE: "test"}), proxy=proxied(stranger)
+    )
 
 
 @path("the proxy of a plaintext request is not listed", reason="UNPINNED_HOST", reached=0)
@@ -250,7 +260,8 @@ async def redirected(scene: Scene, target: str, **options: Any) -> None:
     genuine = await scene.genuine(status=307, headers=[("Location", target)])
     connector = PinnedConnector(policy(), observer=scene.told)
     async with aiohttp.ClientSession(connector=connector) as client:
-        # The genuine server may hear of the secret, so that the secret is what it is told: look for the second one.
+        # The genuine server may hear of the secret, so that the secret is what it is told: look for
+        # the second one.
         await client.post(at(genuine), data=b"card=" + SECRET.encode(), **options)
 
 
@@ -260,7 +271,9 @@ async def redirected(scene: Scene, target: str, **options: Any) -> None:
 @path("server_hostname names the stranger")
 async def _(scene: Scene) -> None:
     await scene.ask(
-        at(await scene.stranger(), host="127.0.0.1"), policy(other=GENUINE.pin), server_hostname=THERE
+        at(await scene.stranger(), host="127.0.0.1"),
+        policy(other=GENUINE.pin),
+        server_hostname=THERE,
     )
 
 
@@ -280,7 +293,9 @@ async def _(scene: Scene) -> None:
 @path("server_hostname is one that anybody has the key of, in a tunnel")
 async def _(scene: Scene) -> None:
     stranger, through = await scene.stranger(), proxied(await scene.proxy())
-    await scene.ask(at(stranger), policy(other=stranger.leaf.pin), server_hostname=THERE, proxy=through)
+    await scene.ask(
+        at(stranger), policy(other=stranger.leaf.pin), server_hostname=THERE, proxy=through
+    )
 
 
 @path("server_hostname is not listed", reason="UNPINNED_HOST", reached=0)
@@ -326,7 +341,11 @@ for method in ("get", "ws_connect"):
             if method == "ws_connect" and word in ("verify_ssl", "fingerprint"):
                 continue
             how = (
-                "direct" if proxy is None else "through an HTTPS proxy" if proxy else "through an HTTP proxy"
+                "direct"
+                if proxy is None
+                else "through an HTTPS proxy"
+                if proxy
+                else "through an HTTP proxy"
             )
 
             @path(f"{method} brings {word}, {how}", reason="OVERRIDE_REFUSED", reached=0)
@@ -340,7 +359,11 @@ for method in ("get", "ws_connect"):
                 await scene.ask(at(stranger), method=method, **override, **through)
 
 
-@path("a request brings its own TLS, and a name without pins for it", reason="OVERRIDE_REFUSED", reached=0)
+@path(
+    "a request brings its own TLS, and a name without pins for it",
+    reason="OVERRIDE_REFUSED",
+    reached=0,
+)
 async def _(scene: Scene) -> None:
     allowing = policy(unpinned="allow", unpinned_anchors=ROOT.anchors)
     await scene.ask(at(await scene.stranger()), allowing, ssl=False, server_hostname=THERE)
@@ -439,7 +462,9 @@ async def _(scene: Scene) -> None:
 async def _(scene: Scene) -> None:
     through = {"proxy": proxied(await scene.proxy(tls=True))}
     proxies = Swapped(policy(PROXY.pin))
-    await swapped(scene, await scene.genuine(), through=through, source=policy(), proxy_policy=proxies)
+    await swapped(
+        scene, await scene.genuine(), through=through, source=policy(), proxy_policy=proxies
+    )
 
 
 async def swapped(

@@ -20,7 +20,9 @@ class Addresses(aiohttp.abc.AbstractResolver):
     """Says that every name lives at these addresses, in this order."""
 
     def __init__(self, *servers: Server | tuple[str, int]) -> None:
-        self._addresses = [server if isinstance(server, tuple) else server.address for server in servers]
+        self._addresses = [
+            server if isinstance(server, tuple) else server.address for server in servers
+        ]
         self.asked = 0
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:

@@ -1,7 +1,7 @@
 """The public API as text: every public name, its kind, and how it is called. Nothing in it depends on the Python version.
 
-`./run python tests/architecture/api.py` writes it to public_api.txt, to be read before it is committed: what stands there is
-what pinio promises to keep.
+`./run python tests/architecture/api.py` writes it to public_api.txt, to be read before it is
+committed: what stands there is what pinio promises to keep.
 """
 
 from __future__ import annotations
@@ -135,7 +135,12 @@ def _call(thing: object) -> str:
 
 
 def _default(default: object) -> object:
-    plain = default in (inspect.Parameter.empty, None, ()) or type(default) in {bool, float, int, str}
+    plain = default in (inspect.Parameter.empty, None, ()) or type(default) in {
+        bool,
+        float,
+        int,
+        str,
+    }
     return default if plain else _Something()
 
 

@@ -26,13 +26,16 @@ MODULES = _read()
 
 def imports(module: str) -> set[str]:
     """Everything that a module imports when it runs, inside functions too, as dotted names; `from a import b` gives `a.b` if
-    that is a module of pinio, else `a`."""
+    that is a module of pinio, else `a`.
+    """
     found = set()
     for node in _at_run_time(MODULES[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"{module}, line {node.lineno}: a relative import"
+            assert node.level == 0 and node.module, (
+                f"{module}, line {node.lineno}: a relative import"
+            )
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= names & MODULES.keys()
             if names - MODULES.keys():
@@ -43,7 +46,11 @@ def imports(module: str) -> set[str]:
 def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
     """Every node but those under `if TYPE_CHECKING:`."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        ):
             for branch in node.orelse:
                 yield branch
                 yield from _at_run_time(branch)

@@ -66,8 +66,12 @@ def test_an_import_brings_no_library_of_an_extra(program: str) -> None:
 )
 def test_a_module_of_an_extra_says_how_to_get_it(module: str, library: str, extra: str) -> None:
     program = f"import sys; sys.modules[{library!r}] = None; import pinio.{module}"
-    answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
-    assert answer.stderr.rstrip().endswith(f"pinio.{module} needs {library}; {how_to_install(extra)}")
+    answer = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert answer.stderr.rstrip().endswith(
+        f"pinio.{module} needs {library}; {how_to_install(extra)}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,8 @@ def test_a_module_of_an_extra_says_how_to_get_it(module: str, library: str, extr
 )
 def test_an_httpx_that_forgets_the_context_of_a_proxy_is_refused(found: str, works: bool) -> None:
     program = f"import importlib.metadata as data; data.version = lambda name: {found!r}; import pinio.httpx"
-    answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
     assert (answer.returncode == 0) == works
     assert works or f"needs httpx 0.27.1 or newer, and not {found}" in answer.stderr

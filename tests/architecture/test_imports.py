@@ -15,7 +15,9 @@ from tests.architecture.modules import MODULES, imports
 
 ARROWS = tomllib.loads(Path(__file__).with_name("arrows.toml").read_text("utf-8"))
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]
 EXTRAS = PROJECT["optional-dependencies"]
 
 each_module = pytest.mark.parametrize("module", MODULES)
@@ -91,7 +93,9 @@ def test_a_part_imports_only_its_libraries(module: str) -> None:
 
 def test_each_row_of_the_table_is_about_a_module_that_exists() -> None:
     names = {name for module in MODULES for name in (part(module), inside(module))}
-    rows = {row for table_of in ("parts", "libraries", "without", "except") for row in ARROWS[table_of]}
+    rows = {
+        row for table_of in ("parts", "libraries", "without", "except") for row in ARROWS[table_of]
+    }
     assert not rows - names
 
 
@@ -105,7 +109,9 @@ def test_each_library_of_the_table_is_imported(row: str, libraries: list[str]) -
 def test_an_extra_lists_the_libraries_that_its_part_imports(extra: str) -> None:
     """What every installation has, and what another extra lists, needs no second entry."""
     listed = {library(line) for line in EXTRAS[extra]} - {"pinio"}
-    assert listed == set(ARROWS["libraries"][extra]) - {library(line) for line in PROJECT["dependencies"]}
+    assert listed == set(ARROWS["libraries"][extra]) - {
+        library(line) for line in PROJECT["dependencies"]
+    }
 
 
 @each_module
@@ -134,7 +140,10 @@ def test_a_module_is_imported_by_its_text_in_few_places() -> None:
         module
         for module, tree in MODULES.items()
         for node in ast.walk(tree)
-        if (isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "importlib")
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").partition(".")[0] == "importlib"
+        )
         or (isinstance(node, ast.alias) and node.name.partition(".")[0] == "importlib")
         or getattr(node, "id", None) in ("__import__", "exec", "eval")
     }

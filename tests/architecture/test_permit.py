@@ -28,7 +28,8 @@ def test_no_other_module_makes_a_permit_around_the_mint() -> None:
         for node in ast.walk(tree)
         if module != Permit.__module__
         and isinstance(node, ast.Call)
-        and "Permit" in {getattr(part, "id", getattr(part, "attr", None)) for part in (node.func, *node.args)}
+        and "Permit"
+        in {getattr(part, "id", getattr(part, "attr", None)) for part in (node.func, *node.args)}
         and not _is_type_question(node)
     }
     assert not makes

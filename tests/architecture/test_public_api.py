@@ -78,7 +78,9 @@ def test_the_paved_path_is_short() -> None:
 def test_who_looks_for_a_name_in_the_wrong_place_is_told(
     name: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(pinio, name, raising=False)  # a module that somebody imported is an attribute
+    monkeypatch.delattr(
+        pinio, name, raising=False
+    )  # a module that somebody imported is an attribute
     with pytest.raises(AttributeError, match=where):
         getattr(pinio, name)
 
@@ -112,7 +114,9 @@ def test_a_question_for_a_name_is_none_of_an_import() -> None:
         "assert getattr(pinio, 'Counters', None) is None;"
         "from pinio import reporting, errors, testing, Policy; print(reporting.Counters.__name__)"
     )
-    completed = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    completed = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True
+    )
     assert completed.stdout == "Counters\n"
 
 

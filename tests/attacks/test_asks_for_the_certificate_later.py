@@ -75,7 +75,8 @@ NO_LONGER = {
         {"elsewhere.test": [SPARE, GENUINE.pin]}, unpinned="allow", unpinned_anchors=ROOT.anchors
     ),
     "exempt": pinned(
-        host="elsewhere.test", policy={"exempt": {"localhost": "moved"}, "unpinned_anchors": ROOT.anchors}
+        host="elsewhere.test",
+        policy={"exempt": {"localhost": "moved"}, "unpinned_anchors": ROOT.anchors},
     ),
     "other anchors": Policy({"localhost": PinSet([GENUINE.pin], backup=[SPARE])}),
 }
@@ -85,7 +86,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 def server_context(*, tickets: bool = True) -> ssl.SSLContext:
     """Of a server that asks for a client certificate when it likes, and not in the handshake."""
-    context = GENUINE.server_context(tls_version=ssl.TLSVersion.TLSv1_3, client_ca=ROOT, tickets=tickets)
+    context = GENUINE.server_context(
+        tls_version=ssl.TLSVersion.TLSv1_3, client_ca=ROOT, tickets=tickets
+    )
     context.post_handshake_auth = True
     return context
 
@@ -154,7 +157,9 @@ async def learns(script: Curious) -> None:
 
 @pytest.mark.parametrize("later", STILL.values(), ids=STILL)
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-async def test_a_server_that_is_still_allowed_gets_it(door: Door, later: Policy, tmp_path: Path) -> None:
+async def test_a_server_that_is_still_allowed_gets_it(
+    door: Door, later: Policy, tmp_path: Path
+) -> None:
     """The positive control, and what `post_handshake_auth` is for."""
     source, script = Swappable(pinned()), Curious(speaks=b"" if door is connector else b"more")
     async with connected(door, client_context(source, tmp_path), script) as (_, line):
@@ -283,7 +288,10 @@ async def test_nor_when_the_observer_of_that_close_is_no_exception(tmp_path: Pat
     source, script = Swappable(pinned()), Curious(before=b"one")
     with Server(server_context(), handler=script) as server:
         transport, app = await pinio.create_connection(
-            Pausing, "localhost", server.port, ssl=client_context(source, tmp_path, observer=observer)
+            Pausing,
+            "localhost",
+            server.port,
+            ssl=client_context(source, tmp_path, observer=observer),
         )
         assert await app.has_received(len(ANSWER)) == ANSWER
         transport.resume_reading()
@@ -394,7 +402,9 @@ class Pair:
 
     def __init__(self, source: Any, folder: Path, observer: Any = None) -> None:
         told = Told() if observer is None else observer
-        self.client = MemoryPeer(client_context(source, folder, observer=told), server_hostname="localhost")
+        self.client = MemoryPeer(
+            client_context(source, folder, observer=told), server_hostname="localhost"
+        )
         self.server = MemoryPeer(server_context())
         while not self.server.finished:
             self.client.incoming.write(self.server.answer(self.client.answer()))
@@ -429,7 +439,10 @@ def _goodbye(pair: Pair) -> None:
 @pytest.mark.parametrize("before", [None, _goodbye], ids=["open", "closing"])
 @pytest.mark.parametrize("later", NO_LONGER.values(), ids=NO_LONGER)
 def test_P2_no_step_leaves_an_answer(
-    step: Callable[[Pair], None], before: Callable[[Pair], None] | None, later: Policy, tmp_path: Path
+    step: Callable[[Pair], None],
+    before: Callable[[Pair], None] | None,
+    later: Policy,
+    tmp_path: Path,
 ) -> None:
     """A read and a shutdown answer, also after the client has said goodbye."""
     source = Swappable(pinned())

@@ -37,8 +37,12 @@ async def test_a_client_that_checks_afterwards_has_shown_it(tls_version: ssl.TLS
         assert between.client_certificates == [IDENTITY.der]
 
 
-async def test_a_pinned_client_shows_it_to_whom_it_knows(tls_version: ssl.TLSVersion, tmp_path: Path) -> None:
-    context = pinio.create_ssl_context(pinned(), client_cert=IDENTITY.write(tmp_path), observer=Told())
+async def test_a_pinned_client_shows_it_to_whom_it_knows(
+    tls_version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    context = pinio.create_ssl_context(
+        pinned(), client_cert=IDENTITY.write(tmp_path), observer=Told()
+    )
     with (
         Server(GENUINE, client_ca=ROOT, tls_version=tls_version) as genuine,
         Interceptor(ROOT, "localhost", client_ca=ROOT, tls_version=tls_version) as between,

@@ -49,7 +49,9 @@ def stop(decision: Permit | Refusal) -> None:
 class Client:
     """A client in memory with a certificate to show, and a hand that flushes."""
 
-    def __init__(self, tls: PinnedSSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+    def __init__(
+        self, tls: PinnedSSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+    ) -> None:
         self.tls, self.incoming, self.outgoing = tls, incoming, outgoing
         self.sent = b""
 
@@ -267,7 +269,9 @@ def test_a_swap_that_a_pool_notices_before_the_first_flush(observer: Any) -> Non
 
 
 @makers
-def test_the_alert_of_a_failure_stays(make: Make, tls_version: ssl.TLSVersion, tmp_path: Path) -> None:
+def test_the_alert_of_a_failure_stays(
+    make: Make, tls_version: ssl.TLSVersion, tmp_path: Path
+) -> None:
     """RFC 8446 section 6.2: the peer may hear why."""
     server = MemoryPeer(CA("unknown").issue("localhost").server_context(tls_version=tls_version))
     client = make(pinned(), Told(), tmp_path)

@@ -26,7 +26,9 @@ from tests.tls.memory import MemoryPeer, shake_hands
 
 ROOT = Issued.root("a real root")
 ISSUER = ROOT.issue("a real CA", ca=True)
-IMPOSTOR = ISSUER.issue("localhost", "localhost", genuine_signature=False).serving(ISSUER.der, ROOT.der)
+IMPOSTOR = ISSUER.issue("localhost", "localhost", genuine_signature=False).serving(
+    ISSUER.der, ROOT.der
+)
 PINS = [ISSUER.serving().pin, ROOT.serving().pin]
 
 
@@ -46,13 +48,17 @@ async def test_only_its_own_key_counts(tls_version: ssl.TLSVersion, pin: str) ->
                 App, "localhost", server.port, policy=pinned(pin, trust="leaf-pin"), observer=Told()
             )
         assert error.value.refusal.chain is not None
-        assert len(error.value.refusal.chain) == 1, "what nobody verified is not shown as verified either"
+        assert len(error.value.refusal.chain) == 1, (
+            "what nobody verified is not shown as verified either"
+        )
         await end_of(server)
         assert server.application_bytes == b""
         assert server.handshakes_finished == 0
 
 
-async def test_where_certificates_are_verified_it_does_not_get_as_far(tls_version: ssl.TLSVersion) -> None:
+async def test_where_certificates_are_verified_it_does_not_get_as_far(
+    tls_version: ssl.TLSVersion,
+) -> None:
     with Server(IMPOSTOR, tls_version=tls_version) as server:
         with pytest.raises(CertificateNotVerifiedError):
             await pinio.create_connection(

@@ -49,7 +49,11 @@ def impostor() -> tuple[Leaf, bytes]:
         template.certificate.subject.public_bytes(),
         public_key_info(template.der),
         tlv(
-            0xA3, tlv(0x30, tlv(0x30, b"\x06\x03\x55\x1d\x11", tlv(0x04, tlv(0x30, tlv(0x82, b"localhost")))))
+            0xA3,
+            tlv(
+                0x30,
+                tlv(0x30, b"\x06\x03\x55\x1d\x11", tlv(0x04, tlv(0x30, tlv(0x82, b"localhost")))),
+            ),
         ),
     )
     signature = TRUSTED.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
@@ -76,11 +80,15 @@ def test_the_strict_walk_finds_none() -> None:
 
 
 @pytest.mark.parametrize("pin", [GENUINE.pin, f"leaf:{GENUINE.pin}"])
-async def test_a_certificate_that_is_not_der_matches_nothing(tls_version: ssl.TLSVersion, pin: str) -> None:
+async def test_a_certificate_that_is_not_der_matches_nothing(
+    tls_version: ssl.TLSVersion, pin: str
+) -> None:
     with Server(LEAF, tls_version=tls_version) as server:
         for policy in (pinned(pin, anchors=TRUSTED.anchors), pinned(pin, trust="leaf-pin")):
             with pytest.raises(PinMismatchError, match="not strict DER"):
-                await pinio.create_connection(App, "localhost", server.port, policy=policy, observer=Told())
+                await pinio.create_connection(
+                    App, "localhost", server.port, policy=policy, observer=Told()
+                )
         await end_of(server)
         assert server.application_bytes == b""
         assert server.handshakes_finished == 0

@@ -33,7 +33,9 @@ async def test_the_upgrade_is_refused() -> None:
         writer.write(b"STARTTLS\r\n")
         assert await reader.readline() == b"220 go ahead\r\n"
         with pytest.raises(InjectedPlaintextError) as error:
-            await pinio.upgrade(reader, writer, policy=pinned(), server_hostname="localhost", observer=Told())
+            await pinio.upgrade(
+                reader, writer, policy=pinned(), server_hostname="localhost", observer=Told()
+            )
         assert error.value.reason == "INJECTED_PLAINTEXT"
         assert "evil.test" not in str(error.value), "the attacker does not get to word the error"
         with pytest.raises(RuntimeError):
@@ -43,7 +45,10 @@ async def test_the_upgrade_is_refused() -> None:
 
 
 async def test_a_client_falls_for_it_that_leaves_starttls_to_asyncio() -> None:
-    """A pinned context is asked when TLS begins, and its pins match. Once this fails, the how-to's warning can go."""
+    """A pinned context is asked when TLS begins, and its pins match.
+
+    Once this fails, the how-to's warning can go.
+    """
     context = context_for(pinned())
     with (
         Server(GENUINE, starttls=starttls()) as server,
@@ -55,7 +60,9 @@ async def test_a_client_falls_for_it_that_leaves_starttls_to_asyncio() -> None:
         assert await reader.readline() == b"220 go ahead\r\n"
         loop, protocol = asyncio.get_running_loop(), writer.transport.get_protocol()
         try:
-            transport = await loop.start_tls(writer.transport, protocol, context, server_hostname="localhost")
+            transport = await loop.start_tls(
+                writer.transport, protocol, context, server_hostname="localhost"
+            )
         except ssl.SSLError:
             pytest.skip("this version of the loop hands on to TLS what its streams have not read")
         assert transport is not None
@@ -108,7 +115,9 @@ async def test_a_server_that_keeps_quiet_is_not_accused() -> None:
         await reader.readline()
         writer.write(b"STARTTLS\r\n")
         await reader.readline()
-        reader, writer = await pinio.upgrade(reader, writer, policy=pinned(), server_hostname="localhost")
+        reader, writer = await pinio.upgrade(
+            reader, writer, policy=pinned(), server_hostname="localhost"
+        )
         assert await reader.readline() == b"250 over TLS\r\n"
         writer.close()
         await writer.wait_closed()

@@ -35,9 +35,13 @@ async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> by
 async def test_a_client_without_pins_notices_nothing(tls_version: ssl.TLSVersion) -> None:
     with (
         Server(GENUINE) as genuine,
-        Interceptor(ROOT, "localhost", upstream=(*genuine.address, ROOT), tls_version=tls_version) as between,
+        Interceptor(
+            ROOT, "localhost", upstream=(*genuine.address, ROOT), tls_version=tls_version
+        ) as between,
     ):
-        streams = await asyncio.open_connection("localhost", between.port, ssl=ROOT.client_context())
+        streams = await asyncio.open_connection(
+            "localhost", between.port, ssl=ROOT.client_context()
+        )
         assert await talk(*streams) == SECRET
         await end_of(between)
         assert between.captured == SECRET
@@ -47,10 +51,14 @@ async def test_a_client_without_pins_notices_nothing(tls_version: ssl.TLSVersion
 async def test_a_client_with_pins_tells_it_nothing(tls_version: ssl.TLSVersion, pin: str) -> None:
     with (
         Server(GENUINE) as genuine,
-        Interceptor(ROOT, "localhost", upstream=(*genuine.address, ROOT), tls_version=tls_version) as between,
+        Interceptor(
+            ROOT, "localhost", upstream=(*genuine.address, ROOT), tls_version=tls_version
+        ) as between,
     ):
         with pytest.raises(PinMismatchError) as error:
-            await pinio.open_connection("localhost", between.port, policy=pinned(pin), observer=Told())
+            await pinio.open_connection(
+                "localhost", between.port, policy=pinned(pin), observer=Told()
+            )
         assert between.leaf.pin in str(error.value), "which key it was, for whoever reads the log"
         await end_of(between)
         assert between.captured == b""

@@ -90,7 +90,9 @@ POLICIES = {
     "enforce": pinned(BY_RSA.pin),
     "report-only": pinned(BY_RSA.pin, mode="report-only"),
     "leaf-pin": pinned(BY_RSA.pin, trust="leaf-pin"),
-    "no pins": Policy({"other.test": [BY_RSA.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors),
+    "no pins": Policy(
+        {"other.test": [BY_RSA.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    ),
 }
 
 

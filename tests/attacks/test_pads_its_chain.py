@@ -37,7 +37,9 @@ def test_the_pin_is_among_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
-async def test_it_is_not_looked_for_there(tls_version: ssl.TLSVersion, order: tuple[int, ...]) -> None:
+async def test_it_is_not_looked_for_there(
+    tls_version: ssl.TLSVersion, order: tuple[int, ...]
+) -> None:
     padded = IMPOSTOR.serving(*(SENT[at] for at in order))
     with Server(padded, tls_version=tls_version) as server:
         for pin in (GENUINE.pin, f"ca:{GENUINE.pin}", f"ca:{ISSUER.pin}"):

@@ -1,9 +1,11 @@
 """Chains that others have thought of: x509-limbo (C2SP) and BetterTLS (Netflix), each shown in a handshake.
 
-A pin takes away and adds nothing. So with the right pin exactly those servers are accepted that OpenSSL accepts by itself; with a
-wrong one, none; and with the pin of a certificate that a server sends, those whose verified chain it is part of.
+A pin takes away and adds nothing. So with the right pin exactly those servers are accepted that
+OpenSSL accepts by itself; with a wrong one, none; and with the pin of a certificate that a server
+sends, those whose verified chain it is part of.
 
-The files are too large for the repository; the folder that `PINIO_TEST_DATA` names has `limbo.json` and `bettertls.json`.
+The files are too large for the repository; the folder that `PINIO_TEST_DATA` names has `limbo.json`
+and `bettertls.json`.
 """
 
 from __future__ import annotations
@@ -51,14 +53,25 @@ def limbo(corpus: dict[str, Any]) -> Iterator[Case]:
 def bettertls(corpus: dict[str, Any]) -> Iterator[Case]:
     """All of them."""
     for case in corpus["Tests"]:
-        yield Case(f"{case['Suite']} {case['Id']}", corpus["Root"], case["Chain"], case["Key"], case["Host"])
+        yield Case(
+            f"{case['Suite']} {case['Id']}",
+            corpus["Root"],
+            case["Chain"],
+            case["Key"],
+            case["Host"],
+        )
 
 
-READERS: dict[str, Callable[[dict[str, Any]], Iterator[Case]]] = {"limbo": limbo, "bettertls": bettertls}
+READERS: dict[str, Callable[[dict[str, Any]], Iterator[Case]]] = {
+    "limbo": limbo,
+    "bettertls": bettertls,
+}
 
 
 @pytest.mark.parametrize("corpus", READERS)
-def test_pins_take_away_and_add_nothing(corpus: str, tls_version: ssl.TLSVersion, tmp_path: Path) -> None:
+def test_pins_take_away_and_add_nothing(
+    corpus: str, tls_version: ssl.TLSVersion, tmp_path: Path
+) -> None:
     file = FOLDER / f"{corpus}.json"
     if not file.is_file():
         pytest.skip(f"PINIO_TEST_DATA names no folder with {corpus}.json")
@@ -67,7 +80,10 @@ def test_pins_take_away_and_add_nothing(corpus: str, tls_version: ssl.TLSVersion
         try:
             server = server_context(case, tls_version, tmp_path)
             pinned_to(case, ABSENT)
-        except (ssl.SSLError, PolicyError):  # keys that OpenSSL does not load, names that pinio does not take
+        except (
+            ssl.SSLError,
+            PolicyError,
+        ):  # keys that OpenSSL does not load, names that pinio does not take
             continue
         verified, sent = plainly(case, server), pins(case.chain)
         assert not accepts(case, server, ABSENT), case.name
@@ -83,7 +99,10 @@ def test_pins_take_away_and_add_nothing(corpus: str, tls_version: ssl.TLSVersion
 
 
 def server_context(case: Case, tls_version: ssl.TLSVersion, folder: Path) -> ssl.SSLContext:
-    """A server that shows the chain. Raises `ssl.SSLError` for a certificate that OpenSSL does not load."""
+    """A server that shows the chain.
+
+    Raises `ssl.SSLError` for a certificate that OpenSSL does not load.
+    """
     chain, key = folder / "chain.pem", folder / "key.pem"
     chain.write_text(case.chain, "ascii")
     key.write_text(case.key, "ascii")
@@ -112,7 +131,9 @@ def plainly(case: Case, server: ssl.SSLContext) -> list[str]:
 
 def pinned_to(case: Case, pin: str) -> Policy:
     """Raises `PolicyError` for a host that is none for pinio."""
-    return Policy({case.host: PinSet([pin], single="the corpus", anchors=Anchors.from_pem(case.trusted))})
+    return Policy(
+        {case.host: PinSet([pin], single="the corpus", anchors=Anchors.from_pem(case.trusted))}
+    )
 
 
 def accepts(case: Case, server: ssl.SSLContext, pin: str) -> bool:

@@ -1,6 +1,7 @@
 """A library that uses a pinned context in ways that nobody meant: by another class's methods, by patches of `ssl`, by copies.
 
-None of this is an attack by itself; each is found in libraries that wrap or instrument `ssl`. A man in the middle waits for it.
+None of this is an attack by itself; each is found in libraries that wrap or instrument `ssl`. A man
+in the middle waits for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from unittest import mock
 
 import pytest
 
-from pinio.errors import JudgementError, NotJudgedError, PinMismatchError, PinVerificationError, PolicyError
+from pinio.errors import (
+    JudgementError,
+    NotJudgedError,
+    PinMismatchError,
+    PinVerificationError,
+    PolicyError,
+)
 from pinio.testing import Interceptor, Server
 from pinio.tls.config.settings import StockContext
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -71,7 +78,11 @@ def by_the_class_of_its_sockets(context: ssl.SSLContext, sock: Any) -> None:
 
 
 def by_wrap_bio(context: ssl.SSLContext, sock: Any) -> None:
-    drive(StockContext.wrap_bio(context, ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"))
+    drive(
+        StockContext.wrap_bio(
+            context, ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"
+        )
+    )
 
 
 def by_the_class_of_its_objects(context: ssl.SSLContext, sock: Any) -> None:
@@ -99,7 +110,11 @@ def drive(tls: ssl.SSLObject) -> None:
 def test_P5_a_method_of_ssls_own_class_makes_what_lets_nothing_through(
     use: Callable[[ssl.SSLContext, Any], None], tls_version: ssl.TLSVersion
 ) -> None:
-    with nothing_arrives(tls_version) as between, tcp(between) as sock, pytest.raises(NotJudgedError):
+    with (
+        nothing_arrives(tls_version) as between,
+        tcp(between) as sock,
+        pytest.raises(NotJudgedError),
+    ):
         use(context_for(pinned()), sock)
     assert between.handshakes_finished == 0
 
@@ -218,7 +233,9 @@ def test_P6_a_handshake_patched_away_is_none(
     refused_on_both_doors(context_for(pinned()), tls_version, PinVerificationError)
 
 
-@pytest.mark.parametrize("name", ["wrap_bio", "wrap_socket", "wanted", "settings", "observer", "profile"])
+@pytest.mark.parametrize(
+    "name", ["wrap_bio", "wrap_socket", "wanted", "settings", "observer", "profile"]
+)
 def test_P5_a_context_itself_cannot_be_patched(name: str) -> None:
     context = context_for(pinned())
     with pytest.raises(PolicyError), mock.patch.object(context, name):
@@ -229,7 +246,9 @@ def test_P5_a_context_itself_cannot_be_patched(name: str) -> None:
         delattr(context, name)
 
 
-def test_P5_what_is_written_under_its_settings_names_has_no_effect(tls_version: ssl.TLSVersion) -> None:
+def test_P5_what_is_written_under_its_settings_names_has_no_effect(
+    tls_version: ssl.TLSVersion,
+) -> None:
     context = context_for(pinned(), resumption=False)
     vars(context).update(
         verify_mode=ssl.CERT_NONE,
@@ -262,7 +281,9 @@ def test_P1_a_socket_cannot_be_copied(tls_version: ssl.TLSVersion) -> None:
     with (
         nothing_arrives(tls_version) as between,
         tcp(between) as sock,
-        context.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False) as tls,
+        context.wrap_socket(
+            sock, server_hostname="localhost", do_handshake_on_connect=False
+        ) as tls,
     ):
         for duplicate in (tls.dup, lambda: copy.copy(tls), lambda: copy.deepcopy(tls)):
             with pytest.raises((NotImplementedError, TypeError)):

@@ -137,7 +137,9 @@ async def test_no_event_names_the_replayed_chain(
     assert not any(decision.chain for decision in told)
     assert "Permit" not in told.kinds
     for answer in script.answers:
-        assert all(said in (CHANGE_CIPHER_SPEC, HELLO, ALERT) for said in _said(answer)), "no flight"
+        assert all(said in (CHANGE_CIPHER_SPEC, HELLO, ALERT) for said in _said(answer)), (
+            "no flight"
+        )
 
 
 @impostors

@@ -59,7 +59,9 @@ def signed_by_nobody(scheme: int) -> bytes:
         "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
     )
     noise = bytes.fromhex("3006020101020101") if scheme == 0x0403 else bytes(range(256))
-    return message(12, b"\x03\x00\x17" + vector(1, generator) + scheme.to_bytes(2) + vector(2, noise))
+    return message(
+        12, b"\x03\x00\x17" + vector(1, generator) + scheme.to_bytes(2) + vector(2, noise)
+    )
 
 
 def test_with_rsa_key_exchange_a_client_shows_its_certificate() -> None:
@@ -81,9 +83,17 @@ def test_with_rsa_key_exchange_a_client_shows_its_certificate() -> None:
         (GENUINE, replay(GENUINE, ECDHE_ECDSA_AES_128_GCM)),
         (GENUINE, replay(GENUINE, ECDHE_ECDSA_AES_128_GCM, signed_by_nobody(0x0403))),
     ],
-    ids=["RSA key exchange", "RSA unsigned", "RSA ill-signed", "ECDSA unsigned", "ECDSA ill-signed"],
+    ids=[
+        "RSA key exchange",
+        "RSA unsigned",
+        "RSA ill-signed",
+        "ECDSA unsigned",
+        "ECDSA ill-signed",
+    ],
 )
-def test_a_pinned_client_shows_nothing_and_counts_no_match(leaf: Leaf, words: bytes, trust: str) -> None:
+def test_a_pinned_client_shows_nothing_and_counts_no_match(
+    leaf: Leaf, words: bytes, trust: str
+) -> None:
     root = RSA_ROOT if leaf is RSA_GENUINE else ROOT
     policy = pinned(leaf.pin, trust=trust, anchors=root.anchors if trust == "pkix" else None)
     told = Told()

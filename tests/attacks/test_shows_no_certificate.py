@@ -56,7 +56,9 @@ POLICIES = {
     "enforce": pinned(),
     "report-only": pinned(mode="report-only"),
     "leaf-pin": pinned(trust="leaf-pin"),
-    "no pins": Policy({"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors),
+    "no pins": Policy(
+        {"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    ),
 }
 
 

@@ -38,7 +38,9 @@ def test_a_check_afterwards_comes_too_late() -> None:
         transport, app = await loop.create_connection(
             lambda: App(b""), "localhost", port, ssl=ROOT.client_context()
         )
-        received = bytes(app.received)  # what the application has acted upon before anybody could check
+        received = bytes(
+            app.received
+        )  # what the application has acted upon before anybody could check
         transport.abort()
         await app.lost
         return received
@@ -48,7 +50,9 @@ def test_a_check_afterwards_comes_too_late() -> None:
 
 
 @pytest.mark.parametrize("kind", [App, BufferedApp])
-async def test_early_bytes_wait_for_the_verdict(tls_version: ssl.TLSVersion, kind: type[App]) -> None:
+async def test_early_bytes_wait_for_the_verdict(
+    tls_version: ssl.TLSVersion, kind: type[App]
+) -> None:
     with Server(GENUINE, tls_version=tls_version, greeting=GREETING) as server:
         refused = kind()
         with pytest.raises(PinMismatchError):
@@ -58,7 +62,9 @@ async def test_early_bytes_wait_for_the_verdict(tls_version: ssl.TLSVersion, kin
         await end_of(server)
         assert server.application_bytes == b""
         assert refused.calls == []
-        transport, permitted = await pinio.create_connection(kind, "localhost", server.port, policy=pinned())
+        transport, permitted = await pinio.create_connection(
+            kind, "localhost", server.port, policy=pinned()
+        )
         assert (await permitted.has_received(len(GREETING))).startswith(GREETING)
         assert permitted.calls[:2] == ["connection_made", "data_received"]
         transport.abort()
@@ -83,7 +89,9 @@ class HalfRoundTrip:
 
     def _sealed(self, data: bytes) -> bytes:
         lines = map(str.split, self.key_log.read_text("ascii").splitlines())
-        secret = next(bytes.fromhex(line[2]) for line in lines if line[:1] == ["SERVER_TRAFFIC_SECRET_0"])
+        secret = next(
+            bytes.fromhex(line[2]) for line in lines if line[:1] == ["SERVER_TRAFFIC_SECRET_0"]
+        )
         header = b"\x17\x03\x03" + (len(data) + 1 + 16).to_bytes(2)
         # The first record has number 0, so that its nonce is the initialization vector itself.
         return header + AESGCM(_expand(secret, "key", 32)).encrypt(

@@ -57,6 +57,8 @@ async def test_a_context_that_was_changed_is_noticed(
     monkeypatch.setattr(inner.inner_context, "ready", lambda profile: context)
     with Server(GENUINE, tls_version=tls_version) as server:
         with pytest.raises(JudgementError, match="does not verify as its profile says"):
-            await pinio.create_connection(App, "localhost", server.port, policy=policy, observer=Told())
+            await pinio.create_connection(
+                App, "localhost", server.port, policy=policy, observer=Told()
+            )
         await end_of(server)
         assert server.handshakes_finished == 0

@@ -14,16 +14,31 @@ from benchmarks.report import write
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.units import figure
 
-FIELDS = {"scenario", "subject", "metric", "unit", "median", "low", "high", "rounds", "baseline", "ratio"}
+FIELDS = {
+    "scenario",
+    "subject",
+    "metric",
+    "unit",
+    "median",
+    "low",
+    "high",
+    "rounds",
+    "baseline",
+    "ratio",
+}
 
 
 def record_of(*items: Result) -> Record:
     return Record({"date": "2026-01-02T03:04:05"}, {"python": "3.11.0"}, list(items))
 
 
-def result(scenario: str, subject: str, metric: str, median: float, baseline: str | None = None) -> Result:
+def result(
+    scenario: str, subject: str, metric: str, median: float, baseline: str | None = None
+) -> Result:
     ratio = None if baseline is None else 0.5
-    return Result(scenario, subject, metric, "s", median, median * 0.9, median * 1.1, 5, baseline, ratio)
+    return Result(
+        scenario, subject, metric, "s", median, median * 0.9, median * 1.1, 5, baseline, ratio
+    )
 
 
 def test_a_ratio_is_taken_in_each_round_and_then_its_median() -> None:
@@ -110,7 +125,8 @@ def test_a_report_has_its_promises_its_tables_and_a_picture_that_is_xml(tmp_path
 def test_a_comparison_shows_what_changed() -> None:
     before = record_of(result("connect_full", "pinio", "cpu", 0.002, "asyncio"))
     after = record_of(
-        result("connect_full", "pinio", "cpu", 0.001, "asyncio"), result("echo", "pinio", "cpu_256", 1.0)
+        result("connect_full", "pinio", "cpu", 0.001, "asyncio"),
+        result("echo", "pinio", "cpu_256", 1.0),
     )
     text = comparison(before, after)
     assert "| 2 ms | 1 ms | -50 % |" in text

@@ -33,7 +33,9 @@ def test_a_quick_run_measures_pinio_beside_what_it_is_compared_with(servers: Ser
 
 
 def test_rounds_are_repeated_in_a_process_for_each_subject(servers: Servers) -> None:
-    runner = Runner(servers, rounds=2, only=frozenset({"judge", "cryptography"}), say=lambda text: None)
+    runner = Runner(
+        servers, rounds=2, only=frozenset({"judge", "cryptography"}), say=lambda text: None
+    )
     results = runner.run(["verdict_hit"]).results
     assert {(item.subject, item.rounds) for item in results} == {("judge", 2), ("cryptography", 2)}
 

@@ -67,7 +67,9 @@ def test_a_file_far_away_keeps_its_name(command: Command, file: Path, tmp_path: 
         (f'version = 1\n[hosts."a.example"]\npinz = ["{PIN}"]\n', "pinz"),
     ],
 )
-def test_a_bad_file_exits_2_and_says_where(command: Command, file: Path, text: str, why: str) -> None:
+def test_a_bad_file_exits_2_and_says_where(
+    command: Command, file: Path, text: str, why: str
+) -> None:
     file.write_text(text, "utf-8")
     result = command("check", str(file), "--host", "a.example")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -98,7 +100,9 @@ def test_what_is_fragile_is_a_warning(command: Command, file: Path) -> None:
     ],
 )
 def test_what_is_over_is_a_warning(command: Command, file: Path, more: str, says: str) -> None:
-    file.write_text(POLICY.replace("2099-06-30T00:00:00Z", f"2020-06-30T00:00:00Z\n{more}"), "utf-8")
+    file.write_text(
+        POLICY.replace("2099-06-30T00:00:00Z", f"2020-06-30T00:00:00Z\n{more}"), "utf-8"
+    )
     result = command("check", str(file))
     assert result.exit_code == 0
     assert result.stderr == f"warning: api.example.com: its pins have expired; {says}\n"
@@ -116,7 +120,9 @@ def test_what_is_over_is_a_warning(command: Command, file: Path, more: str, says
         ("example.com", 1, "example.com: no pattern applies; hosts without pins are refused"),
     ],
 )
-def test_a_host_is_explained(command: Command, file: Path, host: str, code: int, answer: str) -> None:
+def test_a_host_is_explained(
+    command: Command, file: Path, host: str, code: int, answer: str
+) -> None:
     result = command("check", str(file), "--host", host)
     assert result.exit_code == code
     assert f"\n{answer}" in result.stdout
@@ -155,7 +161,8 @@ def test_one_refusal_among_many_counts(command: Command, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", [("--host", "a b"), ("--host", ""), ("--url", "ftp://api.example.com/"), ("--url", "x")]
+    "question",
+    [("--host", "a b"), ("--host", ""), ("--url", "ftp://api.example.com/"), ("--url", "x")],
 )
 def test_a_question_without_an_answer_exits_2(
     command: Command, file: Path, question: tuple[str, str]

@@ -37,7 +37,8 @@ def test_it_says_which_version_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "verb"), [("click", "pins"), ("rich", "pins"), ("trustme", "demo"), ("cryptography", "demo")]
+    ("library", "verb"),
+    [("click", "pins"), ("rich", "pins"), ("trustme", "demo"), ("cryptography", "demo")],
 )
 def test_a_missing_library_is_named_with_the_remedy(library: str, verb: str) -> None:
     program = f"""
@@ -53,7 +54,9 @@ main()
 
 
 def test_a_defect_of_our_own_is_no_missing_library() -> None:
-    program = 'import sys; sys.modules["pinio.cli.group"] = None; from pinio.cli import main; main()'
+    program = (
+        'import sys; sys.modules["pinio.cli.group"] = None; from pinio.cli import main; main()'
+    )
     answer = python("-c", program)
     assert answer.returncode == 1
     assert "ModuleNotFoundError" in answer.stderr

@@ -33,7 +33,9 @@ def normalised(text: str) -> str:
     def name(match: re.Match[str]) -> str:
         return names.setdefault(match[0], f"sha256/KEY{len(names) + 1}")
 
-    return re.sub(r"bank\.example:\d+", "bank.example:PORT", re.sub(r"sha256/[A-Za-z0-9+/]{43}=", name, text))
+    return re.sub(
+        r"bank\.example:\d+", "bank.example:PORT", re.sub(r"sha256/[A-Za-z0-9+/]{43}=", name, text)
+    )
 
 
 def test_the_transcript(command: Command) -> None:
@@ -73,12 +75,16 @@ def test_a_pin_check_that_refuses_everybody_fails_too(
     monkeypatch.setattr(judge, "judge", broken)
     result = command("demo")
     assert result.exit_code == 1
-    assert "with pins: the client refused the interceptor;" in result.stderr, "an accident is no refusal"
+    assert "with pins: the client refused the interceptor;" in result.stderr, (
+        "an accident is no refusal"
+    )
     assert "with pins: the client reached the bank" in result.stderr
 
 
 @pytest.mark.parametrize("name", Observations._fields)
-def test_each_observation_counts(name: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_observation_counts(
+    name: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "observe", lambda _scene: EVERYTHING._replace(**{name: False}))
     result = command("demo")
     assert result.exit_code == 1
@@ -107,7 +113,9 @@ def test_a_scene_as_it_should_be(scene: Scene) -> None:
         ("identity_kept", ConnectionRecord(client_certificate=b"x")),
     ],
 )
-def test_a_second_connection_that_leaks_is_noticed(name: str, record: ConnectionRecord, scene: Scene) -> None:
+def test_a_second_connection_that_leaks_is_noticed(
+    name: str, record: ConnectionRecord, scene: Scene
+) -> None:
     leaky = replace(scene, pinned=replace(scene.pinned, seen=[*scene.pinned.seen, record]))
     assert observe(leaky) == EVERYTHING._replace(**{name: False})
 
@@ -141,7 +149,9 @@ def test_colour_adds_nothing_but_colour(command: Command) -> None:
     assert normalised(re.sub(r"\x1b\[[0-9;]*m", "", coloured)) == TRANSCRIPT.read_text("utf-8")
 
 
-def test_a_machine_without_loopback_is_no_proof(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_loopback_is_no_proof(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_arguments: object, **_options: object) -> NoReturn:
         raise OSError(99, "Cannot assign requested address")
 
@@ -149,5 +159,6 @@ def test_a_machine_without_loopback_is_no_proof(command: Command, monkeypatch: p
     result = command("demo")
     assert (result.exit_code, result.stdout) == (2, "")
     assert (
-        result.stderr == "pinio: the demo could not play on this machine: Cannot assign requested address\n"
+        result.stderr
+        == "pinio: the demo could not play on this machine: Cannot assign requested address\n"
     )

@@ -45,7 +45,9 @@ def where(server: Server | RawServer) -> str:
     return f"127.0.0.1:{server.port}"
 
 
-def test_a_verified_chain_leaf_first(command: Command, ca: CA, issuer: CA, leaf: Leaf, cafile: str) -> None:
+def test_a_verified_chain_leaf_first(
+    command: Command, ca: CA, issuer: CA, leaf: Leaf, cafile: str
+) -> None:
     with Server(leaf) as server:
         result = command("pins", where(server), "--cafile", cafile)
         port = server.port
@@ -90,7 +92,9 @@ def test_what_nobody_vouches_for_says_so_and_exits_1(command: Command) -> None:
     assert (again.exit_code, again.output) == (0, result.output)
 
 
-def test_another_hosts_certificate_is_not_verified(command: Command, issuer: CA, cafile: str) -> None:
+def test_another_hosts_certificate_is_not_verified(
+    command: Command, issuer: CA, cafile: str
+) -> None:
     with Server(issuer.issue("elsewhere.example")) as server:
         result = command("pins", where(server), "--cafile", cafile)
     assert result.exit_code == 1
@@ -121,10 +125,14 @@ def test_a_server_without_tls_exits_2(command: Command, flag: tuple[str, ...]) -
         for server, words in answers.items():
             result = command("pins", where(server), *flag)
             assert (result.exit_code, result.stdout) == (2, "")
-            assert re.fullmatch(rf"pinio: 127\.0\.0\.1 port {server.port}: {words}\n", result.stderr)
+            assert re.fullmatch(
+                rf"pinio: 127\.0\.0\.1 port {server.port}: {words}\n", result.stderr
+            )
 
 
-def test_a_name_that_does_not_resolve_exits_2(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_resolve_exits_2(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*_arguments: object, **_options: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -194,7 +202,9 @@ def named(common_name: str) -> Leaf:
     return Leaf(private.decode("ascii"), pem.decode("ascii"))
 
 
-def test_ipv6_takes_brackets_before_a_port(command: Command, issuer: CA, cafile: str, ipv6: str) -> None:
+def test_ipv6_takes_brackets_before_a_port(
+    command: Command, issuer: CA, cafile: str, ipv6: str
+) -> None:
     with Server(issuer.issue(ipv6), host=ipv6) as server:
         port = server.port
         result = command("pins", f"[{ipv6}]:{port}", "--cafile", cafile)

@@ -71,6 +71,8 @@ def asked(pins: PinsLike, host: str = HOST, port: int | None = 443) -> Endpoint:
     return Policy({host: pins}, revision="r1").endpoint(host, port)
 
 
-def judged(pins: PinsLike, chain: VerifiedChain | None = None, now: float = NOW) -> Permit | Refusal:
+def judged(
+    pins: PinsLike, chain: VerifiedChain | None = None, now: float = NOW
+) -> Permit | Refusal:
     """The decision on the genuine chain, or another, under these pins."""
     return judge(asked(pins), genuine().chain if chain is None else chain, now)

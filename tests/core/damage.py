@@ -75,7 +75,9 @@ DAMAGES: Final[dict[str, Change]] = {
     "four dashes": lambda text: text.replace("-----", "----"),
     "six dashes": lambda text: text.replace("-----", "------"),
     "four dashes before BEGIN": lambda text: text.replace("-----BEGIN", "----BEGIN"),
-    "four dashes behind BEGIN": lambda text: text.replace("CERTIFICATE-----\n", "CERTIFICATE----\n", 1),
+    "four dashes behind BEGIN": lambda text: text.replace(
+        "CERTIFICATE-----\n", "CERTIFICATE----\n", 1
+    ),
     "six dashes before BEGIN": lambda text: text.replace("-----BEGIN", "------BEGIN"),
     "six dashes before END": lambda text: text.replace("-----END", "------END"),
     "four dashes before END": lambda text: text.replace("-----END", "----END"),
@@ -91,7 +93,9 @@ DAMAGES: Final[dict[str, Change]] = {
     "small END": line(-1, str.lower),
     "capitalised": line(0, str.title),
     "a space behind the dashes": line(0, lambda text: text.replace("-----BEGIN", "----- BEGIN")),
-    "a space before the dashes": line(0, lambda text: text.replace("CERTIFICATE-", "CERTIFICATE -")),
+    "a space before the dashes": line(
+        0, lambda text: text.replace("CERTIFICATE-", "CERTIFICATE -")
+    ),
     "two spaces": line(0, lambda text: text.replace("BEGIN ", "BEGIN  ")),
     "no space": line(0, lambda text: text.replace("BEGIN ", "BEGIN")),
     "a tab for the space": line(0, lambda text: text.replace("BEGIN ", "BEGIN\t")),
@@ -101,7 +105,9 @@ DAMAGES: Final[dict[str, Change]] = {
     "words before BEGIN": line(0, lambda text: f"ca: {text}"),
     "BEGIN twice": line(0, lambda text: f"{text}\n{text}"),
     "END twice": line(-1, lambda text: f"{text}\n{text}"),
-    "nested": line(2, lambda text: f"{text}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
+    "nested": line(
+        2, lambda text: f"{text}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
+    ),
     "a NUL": line(2, lambda text: f"{text}\0"),
     "UTF-16 read as Latin-1": lambda text: text.encode("utf-16-le").decode("latin-1"),
     "a byte behind the certificate": lambda text: pem.encode(pem.blocks(text)[0].der() + b"\0"),
@@ -123,7 +129,9 @@ HARMLESS: Final[dict[str, Change]] = {
     "spaces for line breaks": lambda text: text.replace("\n", " "),
     "no line break at the end": lambda text: text.rstrip("\n"),
     "the old label": lambda text: text.replace(" CERTIFICATE", " X509 CERTIFICATE"),
-    "comments around": lambda text: f"# our office, --- the end ---\n{text}# beginning of nothing\n",
+    "comments around": lambda text: (
+        f"# our office, --- the end ---\n{text}# beginning of nothing\n"
+    ),
     "comments of no ASCII": lambda text: f"# Büro 事務所\n{text}",
     "a comment of Ansible": lambda text: (
         f"# BEGIN ANSIBLE MANAGED BLOCK\n{text}# END ANSIBLE MANAGED BLOCK\n"

@@ -64,7 +64,9 @@ def spki_of(key: PublicKeyTypes) -> bytes:
 def some_spki(octet: int = 1) -> bytes:
     """A SubjectPublicKeyInfo that looks like an Ed25519 key; nobody has the other half."""
     return tlv(
-        SEQUENCE, tlv(SEQUENCE, tlv(OID, b"\x2b\x65\x70")), tlv(BIT_STRING, b"\x00", bytes((octet,)) * 32)
+        SEQUENCE,
+        tlv(SEQUENCE, tlv(OID, b"\x2b\x65\x70")),
+        tlv(BIT_STRING, b"\x00", bytes((octet,)) * 32),
     )
 
 

@@ -10,7 +10,10 @@ def lax_walk(certificate: bytes) -> bytes:
         length, start = certificate[offset + 1], offset + 2
         if length & 0x80:
             octets = length & 0x7F
-            length, start = int.from_bytes(certificate[start : start + octets], "big"), start + octets
+            length, start = (
+                int.from_bytes(certificate[start : start + octets], "big"),
+                start + octets,
+            )
         return start, start + length
 
     at, _ = read(0)

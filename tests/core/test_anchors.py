@@ -43,7 +43,12 @@ def test_anchors_are_equal_by_content() -> None:
 def test_anchors_are_values() -> None:
     """Copied, pickled and written out as PEM they are the same; nobody can change them."""
     both = Anchors.from_pem(ONE + OTHER)
-    assert pickle.loads(pickle.dumps(both)) == copy.deepcopy(both) == Anchors.from_pem(both.pem) == both
+    assert (
+        pickle.loads(pickle.dumps(both))
+        == copy.deepcopy(both)
+        == Anchors.from_pem(both.pem)
+        == both
+    )
     assert pickle.loads(pickle.dumps(both)).certificates == both.certificates
     with pytest.raises(AttributeError):
         both.certificates = ()  # type: ignore[misc]
@@ -71,7 +76,9 @@ def test_a_file_is_read_now(tmp_path: Path) -> None:
 def test_certifi_s_own_file_is_read_whole() -> None:
     """Every public CA is strict DER."""
     text = Path(certifi.where()).read_text("utf-8")
-    assert len(Anchors.from_file(certifi.where()).certificates) == text.count("-----BEGIN CERTIFICATE-----")
+    assert len(Anchors.from_file(certifi.where()).certificates) == text.count(
+        "-----BEGIN CERTIFICATE-----"
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +181,9 @@ def test_a_socket_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_constructor_takes_no_nonsense(origin: Any, certificates: Any) -> None:
     """A private list has certificates, and a named one is certifi's or the system's."""
     held = Anchors.from_pem(ONE).certificates if certificates == "one" else certificates
-    with pytest.raises(PolicyError, match=r"anchors (are certifi's, the system's, or|hold certificates)"):
+    with pytest.raises(
+        PolicyError, match=r"anchors (are certifi's, the system's, or|hold certificates)"
+    ):
         Anchors(origin, held)
 
 
@@ -184,7 +193,8 @@ def test_a_list_that_changes_later_changes_no_anchors() -> None:
     held: Any = [one]
     anchors = Anchors("private", held)
     held.append(other)
-    assert anchors.certificates == (one,) == Anchors("private", (item for item in [one])).certificates  # type: ignore[arg-type]
+    items: Any = (item for item in [one])
+    assert anchors.certificates == (one,) == Anchors("private", items).certificates
     assert (
         Anchors("private", (one, other, one))
         == Anchors("private", (other, one))

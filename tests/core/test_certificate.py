@@ -79,7 +79,10 @@ def openssl_digest(certificate: bytes) -> bytes:
         check=True,
     )
     der = subprocess.run(
-        [command, "pkey", "-pubin", "-outform", "der"], input=pem.stdout, capture_output=True, check=True
+        [command, "pkey", "-pubin", "-outform", "der"],
+        input=pem.stdout,
+        capture_output=True,
+        check=True,
     )
     return hashlib.sha256(der.stdout).digest()
 
@@ -126,10 +129,15 @@ def test_both_selectors_and_all_algorithms(algorithm: str) -> None:
 def test_what_the_walk_refuses_has_no_digest_of_any_kind() -> None:
     """A certificate that cannot be read matches nothing: not even a pin of the whole."""
     certificate = Certificate.of(b"\x30\x80\x00\x00")
-    assert {certificate.fields, certificate.spki, certificate.spki_sha256, certificate.not_after} == {None}
-    assert {certificate.digest(what, how) for what in ("spki", "cert") for how in ("sha256", "sha512")} == {
-        None
-    }
+    assert {
+        certificate.fields,
+        certificate.spki,
+        certificate.spki_sha256,
+        certificate.not_after,
+    } == {None}
+    assert {
+        certificate.digest(what, how) for what in ("spki", "cert") for how in ("sha256", "sha512")
+    } == {None}
     assert certificate.pin == "(no pin: not strict DER)"
     assert not certificate.self_issued
 

@@ -116,7 +116,10 @@ def test_a_device_is_said_to_be_verified_by_nobody() -> None:
     leaf = VerifiedChain([CHAIN.leaf.der])
     text = refused(leaf, trust="leaf-pin").text()
     assert text.startswith("api.example.com:443 is pinned, and its certificate does not match.\n")
-    assert f"  certificate (verified by nobody):\n    {leaf.leaf.pin}  leaf  CN=api.example.com\n" in text
+    assert (
+        f"  certificate (verified by nobody):\n    {leaf.leaf.pin}  leaf  CN=api.example.com\n"
+        in text
+    )
     assert "verified chain" not in text
 
 
@@ -186,7 +189,9 @@ def test_a_hostile_name_changes_nothing_but_its_own_line(name: bytes) -> None:
         warnings.simplefilter("error")
         text = str(refused(VerifiedChain([Forged(subject=name).der])).error())
     lines = text.splitlines()
-    assert [line for line in lines if "leaf" not in line] == [line for line in plain if "leaf" not in line]
+    assert [line for line in lines if "leaf" not in line] == [
+        line for line in plain if "leaf" not in line
+    ]
     assert len(lines) == len(plain)
     assert all(line.isprintable() and len(line) < 1500 for line in text.split("\n"))
 
@@ -248,7 +253,9 @@ VALUES: dict[str, Any] = {
     "refusal without a chain": refused(None),
     "refusal by hand": Refusal("NO_SERVER_NAME", "a.test", noted=Rule("a.test", PinSet([A, B]))),
     "denied": judge(
-        Policy({}, deny=genuine().pins[1], exempt={HOST: "why"}).endpoint(HOST), genuine().chain, NOW
+        Policy({}, deny=genuine().pins[1], exempt={HOST: "why"}).endpoint(HOST),
+        genuine().chain,
+        NOW,
     ),
     "match": permit().verdict,
     "mismatch": Mismatch(Rule("a.test", PinSet([A, B]))),
@@ -259,7 +266,10 @@ VALUES: dict[str, Any] = {
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_every_value_pickles_and_copies(value: Any) -> None:
-    """To another process or into a log queue, and equal there. A copied permit is a copy of a permit that was minted."""
+    """To another process or into a log queue, and equal there.
+
+    A copied permit is a copy of a permit that was minted.
+    """
     for same in (
         *(pickle.loads(pickle.dumps(value, level)) for level in (2, 5)),
         copy.copy(value),
@@ -276,7 +286,9 @@ def test_permits_compare_by_content() -> None:
     """Equal judgements are equal permits."""
     assert permit() == permit()
     assert permit() != judged([genuine().leaf.pin, B])
-    assert permit().verdict == Match(permit().verdict.rule, Pin.parse(genuine().leaf.pin), 0, backup=False)
+    assert permit().verdict == Match(
+        permit().verdict.rule, Pin.parse(genuine().leaf.pin), 0, backup=False
+    )
 
 
 def test_what_permits_and_refusals_say_where_nothing_was_judged() -> None:

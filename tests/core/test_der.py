@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinio.core.der import MAX_CERTIFICATE, DERError, check_public_key, element, fields, not_after, not_before
+from pinio.core.der import (
+    MAX_CERTIFICATE,
+    DERError,
+    check_public_key,
+    element,
+    fields,
+    not_after,
+    not_before,
+)
 from tests.core import forge
 from tests.core.chains import genuine
 from tests.core.forge import Forged, tlv
@@ -52,7 +60,9 @@ def test_every_public_root_walks() -> None:
         pytest.param(PLAIN.but(version=tlv(0xA0, tlv(2, b"\x7f"))), id="v128"),
         pytest.param(PLAIN.but(version=tlv(0xA0, tlv(2, b"\xff"))), id="v0"),
         pytest.param(PLAIN.but(version=tlv(0xA0, tlv(2, b"\x00\xff"))), id="v256"),
-        pytest.param(PLAIN.but(version=tlv(0xA0, tlv(2, b"\x11" * 300))), id="a version of 300 octets"),
+        pytest.param(
+            PLAIN.but(version=tlv(0xA0, tlv(2, b"\x11" * 300))), id="a version of 300 octets"
+        ),
         pytest.param(PLAIN.but(trailing=tlv(0x81, b"\x00id")), id="issuer unique id"),
         pytest.param(PLAIN.but(trailing=tlv(0x82, b"\x00id")), id="subject unique id"),
         pytest.param(PLAIN.but(trailing=tlv(0xA3, tlv(0x30))), id="extensions"),
@@ -61,9 +71,12 @@ def test_every_public_root_walks() -> None:
             id="all three",
         ),
         pytest.param(PLAIN.but(serial=tlv(2, b"\xff" * 20)), id="negative serial"),
-        pytest.param(PLAIN.but(serial=tlv(2, b"\x01" * 300)), id="long serial, length in two octets"),
         pytest.param(
-            PLAIN.but(subject=forge.name("x" * 70_000)), id="subject of 70 KB, length in three octets"
+            PLAIN.but(serial=tlv(2, b"\x01" * 300)), id="long serial, length in two octets"
+        ),
+        pytest.param(
+            PLAIN.but(subject=forge.name("x" * 70_000)),
+            id="subject of 70 KB, length in three octets",
         ),
         pytest.param(PLAIN.but(subject=tlv(0x30)), id="empty subject"),
     ],
@@ -85,8 +98,12 @@ REFUSED = {
     "a byte behind": PLAIN.der + b"\x00",
     "the certificate twice": PLAIN.der * 2,
     "a byte missing": PLAIN.der[:-1],
-    "indefinite certificate": forge.indefinite(0x30, PLAIN.tbs, PLAIN.outer_signature, PLAIN.signature_value),
-    "length in five octets": b"\x30\x85\x00" + len(PLAIN.der[3:]).to_bytes(4, "big") + PLAIN.der[3:],
+    "indefinite certificate": forge.indefinite(
+        0x30, PLAIN.tbs, PLAIN.outer_signature, PLAIN.signature_value
+    ),
+    "length in five octets": b"\x30\x85\x00"
+    + len(PLAIN.der[3:]).to_bytes(4, "big")
+    + PLAIN.der[3:],
     "length not minimal, leading zero": b"\x30\x82\x00" + PLAIN.der[2:],
     "indefinite tbs": tlv(
         0x30, forge.indefinite(0x30, *PLAIN.elements), PLAIN.outer_signature, PLAIN.signature_value
@@ -110,7 +127,9 @@ REFUSED = {
     "serial is no integer": PLAIN.but(serial=tlv(4, b"\x05")).der,
     "serial missing": PLAIN.but(serial=b"").der,
     "serial length not minimal": PLAIN.but(serial=_spelled(PLAIN.serial, b"\x81\x01")).der,
-    "indefinite signature algorithm": PLAIN.but(signature=forge.indefinite(0x30, forge.ECDSA_SHA256)).der,
+    "indefinite signature algorithm": PLAIN.but(
+        signature=forge.indefinite(0x30, forge.ECDSA_SHA256)
+    ).der,
     "signature algorithm twice": PLAIN.but(signature=PLAIN.signature * 2).der,
     "signature algorithm is a set": PLAIN.but(signature=tlv(0x31, forge.ECDSA_SHA256)).der,
     "issuer is a set": PLAIN.but(issuer=tlv(0x31)).der,
@@ -133,7 +152,9 @@ REFUSED = {
     "indefinite key": PLAIN.but(spki=forge.indefinite(0x30, PLAIN.spki[2:])).der,
     "subject unique id first": PLAIN.but(trailing=tlv(0x82, b"\x00") + tlv(0x81, b"\x00")).der,
     "unique id twice": PLAIN.but(trailing=tlv(0x81, b"\x00") * 2).der,
-    "extensions before a unique id": PLAIN.but(trailing=tlv(0xA3, tlv(0x30)) + tlv(0x82, b"\x00")).der,
+    "extensions before a unique id": PLAIN.but(
+        trailing=tlv(0xA3, tlv(0x30)) + tlv(0x82, b"\x00")
+    ).der,
     "extensions twice": PLAIN.but(trailing=tlv(0xA3, tlv(0x30)) * 2).der,
     "unknown field": PLAIN.but(trailing=tlv(0xA4, tlv(0x30))).der,
     "constructed unique id": PLAIN.but(trailing=tlv(0xA1, tlv(3, b"\x00"))).der,
@@ -162,14 +183,18 @@ KEYS = {
     "empty": tlv(0x30),
     "no algorithm": tlv(0x30, tlv(3, b"\x00k")),
     "algorithm without an identifier": tlv(0x30, tlv(0x30), tlv(3, b"\x00k")),
-    "identifier longer than the algorithm": tlv(0x30, b"\x30\x04\x06\x03\x2a\x03", tlv(3, b"\x00k")),
+    "identifier longer than the algorithm": tlv(
+        0x30, b"\x30\x04\x06\x03\x2a\x03", tlv(3, b"\x00k")
+    ),
     "algorithm starts with something else": tlv(0x30, tlv(0x30, forge.NULL), tlv(3, b"\x00k")),
     "no key": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256)),
     "key is an octet string": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(4, b"\x00k")),
     "key is constructed": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(0x23, tlv(3, b"\x00k"))),
     "key is empty": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(3)),
     "key has spare bits": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(3, b"\x01\xfe")),
-    "something behind the key": tlv(0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(3, b"\x00k"), forge.NULL),
+    "something behind the key": tlv(
+        0x30, tlv(0x30, forge.ECDSA_SHA256), tlv(3, b"\x00k"), forge.NULL
+    ),
     "something behind it all": forge.some_spki() + b"\x00",
 }
 
@@ -199,7 +224,10 @@ def test_the_message_says_where() -> None:
     [
         (b"\x30", "truncated at offset 0"),
         (b"\x30\x80\x00\x00", "length at offset 1 is not a definite DER length"),
-        (b"\x30\x85\x00\x00\x00\x00\x80" + bytes(128), "length at offset 1 is not a definite DER length"),
+        (
+            b"\x30\x85\x00\x00\x00\x00\x80" + bytes(128),
+            "length at offset 1 is not a definite DER length",
+        ),
         (b"\x30\xff" + bytes(200), "length at offset 1 is not a definite DER length"),
         (b"\x30\x82\x01", "length at offset 1 is not a definite DER length"),
         (b"\x30\x81\x7f" + bytes(127), "length at offset 1 is not minimal"),
@@ -261,7 +289,9 @@ TIMES = {
     "a leap second": forge.validity(not_after=b"491231235960Z"),
     "letters": forge.validity(not_after=b"4912312359xxZ"),
     "spaces that strptime would skip": forge.validity(not_after=b"4912 1 1 1 1Z"),
-    "a year of five digits": forge.validity(b"20200101000000Z", b"120491231235959Z", forge.GENERALIZED_TIME),
+    "a year of five digits": forge.validity(
+        b"20200101000000Z", b"120491231235959Z", forge.GENERALIZED_TIME
+    ),
     "not ASCII": forge.validity(not_after="\uff1491231235959Z".encode()),
 }
 

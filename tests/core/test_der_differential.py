@@ -60,7 +60,9 @@ def ber(pinned: bytes) -> Interception:
         issuer=ca.subject.public_bytes(),
         subject=forge.name(HOST),
         spki=forge.spki_of(key.public_key()),
-        trailing=tlv(0xA3, tlv(0x30, forge.extension(SUBJECT_ALT_NAME, tlv(0x30, tlv(0x82, HOST.encode()))))),
+        trailing=tlv(
+            0xA3, tlv(0x30, forge.extension(SUBJECT_ALT_NAME, tlv(0x30, tlv(0x82, HOST.encode()))))
+        ),
     ).signed(ca_key)
     return Interception(certificate.der, key, ca)
 
@@ -73,7 +75,9 @@ def _version(number: bytes) -> bytes:
 
 
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a CA that signs what it is shown")])
+    subject = x509.Name(
+        [x509.NameAttribute(x509.NameOID.COMMON_NAME, "a CA that signs what it is shown")]
+    )
     return (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
@@ -104,7 +108,9 @@ def test_the_strict_walk_refuses_what_openssl_accepts(
         None,
         None,
     )
-    pins = PinSet([Pin.of_public_key(pinned), Pin.of_public_key(forge.spki_of(ber.key.public_key()))])
+    pins = PinSet(
+        [Pin.of_public_key(pinned), Pin.of_public_key(forge.spki_of(ber.key.public_key()))]
+    )
     decision = judged(pins, VerifiedChain([leaf, ber.ca.public_bytes(Encoding.DER)]))
     assert isinstance(decision, Refusal)
     assert isinstance(decision.verdict, Mismatch)
@@ -115,7 +121,8 @@ def test_a_certificate_without_a_readable_key_does_not_hide_its_issuer(ber: Inte
     """It matches nothing itself, and takes nothing away: a pinned CA above it still counts."""
     ca = ber.ca.public_bytes(Encoding.DER)
     decision = judged(
-        PinSet(Pin.of_certificate(ca, role="ca"), single="test"), VerifiedChain([ber.certificate, ca])
+        PinSet(Pin.of_certificate(ca, role="ca"), single="test"),
+        VerifiedChain([ber.certificate, ca]),
     )
     assert not isinstance(decision, Refusal)
     assert decision.position == 1
@@ -144,7 +151,9 @@ def test_a_version_hides_no_key_that_openssl_used(version: bytes, tmp_path: Path
         issuer=ca.subject.public_bytes(),
         subject=forge.name(HOST),
         spki=forge.spki_of(key.public_key()),
-        trailing=tlv(0xA3, tlv(0x30, forge.extension(SUBJECT_ALT_NAME, tlv(0x30, tlv(0x82, HOST.encode()))))),
+        trailing=tlv(
+            0xA3, tlv(0x30, forge.extension(SUBJECT_ALT_NAME, tlv(0x30, tlv(0x82, HOST.encode()))))
+        ),
     ).signed(ca_key)
     leaf = _handshake(Interception(certificate.der, key, ca), tmp_path)
     assert leaf == certificate.der
@@ -244,7 +253,10 @@ def _every_header(der: bytes) -> Iterator[int]:
                 starts.append(inner)
                 size, body = der[inner + 1], inner + 2
                 if size & 0x80:
-                    size, body = int.from_bytes(der[body : body + (size & 0x7F)], "big"), body + (size & 0x7F)
+                    size, body = (
+                        int.from_bytes(der[body : body + (size & 0x7F)], "big"),
+                        body + (size & 0x7F),
+                    )
                 inner = body + size
 
 

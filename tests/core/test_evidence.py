@@ -34,7 +34,9 @@ def after(wall: float, monotonic: float | None = None) -> Moment:
     return Moment(SEEN.wall + wall, SEEN.monotonic + (wall if monotonic is None else monotonic))
 
 
-def offered(endpoint: Endpoint, now: Moment | None = None, profile: str = "profile") -> float | None:
+def offered(
+    endpoint: Endpoint, now: Moment | None = None, profile: str = "profile"
+) -> float | None:
     return age(evidence(endpoint.host), endpoint, profile, now or after(10))
 
 
@@ -78,7 +80,10 @@ def test_another_host_is_no_evidence() -> None:
     wide = Policy({"**.example.com": RIGHT})
     assert age(evidence(), wide.endpoint(HOST), "profile", after(10)) == 10
     assert age(evidence(), wide.endpoint("www.example.com"), "profile", after(10)) is None
-    assert age(evidence(), wide.endpoint("www.example.com", url_host=HOST), "profile", after(10)) is None
+    assert (
+        age(evidence(), wide.endpoint("www.example.com", url_host=HOST), "profile", after(10))
+        is None
+    )
 
 
 def test_another_profile_is_no_evidence() -> None:
@@ -102,8 +107,18 @@ def test_another_profile_is_no_evidence() -> None:
         (PinSet([LEAF, A], resumption=False), None),
         (PinSet([LEAF, A], expires=dt.datetime.fromtimestamp(NOW + 11, dt.UTC)), 10),
         (PinSet([LEAF, A], expires=dt.datetime.fromtimestamp(NOW + 10, dt.UTC)), None),
-        (PinSet([LEAF, A], expires=dt.datetime.fromtimestamp(NOW + 10, dt.UTC), on_expiry="report"), None),
-        (PinSet([LEAF, A], expires=dt.datetime.fromtimestamp(NOW + 10, dt.UTC), mode="report-only"), None),
+        (
+            PinSet(
+                [LEAF, A], expires=dt.datetime.fromtimestamp(NOW + 10, dt.UTC), on_expiry="report"
+            ),
+            None,
+        ),
+        (
+            PinSet(
+                [LEAF, A], expires=dt.datetime.fromtimestamp(NOW + 10, dt.UTC), mode="report-only"
+            ),
+            None,
+        ),
     ],
     ids=range(13),
 )
@@ -151,7 +166,11 @@ def test_certificates_end_sessions_with_them() -> None:
     """The earliest `notAfter` of the chain is the end, to the second; a device's pinned key has no such end."""
     soon = dt.datetime.fromtimestamp(NOW + 60, dt.UTC)
     chain = VerifiedChain(
-        [_until(b"491231235959Z"), _until(soon.strftime("%y%m%d%H%M%SZ").encode()), _until(b"491231235959Z")]
+        [
+            _until(b"491231235959Z"),
+            _until(soon.strftime("%y%m%d%H%M%SZ").encode()),
+            _until(b"491231235959Z"),
+        ]
     )
     made = Evidence.of(HOST, chain, "profile", SEEN)
     assert made is not None

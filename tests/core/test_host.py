@@ -153,7 +153,9 @@ def test_what_is_no_host_is_refused_and_named(host: str, why: str) -> None:
     assert len(message) < 700
 
 
-@pytest.mark.parametrize("value", [None, 7, b"example.com", bytearray(b"x"), ["example.com"], object()])
+@pytest.mark.parametrize(
+    "value", [None, 7, b"example.com", bytearray(b"x"), ["example.com"], object()]
+)
 def test_what_is_no_text_is_refused(value: Any) -> None:
     """A host is text; bytes are not decoded."""
     with pytest.raises(PolicyError, match=f"a host is text, not {type(value).__name__}"):
@@ -233,7 +235,14 @@ def test_what_is_no_pattern_is_refused_and_named(text: str, why: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["*.*.example.com", "**.*.example.com", "*.**.example.com", "*..example.com", "**.192.0.2.7", "*."],
+    [
+        "*.*.example.com",
+        "**.*.example.com",
+        "*.**.example.com",
+        "*..example.com",
+        "**.192.0.2.7",
+        "*.",
+    ],
 )
 def test_a_pattern_is_named_as_it_was_written(text: str) -> None:
     """What stands behind the first star may be a pattern that is right."""
@@ -245,4 +254,6 @@ def test_ip_literals() -> None:
     """Only what is an address in its own right; names and number-like names are none."""
     assert ip_address("192.0.2.7") == "192.0.2.7"
     assert ip_address("[::1]") == "::1"
-    assert [ip_address(text) for text in ("example.com", "127.1", "[127.0.0.1]", "::1]", "")] == [None] * 5
+    assert [ip_address(text) for text in ("example.com", "127.1", "[127.0.0.1]", "::1]", "")] == [
+        None
+    ] * 5

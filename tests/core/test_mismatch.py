@@ -129,7 +129,10 @@ def test_the_digest_of_something_else(what: str, position: int) -> None:
     der = rsa().certificates[position].der
     pin = pin_of(OTHERS[what](der))
     text = hint_for(pin, chain=rsa())
-    assert f"the digest of {pin} is that of {what.partition(',')[0].removesuffix(' in hexadecimal')}" in text
+    assert (
+        f"the digest of {pin} is that of {what.partition(',')[0].removesuffix(' in hexadecimal')}"
+        in text
+    )
     assert f"at position {position}" in text
     assert "the SubjectPublicKeyInfo in DER" in text
     assert corrected(text) == rsa().certificates[position].pin
@@ -182,7 +185,9 @@ def test_certificates_of_every_kind(der: bytes) -> None:
 
 def test_a_broken_rsa_key_is_one_of_another_kind() -> None:
     """OpenSSL verified the chain; whatever stands in the key of one of its certificates."""
-    algorithm = forge.tlv(0x30, forge.tlv(forge.OID, bytes.fromhex("2a864886f70d010101")), forge.NULL)
+    algorithm = forge.tlv(
+        0x30, forge.tlv(forge.OID, bytes.fromhex("2a864886f70d010101")), forge.NULL
+    )
     spki = forge.tlv(0x30, algorithm, forge.tlv(forge.BIT_STRING, b"\x00", b"\x31\x03abc"))
     chain = VerifiedChain([Forged(spki=spki).der])
     assert hint_for(B, chain=chain).startswith(ROTATED)
@@ -192,4 +197,6 @@ def test_a_broken_rsa_key_is_one_of_another_kind() -> None:
 def ssl_pem(spki: bytes) -> bytes:
     body = b64encode(spki).decode()
     lines = [body[at : at + 64] for at in range(0, len(body), 64)]
-    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]).encode()
+    return "\n".join(
+        ["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""]
+    ).encode()

@@ -79,7 +79,17 @@ def by_cryptography(der: bytes) -> tuple[str, ...]:
         (naming(dns(b"\xff\n")), ("\ufffd\n",)),
         (naming(dns(b"")), ("",)),
     ],
-    ids=["none", "no extensions", "empty", "critical", "other kinds", "IPv4", "IPv6", "bytes", "empty name"],
+    ids=[
+        "none",
+        "no extensions",
+        "empty",
+        "critical",
+        "other kinds",
+        "IPv4",
+        "IPv6",
+        "bytes",
+        "empty name",
+    ],
 )
 def test_what_a_peer_may_write(der: bytes, names: tuple[str, ...]) -> None:
     """As it stands there: what prints it escapes it."""

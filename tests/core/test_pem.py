@@ -98,14 +98,30 @@ def test_damaged_text_has_no_pin(damage: str) -> None:
     [
         (ONE + "\n\n" + DAMAGES["an ellipsis in a line"](OTHER), 6, "it was cut"),
         (ONE + DAMAGES["headers inside"](OTHER), 2, "a header (RFC 1421)"),
-        (ONE + DAMAGES["line breaks spelled out"](OTHER), 1, "line breaks are spelled out as '\\n'"),
+        (
+            ONE + DAMAGES["line breaks spelled out"](OTHER),
+            1,
+            "line breaks are spelled out as '\\n'",
+        ),
         (ONE + DAMAGES["the inside quoted"](OTHER), 2, "the lines are quoted"),
         (ONE + DAMAGES["no END"](OTHER), 1, "'BEGIN CERTIFICATE' has no END"),
-        (ONE + DAMAGES["no END"](OTHER) + ONE, len(OTHER.splitlines()), "of line 11, which has no END"),
-        (ONE + DAMAGES["no BEGIN"](OTHER), len(OTHER.splitlines()) - 1, "'END CERTIFICATE' without a BEGIN"),
+        (
+            ONE + DAMAGES["no END"](OTHER) + ONE,
+            len(OTHER.splitlines()),
+            "of line 11, which has no END",
+        ),
+        (
+            ONE + DAMAGES["no BEGIN"](OTHER),
+            len(OTHER.splitlines()) - 1,
+            "'END CERTIFICATE' without a BEGIN",
+        ),
         (ONE + DAMAGES["four dashes"](OTHER), 1, "a boundary that is damaged"),
         (ONE + DAMAGES["BEGIN alone quoted"](OTHER), 1, "text stands before 'BEGIN CERTIFICATE'"),
-        (ONE + DAMAGES["END of another label"](OTHER), len(OTHER.splitlines()), "'END PUBLIC KEY' for "),
+        (
+            ONE + DAMAGES["END of another label"](OTHER),
+            len(OTHER.splitlines()),
+            "'END PUBLIC KEY' for ",
+        ),
         (ONE + DAMAGES["a byte behind the certificate"](OTHER), 1, "not strict DER"),
     ],
     ids=range(11),
@@ -162,7 +178,12 @@ def test_der_that_holds_pem_is_der() -> None:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
 @pytest.mark.parametrize(
     "options",
-    [["-text"], ["-text", "-nameopt", "utf8"], ["-subject", "-issuer", "-dates"], ["-fingerprint", "-alias"]],
+    [
+        ["-text"],
+        ["-text", "-nameopt", "utf8"],
+        ["-subject", "-issuer", "-dates"],
+        ["-fingerprint", "-alias"],
+    ],
     ids=" ".join,
 )
 def test_what_openssl_prints_around_a_certificate(options: list[str]) -> None:
@@ -179,7 +200,9 @@ def test_trust_settings_of_openssl_are_named() -> None:
     """A file that OpenSSL trusts for mail alone, or for nothing, would be trusted for TLS."""
     command = ["openssl", "x509", "-trustout", "-addreject", "serverAuth"]
     text = subprocess.run(command, input=ONE, capture_output=True, text=True, check=True).stdout
-    with pytest.raises(PolicyError, match="at line 1: 'BEGIN TRUSTED CERTIFICATE' has trust settings"):
+    with pytest.raises(
+        PolicyError, match="at line 1: 'BEGIN TRUSTED CERTIFICATE' has trust settings"
+    ):
         Anchors.from_pem(text + OTHER)
 
 

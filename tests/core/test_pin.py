@@ -31,7 +31,9 @@ EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 @pytest.mark.parametrize("role", ["any", "leaf", "ca"])
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("selector", ["spki", "cert"])
-def test_every_pin_reads_back_from_its_text(selector: Selector, algorithm: Algorithm, role: Role) -> None:
+def test_every_pin_reads_back_from_its_text(
+    selector: Selector, algorithm: Algorithm, role: Role
+) -> None:
     """`Pin.parse(str(pin)) == pin`, for every selector, algorithm and role."""
     pin = Pin(LONG[: SIZES[algorithm]], selector, algorithm, role)
     assert Pin.parse(str(pin)) == pin
@@ -120,7 +122,10 @@ MALFORMED = {
     "too much padding": (f"sha256/{TEXT}=", "not Base64"),
     "padding in between": (f"sha256/{TEXT[:4]}=={TEXT[6:]}", "not Base64"),
     "non-canonical last digit": (f"sha256/{TEXT[:-2]}B=", "not canonical Base64"),
-    "URL-safe Base64": (f"sha256/{urlsafe_b64encode(bytes([251, 255]) * 16).decode()}", "not Base64"),
+    "URL-safe Base64": (
+        f"sha256/{urlsafe_b64encode(bytes([251, 255]) * 16).decode()}",
+        "not Base64",
+    ),
     "hexadecimal where Base64 stands": (
         f"sha256/{HEX}",
         f"64 hexadecimal digits, and a pin is written in Base64: sha256/{TEXT}; if",
@@ -137,7 +142,10 @@ MALFORMED = {
     "space between": (f"sha256/{TEXT[:20]} {TEXT[20:]}", "not Base64"),
     "space behind the slash": (f"sha256/ {TEXT}", "not Base64"),
     "two pins": (f"sha256/{TEXT};sha256/{TEXT}", "not Base64"),
-    "sha1": (f"sha1/{b64encode(DIGEST[:20]).decode()}", "the algorithm is one of sha256, sha384, sha512"),
+    "sha1": (
+        f"sha1/{b64encode(DIGEST[:20]).decode()}",
+        "the algorithm is one of sha256, sha384, sha512",
+    ),
     "md5": (f"md5/{b64encode(DIGEST[:16]).decode()}", "the algorithm is always named"),
     "sha224": (f"sha224/{b64encode(DIGEST[:28]).decode()}", "the algorithm is one of"),
     "sha3": (f"sha3-256/{TEXT}", "the algorithm is always named"),
@@ -152,7 +160,10 @@ MALFORMED = {
     "selector before role": (f"cert-leaf:sha256/{TEXT}", "the algorithm is always named"),
     "selector spelled out": (f"spki-sha256/{TEXT}", "the algorithm is always named"),
     "curl's with a role": (f"leaf:sha256//{TEXT}", "the '//' spelling is curl's and has no role"),
-    "curl's with a selector": (f"cert-sha256//{TEXT}", "the '//' spelling is curl's and has no role"),
+    "curl's with a selector": (
+        f"cert-sha256//{TEXT}",
+        "the '//' spelling is curl's and has no role",
+    ),
     "three slashes": (f"sha256///{TEXT}", "not Base64"),
     "HPKP without quotes": (f"pin-sha256={TEXT}", "the algorithm is always named"),
     "HPKP with one quote": (f'pin-sha256="{TEXT}', "the algorithm is always named"),
@@ -160,21 +171,36 @@ MALFORMED = {
     "HPKP header": (f'pin-sha256="{TEXT}"; max-age=1', "the algorithm is always named"),
     "HPKP with a role": (f'leaf:pin-sha256="{TEXT}"', "the algorithm is always named"),
     "fingerprint with an odd digit": (f"cert-sha256:{HEX}0", "an odd number of hexadecimal digits"),
-    "fingerprint with a colon too much": (f"cert-sha256:{DIGEST.hex(':')}:", "colons stand between pairs"),
-    "fingerprint with colons elsewhere": (f"cert-sha256:{DIGEST.hex(':', 4)}", "colons stand between pairs"),
+    "fingerprint with a colon too much": (
+        f"cert-sha256:{DIGEST.hex(':')}:",
+        "colons stand between pairs",
+    ),
+    "fingerprint with colons elsewhere": (
+        f"cert-sha256:{DIGEST.hex(':', 4)}",
+        "colons stand between pairs",
+    ),
     "fingerprint too short": (f"cert-sha256:{HEX[:-2]}", "31 bytes"),
     "fingerprint of nothing": ("cert-sha256:", "0 bytes"),
     "fingerprint with sha1": (f"cert-sha1:{HEX[:40]}", "the algorithm is one of"),
     "fingerprint with a stranger": (f"cert-sha256:{HEX[:-1]}g", "the algorithm is always named"),
     "hexadecimal of a key": (f"sha256:{HEX}", f"a pin is written in Base64: sha256/{TEXT}; if"),
-    "hexadecimal that is Base64 of another length": (f"sha384/{HEX}", f"written in Base64: sha256/{TEXT}"),
+    "hexadecimal that is Base64 of another length": (
+        f"sha384/{HEX}",
+        f"written in Base64: sha256/{TEXT}",
+    ),
     "hexadecimal in capitals": (f"SHA-256={HEX.upper()}", f"written in Base64: sha256/{TEXT}"),
     "hexadecimal with colons": (f"sha256/{DIGEST.hex(':')}", f"written in Base64: sha256/{TEXT}"),
     "hexadecimal in curl's spelling": (f"sha256//{HEX}", f"written in Base64: sha256/{TEXT}"),
     "hexadecimal in HPKP's": (f'pin-sha256="{HEX}"', f"written in Base64: sha256/{TEXT}"),
     "hexadecimal with a role": (f"leaf:sha256/{HEX}", f"written in Base64: leaf:sha256/{TEXT}"),
-    "hexadecimal of a certificate": (f"cert-sha256/{HEX}", f"written in Base64: cert-sha256/{TEXT}"),
-    "hexadecimal of 64 bytes": (f"sha512/{LONG.hex()}", f"Base64: sha512/{b64encode(LONG).decode()}"),
+    "hexadecimal of a certificate": (
+        f"cert-sha256/{HEX}",
+        f"written in Base64: cert-sha256/{TEXT}",
+    ),
+    "hexadecimal of 64 bytes": (
+        f"sha512/{LONG.hex()}",
+        f"Base64: sha512/{b64encode(LONG).decode()}",
+    ),
     "TLSA 2": (f"2 1 1 {HEX}", "usage 2 (DANE-TA) names a trust anchor"),
     "TLSA 4": (f"4 1 1 {HEX}", "TLSA usage is 0, 1 or 3"),
     "TLSA selector 2": (f"3 2 1 {HEX}", "TLSA usage is 0, 1 or 3 and its selector 0 or 1"),
@@ -233,7 +259,9 @@ def test_placeholders_are_refused(text: str) -> None:
 )
 def test_what_is_no_text_is_refused(value: Any) -> None:
     """Bytes are not decoded, and nothing is converted on the quiet."""
-    with pytest.raises(PinFormatError, match=f"a pin is text such as 'sha256/…', not {type(value).__name__}"):
+    with pytest.raises(
+        PinFormatError, match=f"a pin is text such as 'sha256/…', not {type(value).__name__}"
+    ):
         Pin.parse(value)
 
 
@@ -334,8 +362,14 @@ def test_what_is_no_certificate_is_refused(kind: str) -> None:
     ("data", "why"),
     [
         ("cert.pem", "what is in the file, not its name"),
-        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "found 0 and a 'BEGIN PRIVATE KEY'"),
-        (ssl.DER_cert_to_PEM_cert(b"\0") * 2, "expected one PEM block 'BEGIN CERTIFICATE', found 2$"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+            "found 0 and a 'BEGIN PRIVATE KEY'",
+        ),
+        (
+            ssl.DER_cert_to_PEM_cert(b"\0") * 2,
+            "expected one PEM block 'BEGIN CERTIFICATE', found 2$",
+        ),
     ],
     ids=["a file's name", "a key", "a chain"],
 )

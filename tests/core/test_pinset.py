@@ -29,7 +29,12 @@ def role(name: str, of: Pin) -> str:
 def test_pins_come_as_text_as_pins_or_several() -> None:
     """One or many, `Pin` or text, in any iterable, mean the same set."""
     expected = PinSet([A, B])
-    assert expected == PinSet((pin(1), B)) == PinSet(part for part in (A, pin(2))) == PinSet({A: 1, B: 2})
+    assert (
+        expected
+        == PinSet((pin(1), B))
+        == PinSet(part for part in (A, pin(2)))
+        == PinSet({A: 1, B: 2})
+    )
     assert expected.pins == (pin(1), pin(2))
     assert PinSet(A, backup=B).backup == (pin(2),)
     assert PinSet(pin(1), single="a lab").pins == PinSet(A, single="a lab").pins == (pin(1),)
@@ -139,7 +144,10 @@ def test_another_role_is_another_pin() -> None:
             "the pin is the only authentication; it cannot be waived",
         ),
         ({"trust": "leaf-pin", "anchors": Anchors()}, "no CA decides; anchors would mean nothing"),
-        ({"trust": "leaf-pin", "backup": f"ca:{C}"}, "nobody verified the chain, so a ca pin proves nothing"),
+        (
+            {"trust": "leaf-pin", "backup": f"ca:{C}"},
+            "nobody verified the chain, so a ca pin proves nothing",
+        ),
         (
             {"trust": "leaf-pin", "pins": [A, f"ca:{C}"]},
             "nobody verified the chain, so a ca pin proves nothing",
@@ -191,7 +199,15 @@ def test_expires_is_a_plain_moment_in_utc() -> None:
         dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=14))),
         dt.datetime.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=12))),
     ],
-    ids=["naive", "naive subclass", "date", "text", "number", "before the year 1", "after the year 9999"],
+    ids=[
+        "naive",
+        "naive subclass",
+        "date",
+        "text",
+        "number",
+        "before the year 1",
+        "after the year 9999",
+    ],
 )
 def test_a_moment_that_is_not_one_everywhere_is_refused(expires: Any) -> None:
     """Naive or unparsed times are errors: the end of a pin must not depend on the zone of a machine."""
@@ -210,7 +226,9 @@ def test_two_pins_or_a_reason_warn_of_nothing(arguments: dict[str, Any]) -> None
 @pytest.mark.parametrize("pins", [A, [f"leaf:{A}", f"ca:{A}"]])
 def test_one_key_without_a_reason_warns(pins: Any) -> None:
     """Two pins of one key are lost together."""
-    with pytest.warns(PinWarning, match="one pin and no backup: losing that key locks every client out"):
+    with pytest.warns(
+        PinWarning, match="one pin and no backup: losing that key locks every client out"
+    ):
         PinSet(pins)
 
 
@@ -234,7 +252,9 @@ def test_a_role_says_where_a_pin_may_match(
 ) -> None:
     """`leaf` is position 0, `ca` every other, no role all of them."""
     found = PinSet(pins).match(CHAIN)
-    assert (None if found is None else found[1:]) == (None if position is None else (position, backup))
+    assert (None if found is None else found[1:]) == (
+        None if position is None else (position, backup)
+    )
     if found is not None:
         assert str(found[0]) in pins
 
@@ -243,7 +263,11 @@ def test_a_backup_matches_and_says_so() -> None:
     """A match by a backup is the signal that the keys were rotated; a pin in service at the same place goes first."""
     assert PinSet(A, backup=str(LEAF)).match(CHAIN) == (LEAF, 0, True)
     assert PinSet(str(LEAF), backup=str(ROOT)).match(CHAIN) == (LEAF, 0, False)
-    assert PinSet([str(LEAF), A], backup=str(INTERMEDIATE)).match(CHAIN[1:]) == (INTERMEDIATE, 0, True)
+    assert PinSet([str(LEAF), A], backup=str(INTERMEDIATE)).match(CHAIN[1:]) == (
+        INTERMEDIATE,
+        0,
+        True,
+    )
 
 
 def test_a_leaf_with_the_key_of_its_ca_is_told_apart_by_place() -> None:
@@ -297,5 +321,8 @@ def test_nothing_matches_nothing() -> None:
 
 def test_the_order_of_pins_means_nothing_to_a_match() -> None:
     """The position nearest to the leaf wins, however the pins are written."""
-    for pins in ([str(ROOT), str(INTERMEDIATE), str(LEAF)], [str(LEAF), str(INTERMEDIATE), str(ROOT)]):
+    for pins in (
+        [str(ROOT), str(INTERMEDIATE), str(LEAF)],
+        [str(LEAF), str(INTERMEDIATE), str(ROOT)],
+    ):
         assert PinSet(pins).match(CHAIN) == (LEAF, 0, False)

@@ -92,7 +92,9 @@ def test_the_most_specific_pattern_applies(host: str, pattern: str | None) -> No
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*top-level:pinio.errors.PinWarning")
-def test_specificity_and_label_borders(patterns: tuple[str, ...], host: str, pattern: str | None) -> None:
+def test_specificity_and_label_borders(
+    patterns: tuple[str, ...], host: str, pattern: str | None
+) -> None:
     """An apex is literal labels too; nothing matches in the middle of a label."""
     assert applied(policy(*patterns), host) == pattern
 
@@ -107,8 +109,12 @@ def test_the_order_of_entries_means_nothing() -> None:
     assert [applied(first, name) for name in names] == [
         "**.test", "**.test", "b.test", "a.b.test", "*.b.test", "**.b.test"
     ]  # fmt: skip
-    for some, others in itertools.product(itertools.permutations(hosts), itertools.permutations(exempt)):
-        again = Policy({name: hosts[name] for name in some}, exempt={name: exempt[name] for name in others})
+    for some, others in itertools.product(
+        itertools.permutations(hosts), itertools.permutations(exempt)
+    ):
+        again = Policy(
+            {name: hosts[name] for name in some}, exempt={name: exempt[name] for name in others}
+        )
         assert again == first
         assert hash(again) == hash(first)
         assert [again.lookup(name) for name in names] == [first.lookup(name) for name in names]
@@ -128,7 +134,9 @@ def test_an_exempt_host_is_taken_out_of_a_wider_pattern() -> None:
         {"**.example.com": [A, B], "pay.legacy.example.com": [A, B]},
         exempt={"**.legacy.example.com": "no keys known"},
     )
-    assert tested.lookup("old.legacy.example.com") == Rule("**.legacy.example.com", None, "no keys known")
+    assert tested.lookup("old.legacy.example.com") == Rule(
+        "**.legacy.example.com", None, "no keys known"
+    )
     assert tested.lookup("pay.legacy.example.com").pin_set is not None
     assert tested.lookup("example.com").pin_set is not None
     assert tested.endpoint("old.legacy.example.com").rule.exempt == "no keys known"
@@ -258,7 +266,10 @@ def test_what_is_fragile_warns() -> None:
     with pytest.warns(PinWarning, match=r"\*\.local covers a whole top-level domain"):
         Policy({}, exempt={"*.local": "printers"})
     assert Policy({}).unpinned == "refuse"
-    assert Policy({}, unpinned="allow", no_hosts="the servers are gone").no_hosts == "the servers are gone"
+    assert (
+        Policy({}, unpinned="allow", no_hosts="the servers are gone").no_hosts
+        == "the servers are gone"
+    )
 
 
 def test_a_warning_about_pins_names_their_host() -> None:
@@ -307,7 +318,10 @@ def test_endpoint_of_an_unlisted_host() -> None:
 def test_endpoint_of_two_names() -> None:
     """The other name counts if it has pins of its own; spelled otherwise it is the same name, and exempt it asks nothing."""
     tested = policy("a.test", "b.test", exempt={"c.test": "why"})
-    assert tested.endpoint("a.test", url_host="B.test.").url_rule == ("b.test", tested.lookup("b.test"))
+    assert tested.endpoint("a.test", url_host="B.test.").url_rule == (
+        "b.test",
+        tested.lookup("b.test"),
+    )
     assert tested.endpoint("a.test", url_host="A.test.").url_rule is None
     assert tested.endpoint("a.test", url_host="c.test").url_rule is None
     assert tested.endpoint("a.test", url_host="unlisted.test").url_rule is None
@@ -371,7 +385,14 @@ def test_the_chain_is_needed_where_pins_or_denied_keys_are() -> None:
 
 @pytest.mark.parametrize("mode", ["enforce", "report-only"])
 @pytest.mark.parametrize(
-    "url", ["http://a.test/x", "ws://a.test", "HTTP://A.TEST", "http://a.test.:8080/", "http://u:p@a.test/"]
+    "url",
+    [
+        "http://a.test/x",
+        "ws://a.test",
+        "HTTP://A.TEST",
+        "http://a.test.:8080/",
+        "http://u:p@a.test/",
+    ],
 )
 def test_plaintext_to_a_pinned_host_is_refused_in_any_mode(url: str, mode: Any) -> None:
     """A redirect down to `http:` is refused before a byte is sent; report-only waives keys, not TLS."""
@@ -446,7 +467,11 @@ def test_next_expiry() -> None:
     early, late = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
     assert policy("a.test").next_expiry() is None
     tested = Policy(
-        {"a.test": PINS.replace(expires=late), "b.test": PINS.replace(expires=early), "c.test": PINS}
+        {
+            "a.test": PINS.replace(expires=late),
+            "b.test": PINS.replace(expires=early),
+            "c.test": PINS,
+        }
     )
     assert tested.next_expiry() == early
 
@@ -474,7 +499,9 @@ def test_explain() -> None:
     """Which pattern applies and which it hides, in words."""
     tested = Policy(
         {
-            "*.example.com": PinSet(A, backup=[B, C], expires=dt.datetime(2027, 6, 30, tzinfo=dt.UTC)),
+            "*.example.com": PinSet(
+                A, backup=[B, C], expires=dt.datetime(2027, 6, 30, tzinfo=dt.UTC)
+            ),
             "**.com": PINS.replace(mode="report-only"),
             "device.test": PINS.replace(trust="leaf-pin"),
         },
@@ -569,9 +596,14 @@ def test_the_next_expiry_of_an_endpoint_is_that_of_both_names(
     first: int | None, second: int | None, expected: int | None
 ) -> None:
     """At second 50: what has expired by then is over."""
-    dates = [None if at is None else dt.datetime.fromtimestamp(at, dt.UTC) for at in (first, second)]
+    dates = [
+        None if at is None else dt.datetime.fromtimestamp(at, dt.UTC) for at in (first, second)
+    ]
     policy = Policy(
-        {name: PinSet([A, B], expires=date) for name, date in zip(("a.test", "b.test"), dates, strict=True)}
+        {
+            name: PinSet([A, B], expires=date)
+            for name, date in zip(("a.test", "b.test"), dates, strict=True)
+        }
     )
     assert policy.endpoint("a.test", url_host="b.test").next_expiry(50.0) == expected
     assert policy.endpoint("a.test").next_expiry(50.0) == (

@@ -90,7 +90,13 @@ def test_a_certificate_that_does_not_verify_is_shown_as_it_was_served() -> None:
     served = ServedChain(attacker().ders)
     rule = Rule(HOST, PinSet([A, B]))
     refused = Refusal(
-        "CERTIFICATE_NOT_VERIFIED", HOST, 443, time=NOW, noted=rule, verify_message="expired", served=served
+        "CERTIFICATE_NOT_VERIFIED",
+        HOST,
+        443,
+        time=NOW,
+        noted=rule,
+        verify_message="expired",
+        served=served,
     )
     assert refused.report is not None
     told: Any = refused.report.to_json()

@@ -39,7 +39,12 @@ def test_a_value_cannot_be_changed(value: PinSet | Policy) -> None:
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_copies_are_equal(value: PinSet | Policy) -> None:
     """Copied, pickled or replaced by nothing, a value is equal to itself and hashes alike."""
-    for same in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value)), value.replace()):
+    for same in (
+        copy.copy(value),
+        copy.deepcopy(value),
+        pickle.loads(pickle.dumps(value)),
+        value.replace(),
+    ):
         assert same == value
         assert same is not value
         assert hash(same) == hash(value)

@@ -41,7 +41,9 @@ def test_a_pinned_chain_is_permitted(pins: list[str]) -> None:
     assert str(decision.pin) in pins
 
 
-@pytest.mark.parametrize("pins", [[A, B], [f"ca:{LEAF}", A], [f"leaf:{ROOT}", A], [A, f"cert-{LEAF}"]])
+@pytest.mark.parametrize(
+    "pins", [[A, B], [f"ca:{LEAF}", A], [f"leaf:{ROOT}", A], [A, f"cert-{LEAF}"]]
+)
 def test_any_other_chain_is_refused(pins: list[str]) -> None:
     """No pin, no connection."""
     decision = judged(pins)
@@ -59,7 +61,9 @@ def test_an_interceptor_s_chain_is_refused() -> None:
 @pytest.mark.parametrize("mode", ["enforce", "report-only"])
 @pytest.mark.parametrize("on_expiry", ["refuse", "report"])
 @pytest.mark.parametrize("expires", [None, EXPIRES])
-def test_no_chain_is_never_fine(chain: VerifiedChain | None, mode: Any, on_expiry: Any, expires: Any) -> None:
+def test_no_chain_is_never_fine(
+    chain: VerifiedChain | None, mode: Any, on_expiry: Any, expires: Any
+) -> None:
     """Where pins are, nothing to compare them with refuses: report-only and an expired set waive no authentication."""
     pins = PinSet([LEAF, A], mode=mode, on_expiry=on_expiry, expires=expires)
     decision = judge(asked(pins), chain, NOW)
@@ -89,7 +93,9 @@ def test_mode_and_expiry(
     mode: Any, on_expiry: Any, pins: str, seconds: int, expected: tuple[type, str | None]
 ) -> None:
     """A set counts until the second of its `expires`; report-only waives a mismatch and an expiry, `on_expiry` the latter."""
-    decision = judged(PinSet([A, pins], mode=mode, on_expiry=on_expiry, expires=EXPIRES), now=NOW + seconds)
+    decision = judged(
+        PinSet([A, pins], mode=mode, on_expiry=on_expiry, expires=EXPIRES), now=NOW + seconds
+    )
     assert (kind(decision), reason(decision)) == expected
     assert (decision.report is None) == (expected[0] is Match)
     if decision.report is not None:
@@ -130,12 +136,20 @@ def test_a_leaf_that_has_its_ca_s_key_is_judged_by_place() -> None:
 )
 def test_hosts_without_pins(chain: VerifiedChain | None) -> None:
     """Let through under "allow" and by exemption, and told apart from pinned ones; refused under "refuse"."""
-    allowing, exempting = Policy({"x.test": [A, B]}, unpinned="allow"), Policy({}, exempt={HOST: "why"})
+    allowing, exempting = (
+        Policy({"x.test": [A, B]}, unpinned="allow"),
+        Policy({}, exempt={HOST: "why"}),
+    )
     for policy in (allowing, exempting):
         decision = judge(policy.endpoint(HOST), chain, NOW)
         assert isinstance(decision, Permit)
         assert kind(decision) is NotPinned
-        assert (decision.pinned, decision.pin, decision.mode, decision.report) == (False, None, None, None)
+        assert (decision.pinned, decision.pin, decision.mode, decision.report) == (
+            False,
+            None,
+            None,
+            None,
+        )
     refusing = Endpoint(HOST, 443, Policy({}), Rule())
     assert reason(judge(refusing, chain, NOW)) == "UNPINNED_HOST"
 
@@ -166,7 +180,10 @@ LISTED = {
 def test_a_denied_key_is_refused_everywhere(
     selector: Any, algorithm: Any, position: int, listed: str
 ) -> None:
-    """At any position, for any host, in any mode, by any selector. Under `leaf-pin` only the leaf is anybody's key."""
+    """At any position, for any host, in any mode, by any selector.
+
+    Under `leaf-pin` only the leaf is anybody's key.
+    """
     denied = Pin.of_certificate(genuine().ders[position], selector=selector, algorithm=algorithm)
     how = LISTED[listed]
     policy = Policy(how.hosts, exempt=how.exempt, unpinned=how.unpinned, deny=[C, denied])
@@ -218,7 +235,9 @@ def test_both_names_of_a_connection_must_pass(
     """The worse decision counts, and says whose pins it was: a refusal before a waived mismatch, before a match."""
     hosts = {"second.test": second} | ({} if first is None else {"first.test": first})
     policy = Policy(hosts, exempt={"first.test": "why"} if first is None else {})
-    decision = judge(policy.endpoint("first.test", 443, url_host="second.test"), genuine().chain, NOW)
+    decision = judge(
+        policy.endpoint("first.test", 443, url_host="second.test"), genuine().chain, NOW
+    )
     assert reason(decision) == expected
     assert decision.pattern == told
     assert decision.host == "first.test"
@@ -261,12 +280,24 @@ def test_an_exemption_waives_nothing_but_the_lack_of_pins(verdict: Verdict, expe
 def test_a_decision_says_everything() -> None:
     """Host, port, pattern, pin, position, backup, mode, expiry, revision, time, chain, and where the evidence came from."""
     expires = EXPIRES + dt.timedelta(days=1)
-    policy = Policy({"**.example.com": PinSet(A, backup=INTERMEDIATE, expires=expires)}, revision="r9")
+    policy = Policy(
+        {"**.example.com": PinSet(A, backup=INTERMEDIATE, expires=expires)}, revision="r9"
+    )
     permit = judge(policy.endpoint(HOST, 8443), genuine().chain, NOW)
     assert isinstance(permit, Permit)
-    assert (permit.host, permit.port, permit.pattern, permit.revision) == (HOST, 8443, "**.example.com", "r9")
+    assert (permit.host, permit.port, permit.pattern, permit.revision) == (
+        HOST,
+        8443,
+        "**.example.com",
+        "r9",
+    )
     assert (str(permit.pin), permit.position, permit.backup) == (INTERMEDIATE, 1, True)
-    assert (permit.mode, permit.expires, permit.exempt, permit.time) == ("enforce", expires, None, NOW)
+    assert (permit.mode, permit.expires, permit.exempt, permit.time) == (
+        "enforce",
+        expires,
+        None,
+        NOW,
+    )
     assert (permit.chain, permit.resumed, permit.evidence_age) == (genuine().chain, False, None)
     resumed = judge(policy.endpoint(HOST, 8443), genuine().chain, NOW, 12.5)
     assert (resumed.resumed, resumed.evidence_age) == (True, 12.5)

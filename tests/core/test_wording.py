@@ -89,11 +89,15 @@ def test_texts_that_differ_look_different(one: str, other: str) -> None:
         (forge.name("1234", kind=b"\x06\x03\x55\x04\x05"), "name=1234"),
         (tlv(0x30), "(no subject)"),
         (
-            tlv(0x30, forge.name("last", kind=b"\x06\x03\x55\x04\x0a")[2:], forge.name("first")[2:]),
+            tlv(
+                0x30, forge.name("last", kind=b"\x06\x03\x55\x04\x0a")[2:], forge.name("first")[2:]
+            ),
             "CN=first",
         ),
         (
-            tlv(0x30, forge.name("first")[2:], forge.name("unit", kind=b"\x06\x03\x55\x04\x0b")[2:]),
+            tlv(
+                0x30, forge.name("first")[2:], forge.name("unit", kind=b"\x06\x03\x55\x04\x0b")[2:]
+            ),
             "CN=first",
         ),
         (tlv(0x30, tlv(0x31)), "(subject unreadable)"),
@@ -132,7 +136,9 @@ def test_a_line_for_each_certificate() -> None:
 
 def test_long_chains_and_sets_are_clipped() -> None:
     """Ten certificates and twenty pins, and how many more there are."""
-    certificates = [Certificate.of(Forged(serial=tlv(2, bytes((number,)))).der) for number in range(1, 101)]
+    certificates = [
+        Certificate.of(Forged(serial=tlv(2, bytes((number,)))).der) for number in range(1, 101)
+    ]
     lines = chain_lines(certificates)
     assert len(lines) == MOST_CERTIFICATES + 1
     assert lines[-1] == "    ... and 90 certificates more"

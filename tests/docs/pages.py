@@ -18,7 +18,8 @@ PAGES: Final = tuple(
 """Paths, relative to the root of the project."""
 
 _FENCE = re.compile(
-    r"^```(?P<language>[\w-]*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^```(?P<language>[\w-]*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -44,7 +45,10 @@ def blocks(page: str) -> list[Block]:
     assert content.count("\n```") % 2 == 0, f"{page}: a fence is not closed"
     return [
         Block(
-            match["language"], match["title"], match["text"], content.count("\n", 0, match.start("text")) + 1
+            match["language"],
+            match["title"],
+            match["text"],
+            content.count("\n", 0, match.start("text")) + 1,
         )
         for match in _FENCE.finditer(content)
     ]

@@ -2,11 +2,13 @@
 
 How a page is read:
 
-- ```` ```python ```` blocks run in order, in one namespace for each page, on one event loop. `await` stands at the top level, as
-  in `python -m asyncio`, where a reader can paste them.
+- ```` ```python ```` blocks run in order, in one namespace for each page, on one event loop.
+  `await` stands at the top level, as in `python -m asyncio`, where a reader can paste them.
 - ```` ```output ```` is what was printed since the last one. `...` stands for anything on its line.
-- ```` ```text ```` is what pinio logged since the last one, which a program without logging shows on standard error.
-- ```` ```console ```` blocks hold commands after `$` and what they say. `pinio` is run; other commands are for the reader.
+- ```` ```text ```` is what pinio logged since the last one, which a program without logging shows
+  on standard error.
+- ```` ```console ```` blocks hold commands after `$` and what they say. `pinio` is run; other
+  commands are for the reader.
 - A block with `title="FILE"` is that file, in the directory in which the page runs.
 - Other languages are for the eye.
 
@@ -38,7 +40,9 @@ def in_the_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     monkeypatch.chdir(tmp_path)
     for name in ("FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pinio.reporting.default_observer", LogObserver())  # which has told of nothing yet
+    monkeypatch.setattr(
+        "pinio.reporting.default_observer", LogObserver()
+    )  # which has told of nothing yet
     with world(monkeypatch, tmp_path):
         yield
 
@@ -53,7 +57,9 @@ def test_the_page_runs(
     page: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     if page in NEEDS:
-        pytest.importorskip(NEEDS[page], reason=f"{NEEDS[page]} has an environment of its own: .ci/run")
+        pytest.importorskip(
+            NEEDS[page], reason=f"{NEEDS[page]} has an environment of its own: .ci/run"
+        )
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with asyncio.Runner() as runner:
         for block in blocks(page):
@@ -64,7 +70,9 @@ def test_the_page_runs(
             elif block.language == "output":
                 check_output(capsys.readouterr().out, block.text, f"{page}, line {block.line}")
             elif block.language == "text":
-                logged = [record.getMessage() for record in caplog.records if record.name == "pinio"]
+                logged = [
+                    record.getMessage() for record in caplog.records if record.name == "pinio"
+                ]
                 check_output("\n".join(logged), block.text, f"{page}, line {block.line}")
                 caplog.clear()
             elif block.language == "console":
@@ -91,12 +99,16 @@ def run_commands(block: Block, page: str) -> None:
         program, *arguments = shlex.split(command)
         if program == "pinio":
             result = CliRunner().invoke(pinio, arguments, prog_name="pinio")
-            assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+            assert result.exception is None or isinstance(result.exception, SystemExit), (
+                result.output
+            )
             check_output(result.output, expected, f"{page}, line {block.line}: {command}")
 
 
 def check_output(printed: str, expected: str, where: str) -> None:
-    for there, here in zip(printed.strip().splitlines(), expected.strip().splitlines(), strict=False):
+    for there, here in zip(
+        printed.strip().splitlines(), expected.strip().splitlines(), strict=False
+    ):
         assert re.fullmatch(".*".join(map(re.escape, here.split("..."))), there), (
             f"{where}: the page says {here!r}"
         )

@@ -41,19 +41,26 @@ def headings(page: str) -> list[str]:
 def test_every_reason_code_is_explained() -> None:
     rows = table(ERRORS, "## Reason codes")
     assert {code: error for code, error, *_ in rows} == {
-        code: kind.__name__ for code, kind in {**BY_REASON, TLSFailedError.code: TLSFailedError}.items()
+        code: kind.__name__
+        for code, kind in {**BY_REASON, TLSFailedError.code: TLSFailedError}.items()
     }
     assert all(meaning and remedy for *_, meaning, remedy in rows)
 
 
 def test_the_gate_is_the_one_in_the_page() -> None:
-    rows = [(state, event, after) for state, events in TRANSITIONS.items() for event, after in events.items()]
+    rows = [
+        (state, event, after)
+        for state, events in TRANSITIONS.items()
+        for event, after in events.items()
+    ]
     assert [tuple(row) for row in table(ARCHITECTURE, "## The gate")] == rows
 
 
 def test_every_module_of_the_tls_layer_has_its_row() -> None:
     named = [
-        name for modules, _ in table(ARCHITECTURE, "## The modules of `tls/`") for name in modules.split(", ")
+        name
+        for modules, _ in table(ARCHITECTURE, "## The modules of `tls/`")
+        for name in modules.split(", ")
     ]
     found = pkgutil.walk_packages(tls.__path__, f"{tls.__name__}.")
     modules = [item.name.removeprefix(f"{tls.__name__}.") for item in found if not item.ispkg]
@@ -61,7 +68,15 @@ def test_every_module_of_the_tls_layer_has_its_row() -> None:
 
 
 def test_every_public_name_has_its_place() -> None:
-    topics = ["API", "Saying what is expected", "Connecting", "Looking", "Errors", "Modules", *PUBLIC]
+    topics = [
+        "API",
+        "Saying what is expected",
+        "Connecting",
+        "Looking",
+        "Errors",
+        "Modules",
+        *PUBLIC,
+    ]
     names = [heading for heading in headings(API) if heading not in topics]
     assert sorted(names) == sorted(pinio.__all__), (
         "new names: give each a heading and a line in docs/reference/api.md"
@@ -142,7 +157,8 @@ def test_every_page_can_be_found_from_the_index() -> None:
     unlisted = {
         page
         for page in PAGES
-        if page not in ("README.md", "docs/index.md") and f"]({page.removeprefix('docs/')})" not in index
+        if page not in ("README.md", "docs/index.md")
+        and f"]({page.removeprefix('docs/')})" not in index
     }
     assert not unlisted, "new pages: give each a link in docs/index.md"
 
@@ -160,7 +176,7 @@ def test_no_page_and_no_hint_offers_what_no_index_has() -> None:
     assert PROJECT["version"].endswith(".dev0"), (
         "published? then say `pip install pinio` again, in pages and hints"
     )
-    offers = re.compile(r"pip install (?!pinio` finds)[\"']?pinio\b")
+    offers = re.compile(r"pip install (?!pinio`\s+finds)[\"']?pinio\b")
     sources = [path.relative_to(ROOT) for path in (ROOT / "pinio").rglob("*.py")]
     assert not [str(name) for name in (*PAGES, *sources) if offers.search(text(str(name)))]
 
@@ -180,5 +196,7 @@ def test_every_extra_that_is_named_exists() -> None:
     extras = set(PROJECT["optional-dependencies"])
     sources = [str(path.relative_to(ROOT)) for path in (ROOT / "pinio").rglob("*.py")]
     for name in (*PAGES, *sources):
-        for listed in re.findall(r"pip install '\.\[([\w,]+)\]'|how_to_install\('(\w+)'\)", text(name)):
+        for listed in re.findall(
+            r"pip install '\.\[([\w,]+)\]'|how_to_install\('(\w+)'\)", text(name)
+        ):
             assert set("".join(listed).split(",")) <= extras, name

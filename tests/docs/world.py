@@ -1,8 +1,9 @@
 """The world that the documentation speaks of: a few servers behind names that nobody owns, and the CA that vouches for them.
 
-A page is run as it stands, so what it names has to exist. Three things are arranged, none of them inside pinio: names resolve to
-servers on loopback and to nothing else, the list of public CAs (certifi's) is one that holds the documentation's CA, and all keys
-are derived from their names, so that a pin in a page is the pin of a real key on every machine and in every year.
+A page is run as it stands, so what it names has to exist. Three things are arranged, none of them
+inside pinio: names resolve to servers on loopback and to nothing else, the list of public CAs
+(certifi's) is one that holds the documentation's CA, and all keys are derived from their names, so
+that a pin in a page is the pin of a real key on every machine and in every year.
 
     python -m tests.docs.world        prints the pins to write into a page
 """
@@ -24,7 +25,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from pinio.core.pin import Pin
 from pinio.testing import Leaf, Server, http, starttls
@@ -43,12 +49,17 @@ API_SOCKET: Final = "api.sock"
 """A Unix socket, in the directory in which the page runs, that leads to `api.example.com`."""
 SPARE: Final = "the key that api.example.com will use next"
 
-_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SP 800-186)
+_ORDER: Final = (
+    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SP 800-186)
+)
 
 
 @cache
 def key(name: str) -> ec.EllipticCurvePrivateKey:
-    """The key of this name, the same for ever. Everybody can compute it: good for documentation and nothing else."""
+    """The key of this name, the same for ever.
+
+    Everybody can compute it: good for documentation and nothing else.
+    """
     seed = int.from_bytes(hashlib.sha256(b"pinio documentation: " + name.encode()).digest(), "big")
     return ec.derive_private_key(seed % (_ORDER - 1) + 1, ec.SECP256R1())
 
@@ -89,7 +100,8 @@ def certificate(name: str, issuer: str, *, ca: bool) -> x509.Certificate:
         .not_valid_after(dt.datetime(3000, 1, 1, tzinfo=dt.UTC))
         .add_extension(x509.BasicConstraints(ca, None), critical=True)
         .add_extension(
-            x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **usage), critical=True
+            x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **usage),
+            critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(
@@ -97,7 +109,9 @@ def certificate(name: str, issuer: str, *, ca: bool) -> x509.Certificate:
         )
     )
     if not ca:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
+        )
     return builder.sign(signer, hashes.SHA256())
 
 
@@ -108,7 +122,8 @@ def leaf(name: str, *, self_signed: bool = False) -> Leaf:
         chain.append(certificate(ISSUER, ROOT, ca=True))
     private = key(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Leaf(
-        private.decode("ascii"), "".join(item.public_bytes(Encoding.PEM).decode("ascii") for item in chain)
+        private.decode("ascii"),
+        "".join(item.public_bytes(Encoding.PEM).decode("ascii") for item in chain),
     )
 
 
@@ -122,7 +137,9 @@ def servers() -> dict[tuple[str, int], Listener]:
         (MAIL, 587): Server(leaf(MAIL), starttls=starttls()),
         (SMTP, 587): Server(leaf(SMTP), handler=peers.smtp, starttls=peers.smtp_in_clear),
         (CHAT, 443): Server(leaf(CHAT), handler=peers.websocket),
-        (DATABASE, 5432): Server(leaf(DATABASE), handler=peers.postgres, starttls=peers.postgres_in_clear),
+        (DATABASE, 5432): Server(
+            leaf(DATABASE), handler=peers.postgres, starttls=peers.postgres_in_clear
+        ),
         (CACHE, 6380): Server(leaf(CACHE), handler=peers.redis),
         (BROKER, 4222): Server(leaf(BROKER), handler=peers.nats_after_tls),
         (LOG, 9093): Server(leaf(LOG), handler=peers.kafka),
@@ -148,8 +165,17 @@ def world(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[None]:
 
         def resolve(host: str | bytes, port: int, *arguments: Any, **options: Any) -> Any:
             if isinstance(host, bytes):
-                # anyio: it takes the address from here and the port from its caller, then asks once more.
-                return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host.decode(), port))]
+                # anyio: it takes the address from here and the port from its caller, then asks once
+                # more.
+                return [
+                    (
+                        socket.AF_INET,
+                        socket.SOCK_STREAM,
+                        socket.IPPROTO_TCP,
+                        "",
+                        (host.decode(), port),
+                    )
+                ]
             if host == "127.0.0.1":  # the page runs a server of its own
                 return real(host, port, *arguments, **options)
             if (host, port) not in places:

@@ -33,7 +33,9 @@ def authority(number: int) -> str:
 
 
 def anchors() -> st.SearchStrategy[Anchors]:
-    private = st.lists(st.integers(1, 3), min_size=1).map(lambda numbers: "".join(map(authority, numbers)))
+    private = st.lists(st.integers(1, 3), min_size=1).map(
+        lambda numbers: "".join(map(authority, numbers))
+    )
     return st.just(Anchors()) | st.just(Anchors.system()) | private.map(Anchors.from_pem)
 
 

@@ -102,7 +102,9 @@ OF_A_HOST = {
     f"trust = 'leaf-pin'\nbackup = ['ca:{OTHER}']": [f"ca:{OTHER}"],
     "anchors = ''": ['anchors = "": write "certifi", "system", the path'],
     "anchors = 'ca.pem'": ['anchors = "ca.pem": a path, '],
-    "anchors = '-----BEGIN NONSENSE-----'": ['anchors = "-----BEGIN NONSENSE-----": no PEM certificate'],
+    "anchors = '-----BEGIN NONSENSE-----'": [
+        'anchors = "-----BEGIN NONSENSE-----": no PEM certificate'
+    ],
     "anchors = true": ["anchors = true: a boolean; "],
     "resumption = 'no'": ['resumption = "no": text; write true or false'],
     f"zzz = '{'z' * 10**6}'": ["unknown key zzz; the keys are pins, "],

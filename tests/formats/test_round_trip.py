@@ -26,7 +26,9 @@ def test_equal_policies_give_equal_text(policy: Policy, order: random.Random) ->
     hosts, exempt = list(policy.hosts.items()), list(policy.exempt.items())
     order.shuffle(hosts)
     order.shuffle(exempt)
-    assert native.dumps(policy.replace(hosts=dict(hosts), exempt=dict(exempt))) == native.dumps(policy)
+    assert native.dumps(policy.replace(hosts=dict(hosts), exempt=dict(exempt))) == native.dumps(
+        policy
+    )
 
 
 @given(policies())
@@ -44,7 +46,9 @@ def test_private_anchors_are_written_with_their_content() -> None:
 
 
 def test_no_anchors_of_its_own_and_the_public_ones_by_name_are_told_apart() -> None:
-    policy = Policy({"a.example": [PIN, OTHER], "b.example": PinSet([PIN, OTHER], anchors=Anchors())})
+    policy = Policy(
+        {"a.example": [PIN, OTHER], "b.example": PinSet([PIN, OTHER], anchors=Anchors())}
+    )
     again = native.loads(native.dumps(policy))
     assert (again.hosts["a.example"].anchors, again.hosts["b.example"].anchors) == (None, Anchors())
 

@@ -98,5 +98,8 @@ def test_P9_wrong_syntax_is_named_with_its_place(text: str, parts: tuple[str, ..
 
 @given(st.text(st.characters(exclude_categories=("Cs",))))  # type: ignore[arg-type]
 def test_a_string_is_read_as_it_was_written(text: str) -> None:
-    assert tomllib.loads(f"x = {string(text)}\ny = {array([text, text])}") == {"x": text, "y": [text, text]}
+    assert tomllib.loads(f"x = {string(text)}\ny = {array([text, text])}") == {
+        "x": text,
+        "y": [text, text],
+    }
     assert string(text).isprintable()

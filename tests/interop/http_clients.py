@@ -42,7 +42,14 @@ async def aiohttp_connector(context: ssl.SSLContext, site: Site) -> None:
         assert await response.read() == b"ok"
 
 
-@row("aiohttp, `ws_connect(ssl=)`", "BIO", "aiohttp", kind="asyncio", ways=("WebSocket",), handler=websocket)
+@row(
+    "aiohttp, `ws_connect(ssl=)`",
+    "BIO",
+    "aiohttp",
+    kind="asyncio",
+    ways=("WebSocket",),
+    handler=websocket,
+)
 async def aiohttp_websocket(context: ssl.SSLContext, site: Site) -> None:
     import aiohttp
 
@@ -56,13 +63,21 @@ async def aiohttp_websocket(context: ssl.SSLContext, site: Site) -> None:
 
 
 @row(
-    "aiohttp, `TCPConnector(ssl=)`", "BIO", "aiohttp", kind="asyncio", ways=("WebSocket",), handler=websocket
+    "aiohttp, `TCPConnector(ssl=)`",
+    "BIO",
+    "aiohttp",
+    kind="asyncio",
+    ways=("WebSocket",),
+    handler=websocket,
 )
 async def aiohttp_websocket_connector(context: ssl.SSLContext, site: Site) -> None:
     import aiohttp
 
     connector = aiohttp.TCPConnector(ssl=context)
-    async with aiohttp.ClientSession(connector=connector) as session, session.ws_connect(site.url) as socket:
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(site.url) as socket,
+    ):
         await socket.send_str("secret")
         assert await socket.receive_str() == "secret"
 
@@ -72,7 +87,9 @@ async def aiohttp_socks(context: ssl.SSLContext, site: Site) -> None:
     import aiohttp
     from aiohttp_socks import ProxyConnector
 
-    connector = ProxyConnector(host="127.0.0.1", port=site.proxy.port if site.proxy else 0, rdns=True)
+    connector = ProxyConnector(
+        host="127.0.0.1", port=site.proxy.port if site.proxy else 0, rdns=True
+    )
     async with (
         aiohttp.ClientSession(connector=connector) as session,
         session.get(site.url, ssl=context) as response,
@@ -229,7 +246,9 @@ def urllib_request(context: ssl.SSLContext, site: Site) -> None:
     from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
     proxies = {"https": site.proxy_url} if site.proxy_url else {}
-    with build_opener(HTTPSHandler(context=context), ProxyHandler(proxies)).open(site.url) as response:
+    with build_opener(HTTPSHandler(context=context), ProxyHandler(proxies)).open(
+        site.url
+    ) as response:
         assert response.read() == b"ok"
 
 

@@ -15,13 +15,21 @@ from pinio.errors import PinVerificationError, find_pin_error
 from pinio.testing import ConnectProxy, Handler, Server, http
 from pinio.tls.context.pinned import create_ssl_context
 from pinio.tls.handshake.sessions import SessionCache
-from tests.interop.peers import AFTER_CONNECT, AFTER_SOCKS, IN_CLEAR, INJECTIONS, Injector, SocksProxy
+from tests.interop.peers import (
+    AFTER_CONNECT,
+    AFTER_SOCKS,
+    IN_CLEAR,
+    INJECTIONS,
+    Injector,
+    SocksProxy,
+)
 from tests.tls.cast import GENUINE, ROOT, SPARE, Told
 
 Way = Literal["direct", "CONNECT proxy", "HTTPS proxy", "SOCKS5 proxy", "STARTTLS", "WebSocket"]
 Injected = Literal["refused", "dropped", "read"]
 """What became of plaintext that was injected before TLS: the connection was refused; the client went on
-without having seen it; the client took it for something that the server said under TLS."""
+without having seen it; the client took it for something that the server said under TLS.
+"""
 Client = Callable[[ssl.SSLContext, "Site"], object]
 AnyClient = TypeVar("AnyClient", bound=Client)
 
@@ -87,7 +95,9 @@ def row(
     """Enter a client into the matrix, once for each way."""
 
     def enter(client: AnyClient) -> AnyClient:
-        ROWS.extend(Row(library, way, door, client, modules, kind, handler or http()) for way in ways)
+        ROWS.extend(
+            Row(library, way, door, client, modules, kind, handler or http()) for way in ways
+        )
         return client
 
     return enter

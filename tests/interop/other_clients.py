@@ -156,7 +156,9 @@ async def _anyio(context: ssl.SSLContext, site: Site) -> None:
 async def trio_stream(context: ssl.SSLContext, site: Site) -> None:
     import trio
 
-    async with await trio.open_ssl_over_tcp_stream(site.host, site.port, ssl_context=context) as stream:
+    async with await trio.open_ssl_over_tcp_stream(
+        site.host, site.port, ssl_context=context
+    ) as stream:
         await stream.send_all(SECRET)
         assert await stream.receive_some() == SECRET
 
@@ -206,7 +208,9 @@ def ftplib_auth(context: ssl.SSLContext, site: Site) -> None:
 async def aiosmtplib_starttls(context: ssl.SSLContext, site: Site) -> None:
     import aiosmtplib
 
-    client = aiosmtplib.SMTP(hostname=site.host, port=site.port, tls_context=context, start_tls=True)
+    client = aiosmtplib.SMTP(
+        hostname=site.host, port=site.port, tls_context=context, start_tls=True
+    )
     async with client:
         assert (await client.mail("secret")).code == 250
 
@@ -220,7 +224,8 @@ async def aiosmtplib_tls(context: ssl.SSLContext, site: Site) -> None:
         assert (await client.mail("secret")).code == 250
 
 
-# Databases and brokers, whose servers are played: the upgrade, and as much as it takes to be connected
+# Databases and brokers, whose servers are played: the upgrade, and as much as it takes to be
+# connected
 
 
 @row("asyncpg", "BIO", "asyncpg", kind="asyncio", ways=("STARTTLS",), handler=postgres)

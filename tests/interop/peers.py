@@ -1,6 +1,7 @@
 """The servers' halves of the protocols in which TLS is asked for, or spoken over, as far as a client needs them to start.
 
-Each is a handler of `pinio.testing.Server`: what it reads inside TLS is kept there as application bytes.
+Each is a handler of `pinio.testing.Server`: what it reads inside TLS is kept there as application
+bytes.
 """
 
 from __future__ import annotations
@@ -197,7 +198,12 @@ def nats(connection: Connection) -> None:
 
 
 def _nats_info(*, tls_required: bool) -> bytes:
-    info = {"server_id": "T", "version": "2.10.4", "max_payload": 1_048_576, "tls_required": tls_required}
+    info = {
+        "server_id": "T",
+        "version": "2.10.4",
+        "max_payload": 1_048_576,
+        "tls_required": tls_required,
+    }
     return b"INFO " + json.dumps(info).encode() + b"\r\n"
 
 
@@ -240,7 +246,9 @@ class SocksProxy(Listener):
         read_exactly(connection, methods)
         connection.sendall(b"\x05\x00")
         *_, kind = read_exactly(connection, 4)
-        read_exactly(connection, (read_exactly(connection, 1)[0] if kind == 3 else {1: 4, 4: 16}[kind]) + 2)
+        read_exactly(
+            connection, (read_exactly(connection, 1)[0] if kind == 3 else {1: 4, 4: 16}[kind]) + 2
+        )
         onward = connection.dial(self._target())
         connection.sendall(self.CONNECTED)
         relay(Direction(connection, onward), Direction(onward, connection))
@@ -320,7 +328,9 @@ class Injector(Listener):
     def serve(self, connection: Connection) -> None:
         connection.settled = True
         onward = connection.dial(self._onward.address)
-        relay(Direction(connection, onward), _Appending(onward, connection, injection=self._injection))
+        relay(
+            Direction(connection, onward), _Appending(onward, connection, injection=self._injection)
+        )
 
 
 @dataclass

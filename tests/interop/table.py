@@ -2,7 +2,8 @@
 
     python -m tests.interop.table        writes it anew
 
-Run it on the oldest Python that is supported: where versions differ in what they raise, a column names what all of it is.
+Run it on the oldest Python that is supported: where versions differ in what they raise, a column
+names what all of it is.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def observed(entry: Row, outcomes: Iterable[Outcome], injected: Iterable[Injecte
         entry.library,
         entry.way,
         entry.door,
-        "yes" if all(outcome.error and outcome.decisions[-1] == "Refusal" for outcome in outcomes) else "NO",
+        "yes"
+        if all(outcome.error and outcome.decisions[-1] == "Refusal" for outcome in outcomes)
+        else "NO",
         str(max(len(outcome.application_bytes) for outcome in outcomes)),
         "sent" if any(outcome.handshakes_finished for outcome in outcomes) else "withheld",
         f"`{next(name for name in names(outcomes[0]) if all(name in names(other) for other in outcomes))}`",

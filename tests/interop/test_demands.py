@@ -1,4 +1,7 @@
-"""Arguments of libraries that demand more than the pins. Each demand holds beside a pinned context."""
+"""Arguments of libraries that demand more than the pins.
+
+Each demand holds beside a pinned context.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,14 @@ from pinio.testing import ConnectProxy, Server, http
 from tests.tls.cast import GENUINE, ROOT, SPARE
 from tests.tls.through import context_for
 
-urllib3 = pytest.importorskip("urllib3", reason="urllib3 is not installed: pip install --group interop")
+urllib3 = pytest.importorskip(
+    "urllib3", reason="urllib3 is not installed: pip install --group interop"
+)
 
 HOSTS = ("localhost", "127.0.0.1")
-POLICY = Policy({name: PinSet([GENUINE.pin], backup=[SPARE], anchors=ROOT.anchors) for name in HOSTS})
+POLICY = Policy(
+    {name: PinSet([GENUINE.pin], backup=[SPARE], anchors=ROOT.anchors) for name in HOSTS}
+)
 FINGERPRINT = hashlib.sha256(GENUINE.der).hexdigest()
 
 # What the genuine certificate has, and what it has not.
@@ -33,7 +40,9 @@ def direct(context: ssl.SSLContext, server: Server, **options: Any) -> None:
 
 
 def proxied(context: ssl.SSLContext, server: Server, proxy: ConnectProxy, **options: Any) -> None:
-    with urllib3.ProxyManager(proxy.url, ssl_context=context, proxy_ssl_context=context, **options) as pool:
+    with urllib3.ProxyManager(
+        proxy.url, ssl_context=context, proxy_ssl_context=context, **options
+    ) as pool:
         url = f"https://localhost:{server.port}/"
         assert pool.request("GET", url, retries=False).data == b"ok"
 
@@ -58,7 +67,9 @@ def test_a_demand_that_it_does_not_meet_is_refused(name: str, tls_version: ssl.T
 
 
 @each_demand
-def test_a_demand_on_a_server_behind_an_https_proxy_holds(name: str, tls_version: ssl.TLSVersion) -> None:
+def test_a_demand_on_a_server_behind_an_https_proxy_holds(
+    name: str, tls_version: ssl.TLSVersion
+) -> None:
     """There urllib3 speaks TLS through memory."""
     with (
         Server(GENUINE, handler=http(), tls_version=tls_version) as server,

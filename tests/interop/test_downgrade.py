@@ -28,7 +28,9 @@ CASES = [
 def entry(name: str) -> Row:
     (row,) = (row for row in ROWS if row.name == name)
     for module in row.modules:
-        pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
+        pytest.importorskip(
+            module, reason=f"{module} is not installed: pip install --group interop"
+        )
     return row
 
 
@@ -65,7 +67,9 @@ async def test_so_does_aiosmtplib_unless_told_to_insist() -> None:
     aiosmtplib = pytest.importorskip("aiosmtplib", reason="aiosmtplib is not installed")
     with RawServer(peers.smtp_without_tls) as between:
         host, port = between.address
-        async with aiosmtplib.SMTP(hostname=host, port=port, tls_context=context_for(pinned())) as client:
+        async with aiosmtplib.SMTP(
+            hostname=host, port=port, tls_context=context_for(pinned())
+        ) as client:
             await client.mail("secret")
         await between.quiet()
         assert b"secret" in bytes(between.connections[0].application_bytes)

@@ -1,4 +1,7 @@
-"""Libraries have arguments of their own that loosen TLS, or name other CAs. Beside a pinned context they open no door."""
+"""Libraries have arguments of their own that loosen TLS, or name other CAs.
+
+Beside a pinned context they open no door.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,9 @@ def test_nor_does_it_shut_one(client: Client, module: str, tls_version: ssl.TLSV
     assert set(result.decisions) == {"Permit"}
 
 
-def test_P1_a_fingerprint_that_urllib3_is_content_with_is_not_enough(tls_version: ssl.TLSVersion) -> None:
+def test_P1_a_fingerprint_that_urllib3_is_content_with_is_not_enough(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The interceptor's own."""
     client = by_urllib3(assert_fingerprint=FINGERPRINT, cert_reqs="CERT_NONE")
     result = run(row(client, "urllib3"), between="server", tls_version=tls_version)

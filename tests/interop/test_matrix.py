@@ -25,7 +25,9 @@ SOCKS = {"httpx": "socksio", "requests": "socks"}
 Between: TypeAlias = Literal["server", "proxy"] | None
 
 CASES = [
-    pytest.param(entry, loop, id=f"{entry.name} [{loop}]" if entry.kind == "asyncio" else entry.name)
+    pytest.param(
+        entry, loop, id=f"{entry.name} [{loop}]" if entry.kind == "asyncio" else entry.name
+    )
     for entry in ROWS
     for loop in (LOOPS if entry.kind == "asyncio" else (None,))
 ]
@@ -37,10 +39,14 @@ def need(entry: Row) -> None:
         *entry.modules,
         *(SOCKS.get(name, name) for name in entry.modules if entry.way == "SOCKS5 proxy"),
     ):
-        pytest.importorskip(module, reason=f"{module} is not installed: pip install --group interop")
+        pytest.importorskip(
+            module, reason=f"{module} is not installed: pip install --group interop"
+        )
 
 
-def outcome(entry: Row, loop: str | None, tls_version: ssl.TLSVersion, between: Between = None) -> Outcome:
+def outcome(
+    entry: Row, loop: str | None, tls_version: ssl.TLSVersion, between: Between = None
+) -> Outcome:
     need(entry)
     factory = LOOPS[loop] if loop else None
     return run(entry, between=between, tls_version=tls_version, loop_factory=factory)
@@ -72,7 +78,9 @@ def test_P1_a_man_in_the_middle_gets_nothing(
     assert (line.found == "finds it") == (result.pin_error is not None)
 
 
-@pytest.mark.parametrize(("entry", "loop"), [case for case in CASES if "HTTPS proxy" in str(case.id)])
+@pytest.mark.parametrize(
+    ("entry", "loop"), [case for case in CASES if "HTTPS proxy" in str(case.id)]
+)
 def test_P1_nor_does_one_in_the_place_of_the_proxy(
     entry: Row, loop: str | None, tls_version: ssl.TLSVersion
 ) -> None:
@@ -83,7 +91,9 @@ def test_P1_nor_does_one_in_the_place_of_the_proxy(
     assert result.decisions[-1] == "Refusal"
 
 
-@pytest.mark.parametrize(("entry", "loop"), [case for case in CASES if injectable(cast(Row, case.values[0]))])
+@pytest.mark.parametrize(
+    ("entry", "loop"), [case for case in CASES if injectable(cast(Row, case.values[0]))]
+)
 def test_what_becomes_of_plaintext_that_is_injected_before_tls(
     entry: Row, loop: str | None, tls_version: ssl.TLSVersion
 ) -> None:
@@ -100,4 +110,6 @@ def test_P1_pinio_itself_takes_no_plaintext_for_what_the_server_said() -> None:
 
 
 def test_the_table_in_the_documentation_is_the_matrix() -> None:
-    assert list(committed()) == [entry.name for entry in ROWS], "python -m tests.interop.table writes it anew"
+    assert list(committed()) == [entry.name for entry in ROWS], (
+        "python -m tests.interop.table writes it anew"
+    )

@@ -1,4 +1,7 @@
-"""redis takes no context, so its how-to leans on two private methods. Without them it must connect to nobody."""
+"""redis takes no context, so its how-to leans on two private methods.
+
+Without them it must connect to nobody.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from tests.interop import other_clients, peers
 from tests.interop.matrix import Site
 from tests.tls.cast import GENUINE
 
-redis: Any = pytest.importorskip("redis", reason="redis is not installed: pip install --group interop")
+redis: Any = pytest.importorskip(
+    "redis", reason="redis is not installed: pip install --group interop"
+)
 
 NO_LIST = r"(?i)no certificate"
 

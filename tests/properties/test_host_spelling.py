@@ -45,7 +45,9 @@ def _swapped(text: str) -> str:
 
 
 def _a_labels(text: str) -> str:
-    return ".".join(idna.alabel(part).decode() if not part.isascii() else part for part in text.split("."))
+    return ".".join(
+        idna.alabel(part).decode() if not part.isascii() else part for part in text.split(".")
+    )
 
 
 SPELLINGS: list[Callable[[str], str]] = [
@@ -116,7 +118,11 @@ def test_spellings_of_international_names(host: str, spellings: list[Callable[[s
     _same_or_error(canonical, canonical.upper() + ".")
 
 
-@given(st.ip_addresses(v=6), st.sampled_from(["{}", "[{}]", "{}%eth0", "[{}%25en1]", "{}%0"]), st.booleans())
+@given(
+    st.ip_addresses(v=6),
+    st.sampled_from(["{}", "[{}]", "{}%eth0", "[{}%25en1]", "{}%0"]),
+    st.booleans(),
+)
 def test_spellings_of_ipv6_addresses(address: IPv6Address, form: str, capitals: bool) -> None:
     """Brackets, zones, zeros and capitals."""
     canonical = canonical_host(str(address))

@@ -22,7 +22,10 @@ def pins(draw: st.DrawFn) -> Pin:
     digest = draw(st.binary(min_size=SIZES[algorithm], max_size=SIZES[algorithm]))
     assume(len(set(digest)) > 1)
     return Pin(
-        digest, draw(st.sampled_from(get_args(Selector))), algorithm, draw(st.sampled_from(get_args(Role)))
+        digest,
+        draw(st.sampled_from(get_args(Selector))),
+        algorithm,
+        draw(st.sampled_from(get_args(Role))),
     )
 
 
@@ -39,7 +42,11 @@ def test_canonical_text_round_trips(pin: Pin) -> None:
 def test_every_spelling_means_the_same(pin: Pin) -> None:
     """What a spelling can say of a pin, it says of the same pin."""
     encoded, plain = b64encode(pin.digest).decode(), Pin(pin.digest, algorithm=pin.algorithm)
-    assert Pin.parse(f"{pin.algorithm}//{encoded}") == Pin.parse(f'pin-{pin.algorithm}="{encoded}"') == plain
+    assert (
+        Pin.parse(f"{pin.algorithm}//{encoded}")
+        == Pin.parse(f'pin-{pin.algorithm}="{encoded}"')
+        == plain
+    )
     whole = Pin(pin.digest, "cert", pin.algorithm)
     assert Pin.parse(f"cert-{pin.algorithm}:{pin.digest.hex()}") == whole
     assert Pin.parse(f"cert-{pin.algorithm}:{pin.digest.hex(':').upper()}") == whole
@@ -48,7 +55,9 @@ def test_every_spelling_means_the_same(pin: Pin) -> None:
         assert Pin.parse(f"3 1 {matching} {pin.digest.hex()}") == Pin(
             pin.digest, algorithm=pin.algorithm, role="leaf"
         )
-        assert Pin.parse(f"0 0 {matching} {pin.digest.hex()}") == Pin(pin.digest, "cert", pin.algorithm, "ca")
+        assert Pin.parse(f"0 0 {matching} {pin.digest.hex()}") == Pin(
+            pin.digest, "cert", pin.algorithm, "ca"
+        )
 
 
 @given(pins(), st.data())
@@ -57,12 +66,16 @@ def test_a_single_edit_is_an_error_or_another_pin(pin: Pin, data: st.DataObject)
     text = str(pin)
     at = data.draw(st.integers(0, len(text)))
     removed = data.draw(st.integers(0, 1))
-    inserted = data.draw(st.sampled_from(["", *ALPHABET, "=", " ", "-", "_", ":", "\n", "\0", "é", "\uff21"]))
+    inserted = data.draw(
+        st.sampled_from(["", *ALPHABET, "=", " ", "-", "_", ":", "\n", "\0", "é", "\uff21"])
+    )
     edited = text[:at] + inserted + text[at + removed :]
     assume(edited != text)
     curl = text.replace("/", "//", 1)
     with suppress(PinFormatError):
-        assert Pin.parse(edited) != pin or (edited == curl and (pin.role, pin.selector) == ("any", "spki"))
+        assert Pin.parse(edited) != pin or (
+            edited == curl and (pin.role, pin.selector) == ("any", "spki")
+        )
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(1, 3))
@@ -77,7 +90,11 @@ def test_spare_bits_are_refused(digest: bytes, bits: int) -> None:
 
 @given(
     st.one_of(
-        st.text(), st.text(alphabet=ALPHABET + '=:/ -"', max_size=120), st.integers(), st.none(), st.binary()
+        st.text(),
+        st.text(alphabet=ALPHABET + '=:/ -"', max_size=120),
+        st.integers(),
+        st.none(),
+        st.binary(),
     )
 )
 @example("sha256/" + "é" * 44)
@@ -87,7 +104,9 @@ def test_noise_is_no_pin(noise: Any) -> None:
         pin = Pin.parse(noise)
     except PinFormatError:
         return
-    assert noise.replace("//", "/", 1) == str(pin) or noise == str(pin) or '"' in noise or ":" in noise
+    assert (
+        noise.replace("//", "/", 1) == str(pin) or noise == str(pin) or '"' in noise or ":" in noise
+    )
 
 
 @given(pins(), st.text(max_size=3), st.text(max_size=3))

@@ -1,7 +1,7 @@
 """Clients that leave TCP for QUIC if a server offers HTTP/3, each a row: how it is handed a pinned context.
 
-urllib3-future takes the place of urllib3 in the environment where it is installed, so these rows have an
-environment of their own: `.ci/run` makes one.
+urllib3-future takes the place of urllib3 in the environment where it is installed, so these rows
+have an environment of their own: `.ci/run` makes one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ def row(library: str, http3: Literal["on", "off"]) -> Callable[[AnyClient], AnyC
 
 
 def run(
-    client: Client, context: ssl.SSLContext, site: Site, loop: Callable[[], asyncio.AbstractEventLoop] | None
+    client: Client,
+    context: ssl.SSLContext,
+    site: Site,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> None:
     """Let a client make its requests."""
     if loop is None:
@@ -150,7 +153,9 @@ def _session(context: ssl.SSLContext, site: Site, *, verify: Any = True, **optio
             assert session.get(site.url, headers=HEADERS).content == b"ok"
 
 
-async def _async_session(context: ssl.SSLContext, site: Site, *, verify: Any = True, **options: Any) -> None:
+async def _async_session(
+    context: ssl.SSLContext, site: Site, *, verify: Any = True, **options: Any
+) -> None:
     from niquests import AsyncSession
     from niquests.adapters import AsyncHTTPAdapter
 

@@ -47,8 +47,8 @@ def outcome(
 ) -> Outcome:
     """Run a client, by default with a pinned context.
 
-    `known` says that it has been told of HTTP/3 beforehand, `between` that a man in the middle answers on
-    TCP, too.
+    `known` says that it has been told of HTTP/3 beforehand, `between` that a man in the middle
+    answers on TCP, too.
     """
     told = Told()
     context = context or create_ssl_context(POLICY, observer=told, resumption=SessionCache())
@@ -66,7 +66,12 @@ def outcome(
     ):
         cache = {("localhost", server.port): ("localhost", quic.port)} if known else None
         try:
-            run(entry.client, context, Site(f"https://localhost:{server.port}/", str(ca), cache), loop)
+            run(
+                entry.client,
+                context,
+                Site(f"https://localhost:{server.port}/", str(ca), cache),
+                loop,
+            )
         except Exception as raised:  # noqa: BLE001 - each library has its own
             error = raised
         answered = server.application_bytes.count(SECRET.encode())

@@ -41,7 +41,9 @@ class Line(NamedTuple):
 def observed(entry: Row, outcomes: Iterable[Outcome]) -> Line:
     """What is to be said of a client after these runs of it."""
     outcomes = list(outcomes)
-    errors = {type(find_pin_error(seen.error)).__name__ for seen in outcomes if seen.error is not None}
+    errors = {
+        type(find_pin_error(seen.error)).__name__ for seen in outcomes if seen.error is not None
+    }
     (answered,) = {seen.answered for seen in outcomes}
     return Line(
         entry.library,

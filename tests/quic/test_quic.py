@@ -1,6 +1,7 @@
 """Libraries that leave TCP for QUIC, which has a TLS engine of its own: nothing leaves a pinned context that way.
 
-Looked at from the other side: how many bytes arrive at a UDP port, and how many requests at which server.
+Looked at from the other side: how many bytes arrive at a UDP port, and how many requests at which
+server.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from tests.quic.scene import POLICY, outcome
 from tests.quic.table import committed, observed
 from tests.tls.cast import GENUINE, ROOT, Told
 
-MISSING = [name for name in ("niquests", "qh3", "urllib3_future") if importlib.util.find_spec(name) is None]
+MISSING = [
+    name for name in ("niquests", "qh3", "urllib3_future") if importlib.util.find_spec(name) is None
+]
 
 needs_its_own_environment = pytest.mark.skipif(
     bool(MISSING),
@@ -54,10 +57,16 @@ def stock() -> ssl.SSLContext:
 @needs_its_own_environment
 @pytest.mark.parametrize(
     ("entry", "loop"),
-    [(entry, "asyncio" if entry.on_a_loop else None) for entry in ROWS if "and `ca" in entry.library],
+    [
+        (entry, "asyncio" if entry.on_a_loop else None)
+        for entry in ROWS
+        if "and `ca" in entry.library
+    ],
     ids=lambda value: value.name if isinstance(value, Row) else "",
 )
-def test_without_pins_a_man_in_the_middle_reads_along(entry: Row, loop: str | None, tmp_path: Path) -> None:
+def test_without_pins_a_man_in_the_middle_reads_along(
+    entry: Row, loop: str | None, tmp_path: Path
+) -> None:
     """So that the others tell something: he is there, and trusted."""
     seen = outcome(entry, tmp_path, LOOPS[loop] if loop else None, context=stock())
     if entry.http3 == "on":
@@ -73,7 +82,9 @@ def test_without_pins_a_man_in_the_middle_reads_along(entry: Row, loop: str | No
 def test_P5_nothing_leaves_for_quic(
     entry: Row, loop: str | None, known: bool, tls_version: ssl.TLSVersion, tmp_path: Path
 ) -> None:
-    seen = outcome(entry, tmp_path, LOOPS[loop] if loop else None, known=known, tls_version=tls_version)
+    seen = outcome(
+        entry, tmp_path, LOOPS[loop] if loop else None, known=known, tls_version=tls_version
+    )
     assert seen.quic_bytes == 0
     assert set(seen.decisions) <= {"Permit"}
     if entry.http3 == "off":
@@ -93,7 +104,9 @@ def test_P5_nothing_leaves_for_quic(
 def test_P1_nor_does_a_man_in_the_middle_of_tcp_get_anything(
     entry: Row, loop: str | None, tls_version: ssl.TLSVersion, tmp_path: Path
 ) -> None:
-    seen = outcome(entry, tmp_path, LOOPS[loop] if loop else None, between=True, tls_version=tls_version)
+    seen = outcome(
+        entry, tmp_path, LOOPS[loop] if loop else None, between=True, tls_version=tls_version
+    )
     assert seen.error is not None
     assert seen.answered == 0 and seen.quic_bytes == 0
     assert "Permit" not in seen.decisions
@@ -139,4 +152,6 @@ def test_a_pool_of_a_pinned_adapter_stays_on_tcp_whatever_it_is_told() -> None:
 
 
 def test_the_table_in_the_documentation_has_these_rows() -> None:
-    assert list(committed()) == [entry.name for entry in ROWS], "python -m tests.quic.table writes it anew"
+    assert list(committed()) == [entry.name for entry in ROWS], (
+        "python -m tests.quic.table writes it anew"
+    )

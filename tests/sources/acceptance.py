@@ -118,9 +118,13 @@ def decisions(
         yield judge(endpoint, chain, now)
 
 
-def accepts(policy: Policy, host: str, server: Server, now: float, url_host: str | None = None) -> bool:
+def accepts(
+    policy: Policy, host: str, server: Server, now: float, url_host: str | None = None
+) -> bool:
     """Whether a connection to `host`, where `also` led there, may be permitted."""
-    return any(isinstance(decision, Permit) for decision in decisions(policy, host, server, now, url_host))
+    return any(
+        isinstance(decision, Permit) for decision in decisions(policy, host, server, now, url_host)
+    )
 
 
 def accepts_plaintext(policy: Policy, host: str) -> bool:

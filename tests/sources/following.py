@@ -31,7 +31,9 @@ class Following:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.source = FileSource(self.path, interval=INTERVAL, max_stale=self.max_stale, clock=self.clock)
+        self.source = FileSource(
+            self.path, interval=INTERVAL, max_stale=self.max_stale, clock=self.clock
+        )
 
     def look(self) -> Policy:
         """Let one interval pass, and ask for the policy in force."""
@@ -70,8 +72,8 @@ def text(policy: Policy) -> str:
 def rewrite(path: Path, content: str) -> None:
     """Write a file that is there, in place.
 
-    It is not emptied before: some file systems (ext4 among them) bring a file that was to the disk as soon as it is closed, and
-    a thousand times that is minutes where others keep the disk busy.
+    It is not emptied before: some file systems (ext4 among them) bring a file that was to the disk
+    as soon as it is closed, and a thousand times that is minutes where others keep the disk busy.
     """
     with path.open("r+b") as file:
         file.write(content.encode())

@@ -32,7 +32,11 @@ LOOSER: dict[str, tuple[PinSet, PinSet, str]] = {
     "a pin": (of_a_host(), of_a_host(pins=[PIN, THIRD]), f"accepts {THIRD}"),
     "a backup pin": (of_a_host(), of_a_host(backup=[OTHER, THIRD]), f"accepts {THIRD}"),
     "a wider role": (of_a_host(pins=f"ca:{PIN}"), of_a_host(), f"accepts {PIN}"),
-    "another role": (of_a_host(pins=f"ca:{PIN}"), of_a_host(pins=f"leaf:{PIN}"), f"accepts leaf:{PIN}"),
+    "another role": (
+        of_a_host(pins=f"ca:{PIN}"),
+        of_a_host(pins=f"leaf:{PIN}"),
+        f"accepts leaf:{PIN}",
+    ),
     "another selector": (of_a_host(), of_a_host(pins=f"cert-{PIN}"), f"accepts cert-{PIN}"),
     "report-only": (of_a_host(), of_a_host(mode="report-only"), "report-only"),
     "fail open": (of_a_host(), of_a_host(on_expiry="report"), "expired pins are reported only"),
@@ -56,7 +60,11 @@ LOOSER: dict[str, tuple[PinSet, PinSet, str]] = {
     "more anchors": (of_a_host(anchors=PRIVATE), of_a_host(anchors=BOTH), "other trust anchors"),
     "public anchors": (of_a_host(anchors=PRIVATE), of_a_host(), "other trust anchors"),
     "private anchors": (of_a_host(), of_a_host(anchors=PRIVATE), "other trust anchors"),
-    "the system's anchors": (of_a_host(), of_a_host(anchors=Anchors.system()), "other trust anchors"),
+    "the system's anchors": (
+        of_a_host(),
+        of_a_host(anchors=Anchors.system()),
+        "other trust anchors",
+    ),
     "no root among the anchors any more": (
         of_a_host(anchors=WITH_ROOT),
         of_a_host(anchors=WITHOUT_ROOT),
@@ -93,7 +101,10 @@ NOT_LOOSER: dict[str, tuple[PinSet, PinSet]] = {
         of_a_host(pins=[PIN, THIRD], expires=SOON, on_expiry="report"),
     ),
     "fewer anchors": (of_a_host(anchors=BOTH), of_a_host(anchors=PRIVATE)),
-    "fewer intermediates": (of_a_host(anchors=private(INTER_K, INTER_L)), of_a_host(anchors=WITHOUT_ROOT)),
+    "fewer intermediates": (
+        of_a_host(anchors=private(INTER_K, INTER_L)),
+        of_a_host(anchors=WITHOUT_ROOT),
+    ),
     "the same anchors by name": (of_a_host(), of_a_host(anchors=Anchors())),
     "no resumption": (of_a_host(), of_a_host(resumption=False)),
     "another reason": (of_a_host(single="one"), of_a_host(single="two")),
@@ -301,4 +312,6 @@ def test_a_long_pattern_is_compared_by_the_hosts_below_the_labels_that_are_taken
 def test_a_pattern_too_long_to_have_names_below_it_says_nothing() -> None:
     suffix = long_name(253)
     assert loosened(Policy({f"*.{suffix}": of_a_host()}), Policy({})) == []
-    assert loosened(Policy({f"**.{suffix}": of_a_host()}), Policy({})) == [f"**.{suffix}: no longer pinned"]
+    assert loosened(Policy({f"**.{suffix}": of_a_host()}), Policy({})) == [
+        f"**.{suffix}: no longer pinned"
+    ]

@@ -75,7 +75,9 @@ def test_between_two_looks_only_the_clock_is_asked(
     assert following.source.current is before
 
 
-def test_a_change_is_taken_at_the_second_look_that_finds_it(following: Following, policy: Policy) -> None:
+def test_a_change_is_taken_at_the_second_look_that_finds_it(
+    following: Following, policy: Policy
+) -> None:
     new = tighter(policy)
     following.path.write_text(text(new))
     assert following.source.current == policy  # not due
@@ -96,7 +98,9 @@ def test_the_two_looks_are_an_interval_apart_however_late_the_first_was(
     assert following.source.current == tighter(policy)
 
 
-def test_what_changes_again_before_the_second_look_is_not_taken(following: Following, policy: Policy) -> None:
+def test_what_changes_again_before_the_second_look_is_not_taken(
+    following: Following, policy: Policy
+) -> None:
     for number in range(3):
         following.path.write_text(text(tighter(policy)) + "#" * number)
         assert following.look() == policy
@@ -140,7 +144,9 @@ def by_a_link(path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("write", [in_place, by_a_rename, by_a_link])
-def test_what_was_written_long_ago_is_taken_at_once(following: Following, policy: Policy, write: Any) -> None:
+def test_what_was_written_long_ago_is_taken_at_once(
+    following: Following, policy: Policy, write: Any
+) -> None:
     for number in range(2, 6):
         new = policy.replace(revision=str(number))
         write(following.path, text(new))
@@ -148,20 +154,26 @@ def test_what_was_written_long_ago_is_taken_at_once(following: Following, policy
         assert following.source.error is None
 
 
-def test_what_was_written_long_ago_and_is_wrong_is_told_at_once(following: Following, policy: Policy) -> None:
+def test_what_was_written_long_ago_and_is_wrong_is_told_at_once(
+    following: Following, policy: Policy
+) -> None:
     in_place(following.path, "version = [")
     assert following.look() == policy
     assert "this is not TOML" in str(following.source.error)
 
 
-def test_a_file_that_has_long_been_missing_is_told_at_once(following: Following, policy: Policy) -> None:
+def test_a_file_that_has_long_been_missing_is_told_at_once(
+    following: Following, policy: Policy
+) -> None:
     remove(following.path)
     age(following.path.parent)
     assert following.look() == policy
     assert "cannot be read" in str(following.source.error)
 
 
-def test_a_file_that_is_missing_just_now_may_come_back(following: Following, policy: Policy) -> None:
+def test_a_file_that_is_missing_just_now_may_come_back(
+    following: Following, policy: Policy
+) -> None:
     remove(following.path)
     assert following.look() == policy
     assert following.source.error is None
@@ -288,7 +300,9 @@ def test_P6_a_beginning_that_allows_every_host_and_pins_none_is_not_taken(
     assert "leaves no host pinned" in str(following.source.error)
 
 
-def test_words_that_no_host_is_pinned_do_not_replace_a_revision(following: Following, policy: Policy) -> None:
+def test_words_that_no_host_is_pinned_do_not_replace_a_revision(
+    following: Following, policy: Policy
+) -> None:
     assert following.write(policy.replace(hosts={}, no_hosts="the servers are gone")) == policy
     assert "write another revision" in str(following.source.error)
 
@@ -332,7 +346,9 @@ def test_a_half_written_file_is_never_taken(path: Path, policy: Policy) -> None:
     assert parsed
 
 
-def test_a_beginning_at_rest_under_the_old_revision_is_refused(following: Following, policy: Policy) -> None:
+def test_a_beginning_at_rest_under_the_old_revision_is_refused(
+    following: Following, policy: Policy
+) -> None:
     """A writer that died: what it left parses, and lacks a host."""
     whole = text(policy)
     following.path.write_text(whole[: whole.index('[hosts."b.example"]')])
@@ -421,14 +437,18 @@ def test_P6_the_last_good_policy_stays_whatever_is_wrong(
     assert f"policy 1 stays in force: {following.source.error}" in said[0].getMessage()
 
 
-def test_each_distinct_error_is_logged_once(following: Following, log: pytest.LogCaptureFixture) -> None:
+def test_each_distinct_error_is_logged_once(
+    following: Following, log: pytest.LogCaptureFixture
+) -> None:
     for number in (1, 2, 1, 2, 1):
         following.path.write_text(f"version = {number + 1}")
         following.settle()
     assert [record.levelname for record in log.records] == ["ERROR", "ERROR"]
 
 
-def test_an_error_comes_and_goes(following: Following, policy: Policy, log: pytest.LogCaptureFixture) -> None:
+def test_an_error_comes_and_goes(
+    following: Following, policy: Policy, log: pytest.LogCaptureFixture
+) -> None:
     garble(following.path)
     following.settle()
     assert following.source.error is not None
@@ -441,7 +461,9 @@ def test_an_error_comes_and_goes(following: Following, policy: Policy, log: pyte
     assert "stays in force" in log.messages[-1]  # said anew
 
 
-def test_a_file_that_came_back_after_it_was_missing_is_taken(following: Following, policy: Policy) -> None:
+def test_a_file_that_came_back_after_it_was_missing_is_taken(
+    following: Following, policy: Policy
+) -> None:
     remove(following.path)
     following.settle()
     assert following.write(tighter(policy)) == tighter(policy)
@@ -449,7 +471,10 @@ def test_a_file_that_came_back_after_it_was_missing_is_taken(following: Followin
 
 
 def test_P6_a_defect_of_our_own_leaves_the_policy_and_is_said(
-    following: Following, policy: Policy, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+    following: Following,
+    policy: Policy,
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
@@ -505,7 +530,9 @@ def test_a_good_file_ends_staleness(path: Path, policy: Policy) -> None:
     assert following.look() == tighter(policy)
 
 
-def test_the_file_is_looked_at_as_often_while_the_last_good_policy_lasts(path: Path, policy: Policy) -> None:
+def test_the_file_is_looked_at_as_often_while_the_last_good_policy_lasts(
+    path: Path, policy: Policy
+) -> None:
     following = Following(path, max_stale=10 * INTERVAL)
     garble(path)
     following.settle()
@@ -590,7 +617,10 @@ def test_what_a_change_loosens_is_logged(
     following.write(looser(policy).replace(revision="2"))
     record = log.records[-1]
     assert record.levelno == logging.WARNING
-    assert "policy 2 replaces 1; it loosens: c.example: exempt from pinning (why not)" in record.getMessage()
+    assert (
+        "policy 2 replaces 1; it loosens: c.example: exempt from pinning (why not)"
+        in record.getMessage()
+    )
 
 
 def test_a_change_that_loosens_nothing_is_logged_as_such(
@@ -627,9 +657,7 @@ def kubernetes(mount: Path, number: int, policy: str, ca: str) -> None:
             (mount / name).symlink_to(f"..data/{name}")
 
 
-WITH_CA = (
-    f'version = 1\nrevision = "%s"\n[hosts."a.example"]\npins = ["{PIN}", "{OTHER}"]\nanchors = "ca.pem"\n'
-)
+WITH_CA = f'version = 1\nrevision = "%s"\n[hosts."a.example"]\npins = ["{PIN}", "{OTHER}"]\nanchors = "ca.pem"\n'
 
 
 def test_a_kubernetes_volume_is_followed(tmp_path: Path) -> None:
@@ -680,7 +708,10 @@ def test_anchors_that_cannot_be_read_any_more_leave_the_policy(tmp_path: Path) -
 
 
 def test_a_relative_path_means_the_same_in_another_directory(
-    path: Path, policy: Policy, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    policy: Policy,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(path.parent)
     following = Following(Path("pins.toml"))
@@ -692,7 +723,9 @@ def test_a_relative_path_means_the_same_in_another_directory(
 # Who is told
 
 
-def test_subscribers_hear_of_every_policy_that_comes_into_force(following: Following, policy: Policy) -> None:
+def test_subscribers_hear_of_every_policy_that_comes_into_force(
+    following: Following, policy: Policy
+) -> None:
     heard: list[Policy] = []
     unsubscribe = following.source.subscribe(heard.append)
     again = following.source.subscribe(heard.append)

@@ -24,7 +24,9 @@ def test_a_file_is_read_by_any_kind_of_path(
     assert load_policy(path) == load_policy(str(path)) == load_policy("pins.toml") == policy
 
 
-def test_an_error_names_the_file_as_it_was_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_file_as_it_was_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path.write_text("version = 2")
     monkeypatch.chdir(path.parent)
     with pytest.raises(PolicyError, match=r"^pins\.toml: version = 2: "):
@@ -112,7 +114,9 @@ def test_the_name_of_a_file_cannot_disturb_the_message(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_P10_a_file_of_100_megabytes_is_refused_unread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_P10_a_file_of_100_megabytes_is_refused_unread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with path.open("ab") as file:
         file.truncate(100_000_000)
     monkeypatch.delattr("builtins.open")  # nothing could be read any more
@@ -138,7 +142,9 @@ def test_P10_a_file_that_grows_while_it_is_read_is_read_up_to_the_limit(
 
 
 def _with_anchors(path: Path, name: str) -> None:
-    path.write_text(f'version = 1\n[hosts."a.example"]\npins = ["{PIN}", "{OTHER}"]\nanchors = "{name}"\n')
+    path.write_text(
+        f'version = 1\n[hosts."a.example"]\npins = ["{PIN}", "{OTHER}"]\nanchors = "{name}"\n'
+    )
 
 
 @pytest.mark.parametrize("name", ["ca.pem", "./ca.pem", "../{folder}/ca.pem", "{absolute}/ca.pem"])
@@ -188,7 +194,10 @@ def test_P9_anchors_that_cannot_be_had_are_named_with_their_place(
 
 
 def test_P10_a_policy_names_a_bounded_number_of_files(path: Path) -> None:
-    hosts = [f'[hosts."h{n}.example"]\npins = ["{PIN}", "{OTHER}"]\nanchors = "{n}.pem"\n' for n in range(65)]
+    hosts = [
+        f'[hosts."h{n}.example"]\npins = ["{PIN}", "{OTHER}"]\nanchors = "{n}.pem"\n'
+        for n in range(65)
+    ]
     for number in range(65):
         (path.parent / f"{number}.pem").write_text(authority(1))
     path.write_text("version = 1\n" + "".join(hosts[:64]))
@@ -208,11 +217,15 @@ for target in {[str(path), str(path.parent), "/dev/zero", "/nowhere"]!r} * 3:
     count = len(os.listdir("/proc/self/fd"))
     print(count)
 """
-    answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
     assert len(set(answer.stdout.split())) == 1
 
 
 def test_a_policy_that_was_written_is_loaded_as_it_was(path: Path) -> None:
-    policy = Policy({"a.example": PinSet([PIN, OTHER], anchors=Anchors.from_pem(authority(2)))}, deny=[PIN])
+    policy = Policy(
+        {"a.example": PinSet([PIN, OTHER], anchors=Anchors.from_pem(authority(2)))}, deny=[PIN]
+    )
     path.write_text(text(policy))
     assert load_policy(path) == policy

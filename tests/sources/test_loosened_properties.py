@@ -37,7 +37,9 @@ MOMENTS = [SOON.timestamp() - 1, SOON.timestamp(), LATER.timestamp() - 1, LATER.
 NAMES = [".".join(labels) for depth in (1, 2, 3) for labels in product("ab", repeat=depth)]
 
 
-def refused_before(old: Policy, host: str, url_host: str | None, server: Server, now: float) -> bool:
+def refused_before(
+    old: Policy, host: str, url_host: str | None, server: Server, now: float
+) -> bool:
     """Whether the old policy refused the server, and not only the question."""
     try:
         return not accepts(old, host, server, now, url_host)
@@ -48,7 +50,9 @@ def refused_before(old: Policy, host: str, url_host: str | None, server: Server,
         return not (accepts(old, host, server, now) and accepts(old, url_host, server, now))
 
 
-def accepted_after(new: Policy, host: str, url_host: str | None, server: Server, now: float) -> bool:
+def accepted_after(
+    new: Policy, host: str, url_host: str | None, server: Server, now: float
+) -> bool:
     try:
         return accepts(new, host, server, now, url_host)
     except ConflictError:
@@ -108,7 +112,9 @@ def pairs(draw: st.DrawFn, pkix: dict[str, list[Any]]) -> tuple[PinSet, PinSet]:
     first = draw(arguments(pkix))
     choices = pkix if first["trust"] == "pkix" else LEAF_PIN
     second = dict(first)
-    for name in draw(st.lists(st.sampled_from(["pins", "trust", *choices]), min_size=1, max_size=2)):
+    for name in draw(
+        st.lists(st.sampled_from(["pins", "trust", *choices]), min_size=1, max_size=2)
+    ):
         match name:
             case "pins":
                 second[name] = draw(pins(second["trust"]))
@@ -145,7 +151,9 @@ STATES = [("pinned", "pinned")] * 6 + list(product(["pinned", "exempt", "unliste
 
 @settings(max_examples=500)
 @given(rules())
-def test_what_a_rule_accepts_after_and_refused_before_is_reported(change: tuple[Policy, Policy]) -> None:
+def test_what_a_rule_accepts_after_and_refused_before_is_reported(
+    change: tuple[Policy, Policy],
+) -> None:
     old, new = change
     if not loosened(old, new):
         assert next(witnesses(old, new, ["a"]), None) is None
@@ -164,7 +172,9 @@ MORE_THAN_THE_WORLD_KNOWS = (
 def test_what_is_reported_of_a_rule_is_true(change: tuple[Policy, Policy]) -> None:
     old, new = change
     said = [
-        line for line in loosened(old, new) if not any(more in line for more in MORE_THAN_THE_WORLD_KNOWS)
+        line
+        for line in loosened(old, new)
+        if not any(more in line for more in MORE_THAN_THE_WORLD_KNOWS)
     ]
     undated = all(pins.expires is None for pins in new.hosts.values())
     if said and not (undated and said == ["a: expired pins are reported only"]):
@@ -239,14 +249,21 @@ def crowded(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     """Patterns and hosts below one name, which may have little room, and its short labels taken."""
     base = draw(st.sampled_from(["example", long_name(LONGEST - draw(st.integers(0, 9)))]))
     labels = st.lists(st.sampled_from(["a", "b", "ab", "_"]), max_size=3)
-    names = labels.map(lambda found: ".".join([*found, base])).filter(lambda name: len(name) <= LONGEST)
+    names = labels.map(lambda found: ".".join([*found, base])).filter(
+        lambda name: len(name) <= LONGEST
+    )
     patterns = draw(st.lists(spelled(names), min_size=1, max_size=5))
     if draw(st.booleans()):
         above, free = draw(names), draw(st.sampled_from(["", "7", "a", "_"]))
         patterns += [f"{label}.{above}" for label in LETTERS if label != free]
     above = draw(names)
-    hosts = [above, *(f"{more}{label}.{above}" for label in [*LETTERS, "xy"] for more in ("", "x."))]
-    fits = [[name for name in found if len(name.lstrip("*.")) <= LONGEST] for found in (patterns, hosts)]
+    hosts = [
+        above,
+        *(f"{more}{label}.{above}" for label in [*LETTERS, "xy"] for more in ("", "x.")),
+    ]
+    fits = [
+        [name for name in found if len(name.lstrip("*.")) <= LONGEST] for found in (patterns, hosts)
+    ]
     return fits[0], fits[1]
 
 
@@ -255,7 +272,9 @@ def crowded(draw: st.DrawFn) -> tuple[list[str], list[str]]:
 def test_a_place_stands_for_every_host(world: tuple[list[str], list[str]], random: Any) -> None:
     """For every host there is a place where both policies apply the same rules as to the host."""
     patterns, hosts = world
-    old = Policy(dict.fromkeys(random.sample(patterns, random.randint(0, len(patterns))), PinSet([K, L])))
+    old = Policy(
+        dict.fromkeys(random.sample(patterns, random.randint(0, len(patterns))), PinSet([K, L]))
+    )
     new = Policy(dict.fromkeys(patterns, PinSet([K, L])))
     found = {(old.lookup(place), new.lookup(place)) for place in places(old, new)}
     for host in hosts:

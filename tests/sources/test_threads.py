@@ -21,7 +21,9 @@ from tests.sources.following import INTERVAL, Following, text
 
 def numbered(number: int) -> Policy:
     """A policy whose every part names its number, so that a torn one would show."""
-    return Policy({f"h{number}-{host}.example": [PIN, OTHER] for host in range(5)}, revision=str(number))
+    return Policy(
+        {f"h{number}-{host}.example": [PIN, OTHER] for host in range(5)}, revision=str(number)
+    )
 
 
 @pytest.fixture

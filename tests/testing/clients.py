@@ -48,7 +48,9 @@ def exactly(tls: ssl.SSLSocket | socket.socket, size: int) -> bytes:
 class Withholding:
     """A TLS client over memory BIOs that sends only what it is told to send."""
 
-    def __init__(self, listener: Listener, context: ssl.SSLContext, name: str = "localhost") -> None:
+    def __init__(
+        self, listener: Listener, context: ssl.SSLContext, name: str = "localhost"
+    ) -> None:
         self.socket = socket.create_connection(listener.address)
         self.socket.settimeout(60)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -53,7 +53,9 @@ def test_a_leaf_is_served_with_its_intermediates_and_without_the_root() -> None:
 
 def test_a_chain_verifies_even_under_strict_rules(tls_version: ssl.TLSVersion) -> None:
     root = CA()
-    leaf = root.intermediate().intermediate().issue("localhost", "127.0.0.1", "::1", "*.example.com")
+    leaf = (
+        root.intermediate().intermediate().issue("localhost", "127.0.0.1", "::1", "*.example.com")
+    )
     context = root.client_context(tls_version=tls_version)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with Server(leaf) as server:

@@ -15,7 +15,9 @@ from pinio.testing import http as answers
 
 CA_ROOT = CA("a CA that everybody trusts")
 BANK = CA_ROOT.issue("127.0.0.1")
-POLICY = pinio.Policy({"127.0.0.1": pinio.PinSet(BANK.pin, single="a test", anchors=CA_ROOT.anchors)})
+POLICY = pinio.Policy(
+    {"127.0.0.1": pinio.PinSet(BANK.pin, single="a test", anchors=CA_ROOT.anchors)}
+)
 SECRET = "Bearer secret"
 
 Ask = Callable[[str, ssl.SSLContext, "str | None"], str]
@@ -84,7 +86,9 @@ def test_a_client_with_pins(ask: Ask, tunnel: bool, tls_version: ssl.TLSVersion)
 
 @pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "tunnel"])
 @pytest.mark.parametrize("ask", CLIENTS)
-def test_a_client_without_pins_is_found_out(ask: Ask, tunnel: bool, tls_version: ssl.TLSVersion) -> None:
+def test_a_client_without_pins_is_found_out(
+    ask: Ask, tunnel: bool, tls_version: ssl.TLSVersion
+) -> None:
     """What a test of a program that forgot to pin sees, with the genuine server behind the interceptor."""
     with (
         Server(BANK, handler=answers(b"42"), tls_version=tls_version) as server,
@@ -95,5 +99,7 @@ def test_a_client_without_pins_is_found_out(ask: Ask, tunnel: bool, tls_version:
     ):
         through = proxy.url if tunnel else None
         assert ask(interceptor.url, CA_ROOT.client_context(), through) == "42"
-        assert SECRET.encode() in interceptor.captured and interceptor.captured_replies.endswith(b"42")
+        assert SECRET.encode() in interceptor.captured and interceptor.captured_replies.endswith(
+            b"42"
+        )
     assert interceptor.handshakes_finished == 1

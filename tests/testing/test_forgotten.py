@@ -24,7 +24,9 @@ SECRET = b"GET / HTTP/1.1\r\nAuthorization: Bearer secret\r\n\r\n"
 
 async def test_leaving_the_block_after_a_wait_that_never_was() -> None:
     """In `async with` and in `with`; the error says what to write."""
-    with pytest.raises(RuntimeError, match=r"Interceptor\.quiet\(\) was called and not awaited.*'await'"):
+    with pytest.raises(
+        RuntimeError, match=r"Interceptor\.quiet\(\) was called and not awaited.*'await'"
+    ):
         async with Interceptor(CA_ROOT, "localhost") as interceptor:
             interceptor.quiet()  # type: ignore[unused-coroutine]
     with pytest.raises(RuntimeError, match=r"Server\.quiet\(\) was called"), Server(LEAF) as server:
@@ -43,7 +45,9 @@ LOOKS: list[Callable[[Interceptor], object]] = [
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=range(len(LOOKS)))
-async def test_looking_before_the_wait_that_was_asked_for(look: Callable[[Interceptor], object]) -> None:
+async def test_looking_before_the_wait_that_was_asked_for(
+    look: Callable[[Interceptor], object],
+) -> None:
     """What is read may not be all: it is not told, until somebody has waited."""
     async with Interceptor(CA_ROOT, "localhost") as interceptor:
         quiet = interceptor.quiet()
@@ -72,7 +76,9 @@ USES: list[Callable[[Coroutine[Any, Any, None]], Any]] = [
 
 
 @pytest.mark.parametrize("use", USES, ids=range(len(USES)))
-async def test_it_can_be_awaited_in_every_way(use: Callable[[Coroutine[Any, Any, None]], Any]) -> None:
+async def test_it_can_be_awaited_in_every_way(
+    use: Callable[[Coroutine[Any, Any, None]], Any],
+) -> None:
     async with Server(LEAF, handler=silent) as server:
         with connected(server, CA_ROOT) as tls:
             tls.sendall(b"x")
@@ -194,7 +200,10 @@ def test_a_handler_that_is_busy_is_not_waited_for_for_ever(monkeypatch: pytest.M
         connection.recv()
         proceed.wait()
 
-    with Server(plain=True, handler=busy) as server, socket.create_connection(server.address) as client:
+    with (
+        Server(plain=True, handler=busy) as server,
+        socket.create_connection(server.address) as client,
+    ):
         client.sendall(b"x")
         server.connections[0]
         proceed.set()
@@ -205,7 +214,9 @@ def test_a_server_in_another_thread_than_its_client(run: Run) -> None:
 
     async def client(port: int) -> None:
         context = CA_ROOT.client_context()
-        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="localhost"
+        )
         writer.write(SECRET)
         await writer.drain()
         writer.close()

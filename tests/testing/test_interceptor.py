@@ -68,7 +68,9 @@ def test_it_carries_bulk_in_both_directions_at_once() -> None:
 
     async def exchange(address: tuple[str, int]) -> bytes:
         context = CA_ROOT.client_context()
-        reader, writer = await asyncio.open_connection(*address, ssl=context, server_hostname="localhost")
+        reader, writer = await asyncio.open_connection(
+            *address, ssl=context, server_hostname="localhost"
+        )
         writer.write(payload)
         received = await reader.readexactly(len(payload))
         writer.close()
@@ -100,7 +102,9 @@ def test_it_can_insist_on_the_genuine_server_itself(trusted: CA | Anchors) -> No
 def test_both_protocols_agreed_on_are_the_same() -> None:
     with (
         Server(LEAF, alpn=["h2", "http/1.1"]) as genuine,
-        Interceptor(CA_ROOT, "localhost", upstream=(*genuine.address, CA_ROOT), alpn=["http/1.1"]) as between,
+        Interceptor(
+            CA_ROOT, "localhost", upstream=(*genuine.address, CA_ROOT), alpn=["http/1.1"]
+        ) as between,
     ):
         with connected(between, CA_ROOT, alpn=("h2", "http/1.1")) as tls:
             tls.sendall(b"x")

@@ -27,7 +27,11 @@ LEAF = CA_ROOT.intermediate().issue("localhost")
 @pytest.mark.parametrize(
     ("script", "error", "says"),
     [
-        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], ssl.SSLError, "WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE"),
+        (
+            [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+            ssl.SSLError,
+            "WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE",
+        ),
         ([hear, tls_alert("handshake_failure")], ssl.SSLError, "HANDSHAKE_FAILURE"),
         ([hear, tls_alert(112)], ssl.SSLError, "UNRECOGNIZED_NAME"),
         ([hear], ssl.SSLEOFError, "EOF"),
@@ -35,14 +39,18 @@ LEAF = CA_ROOT.intermediate().issue("localhost")
     ],
     ids=["not TLS", "alert", "numbered alert", "end", "reset"],
 )
-def test_a_script_is_followed(script: list[bytes | Handler], error: type[OSError], says: str) -> None:
+def test_a_script_is_followed(
+    script: list[bytes | Handler], error: type[OSError], says: str
+) -> None:
     with RawServer(*script) as server:
         with pytest.raises(error, match=says), connected(server, CA_ROOT):
             pass
         server.wait_quiet()
         (record,) = server.connections
         assert record.ended.is_set()
-        assert (record.application_bytes[:1] == b"\x16") == (hear in script), "the ClientHello is kept"
+        assert (record.application_bytes[:1] == b"\x16") == (hear in script), (
+            "the ClientHello is kept"
+        )
 
 
 def test_a_stall_lasts_until_the_client_gives_up() -> None:
@@ -108,7 +116,10 @@ def test_a_cut_towards_the_server(tls_version: ssl.TLSVersion) -> None:
 
 def test_a_cut_can_be_a_reset_or_a_silence(tls_version: ssl.TLSVersion) -> None:
     with Server(LEAF) as genuine:
-        with CutRelay(genuine, after_bytes=100, ending="reset") as cut, pytest.raises(ConnectionResetError):
+        with (
+            CutRelay(genuine, after_bytes=100, ending="reset") as cut,
+            pytest.raises(ConnectionResetError),
+        ):
             handshake(cut.address, tls_version)
         with CutRelay(genuine, after_bytes=100, ending="stall") as cut:
             with Withholding(cut, CA_ROOT.client_context(tls_version=tls_version)) as client:

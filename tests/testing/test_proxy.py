@@ -17,7 +17,9 @@ TARGET = "api.example.com"
 
 
 def through(proxy: ConnectProxy, **headers: str) -> http.client.HTTPSConnection:
-    connection = http.client.HTTPSConnection(*proxy.address, context=CA_ROOT.client_context(), timeout=60)
+    connection = http.client.HTTPSConnection(
+        *proxy.address, context=CA_ROOT.client_context(), timeout=60
+    )
     connection.set_tunnel(TARGET, 443, headers=headers)
     return connection
 
@@ -34,7 +36,11 @@ def test_a_tunnel_leads_to_the_genuine_server() -> None:
         proxy.wait_quiet()
         genuine.wait_quiet()
     (request,) = proxy.requests
-    assert (request.method, request.target, request.header("x-trace")) == ("CONNECT", f"{TARGET}:443", "7")
+    assert (request.method, request.target, request.header("x-trace")) == (
+        "CONNECT",
+        f"{TARGET}:443",
+        "7",
+    )
     assert b"a secret" not in proxy.application_bytes
     assert genuine.requests[0].header("authorization") == "a secret"
 
@@ -56,7 +62,9 @@ def test_an_inspecting_proxy_reads_along() -> None:
 def test_credentials_are_insisted_on() -> None:
     with (
         Server(LEAF, handler=responder(b"genuine")) as genuine,
-        ConnectProxy(routes={f"{TARGET}:443": genuine.address}, credentials=("user", "pass")) as proxy,
+        ConnectProxy(
+            routes={f"{TARGET}:443": genuine.address}, credentials=("user", "pass")
+        ) as proxy,
     ):
         refused = through(proxy)
         with pytest.raises(OSError, match="407"):
@@ -79,7 +87,9 @@ def test_credentials_are_insisted_on() -> None:
         ("[::1", b"502"),
     ],
 )
-def test_nothing_leaves_the_machine(target: str, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_leaves_the_machine(
+    target: str, status: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dial(_self: Connection, address: tuple[str, int]) -> Stream:
         raise AssertionError(f"connects to {address}")
 
@@ -118,7 +128,9 @@ def test_only_tunnels_are_opened() -> None:
 def test_tls_to_the_proxy_and_tls_inside_the_tunnel(tls_version: ssl.TLSVersion) -> None:
     with (
         Server(LEAF) as genuine,
-        ConnectProxy(LEAF, routes={f"{TARGET}:443": genuine.address}, tls_version=tls_version) as proxy,
+        ConnectProxy(
+            LEAF, routes={f"{TARGET}:443": genuine.address}, tls_version=tls_version
+        ) as proxy,
         socket.create_connection(proxy.address) as raw,
         CA_ROOT.client_context().wrap_socket(raw, server_hostname="localhost") as outer,
     ):

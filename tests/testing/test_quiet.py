@@ -1,4 +1,7 @@
-"""`wait_quiet()` returns when everything that clients did has had its effect, and not before. Nothing leaks."""
+"""`wait_quiet()` returns when everything that clients did has had its effect, and not before.
+
+Nothing leaks.
+"""
 
 from __future__ import annotations
 
@@ -141,8 +144,12 @@ def test_a_server_can_be_closed_twice_and_started_again() -> None:
 def test_nothing_is_left_behind_after_many_connections() -> None:
     def count() -> tuple[int, int]:
         gc.collect()
-        ours = [thread for thread in threading.enumerate() if thread.name.startswith("pinio-testing-")]
-        return len(list(Path("/dev/fd").iterdir())), len(ours)  # other libraries' threads come and go
+        ours = [
+            thread for thread in threading.enumerate() if thread.name.startswith("pinio-testing-")
+        ]
+        return len(list(Path("/dev/fd").iterdir())), len(
+            ours
+        )  # other libraries' threads come and go
 
     context = CA_ROOT.client_context()
     before = count()

@@ -14,7 +14,9 @@ from pinio.testing.stream import Stream
 
 
 @contextmanager
-def relayed(kind: socket.SocketKind, *, step: int) -> Generator[tuple[socket.socket, socket.socket]]:
+def relayed(
+    kind: socket.SocketKind, *, step: int
+) -> Generator[tuple[socket.socket, socket.socket]]:
     """A client and a server with a relay between them that sends at most `step` bytes at a time."""
     client, left = socket.socketpair(socket.AF_UNIX, kind)
     right, server = socket.socketpair(socket.AF_UNIX, kind)

@@ -15,16 +15,24 @@ LEAF = CA_ROOT.issue("localhost", "127.0.0.1")
 
 
 def client(server: Server) -> http.client.HTTPSConnection:
-    return http.client.HTTPSConnection(*server.address, context=CA_ROOT.client_context(), timeout=60)
+    return http.client.HTTPSConnection(
+        *server.address, context=CA_ROOT.client_context(), timeout=60
+    )
 
 
 def test_requests_are_answered_and_kept() -> None:
-    with Server(LEAF, handler=responder(b"hello", status=201, headers=[("X-Kind", "test")])) as server:
+    with Server(
+        LEAF, handler=responder(b"hello", status=201, headers=[("X-Kind", "test")])
+    ) as server:
         connection = client(server)
         for method, body in (("GET", None), ("POST", b"payload"), ("HEAD", None)):
             connection.request(method, "/path?query", body=body, headers={"Cookie": "secret"})
             answer = connection.getresponse()
-            assert (answer.status, answer.reason, answer.getheader("x-kind")) == (201, "Created", "test")
+            assert (answer.status, answer.reason, answer.getheader("x-kind")) == (
+                201,
+                "Created",
+                "test",
+            )
             assert answer.read() == (b"" if method == "HEAD" else b"hello")
         connection.close()
         server.wait_quiet()
@@ -47,7 +55,11 @@ def test_a_body_may_come_in_chunks_and_after_a_pause() -> None:
     with Server(LEAF, handler=responder(answer)) as server:
         connection = client(server)
         connection.request(
-            "PUT", "/a", body=iter([b"one ", b"two"]), headers={"Expect": "100-continue"}, encode_chunked=True
+            "PUT",
+            "/a",
+            body=iter([b"one ", b"two"]),
+            headers={"Expect": "100-continue"},
+            encode_chunked=True,
         )
         assert connection.getresponse().read() == b"/a one two"
         connection.request("GET", "/b", headers={"Connection": "close"})
@@ -68,7 +80,15 @@ def test_a_body_may_come_in_chunks_and_after_a_pause() -> None:
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"GET / HTTP/1.1\r\nA: " + b"b" * 100_000 + b"\r\n\r\n",
     ],
-    ids=["not HTTP", "too large", "no number", "cut short", "no chunk", "too many headers", "a long header"],
+    ids=[
+        "not HTTP",
+        "too large",
+        "no number",
+        "cut short",
+        "no chunk",
+        "too many headers",
+        "a long header",
+    ],
 )
 def test_what_is_no_request_is_recorded_as_the_clients_error(said: bytes) -> None:
     with Server(LEAF, handler=responder()) as server:

@@ -52,8 +52,11 @@ def test_the_client_certificate_is_the_one_received(tls_version: ssl.TLSVersion)
             exactly(tls, 1)
         server.wait_quiet()
     assert server.client_certificates == [CLIENT.der]
-    # In TLS 1.2 it crosses the wire in clear, in TLS 1.3 it does not; the raw bytes are kept, so a test can tell.
-    assert (CLIENT.der in server.connections[0].handshake_bytes) == (tls_version is ssl.TLSVersion.TLSv1_2)
+    # In TLS 1.2 it crosses the wire in clear, in TLS 1.3 it does not; the raw bytes are kept, so a
+    # test can tell.
+    assert (CLIENT.der in server.connections[0].handshake_bytes) == (
+        tls_version is ssl.TLSVersion.TLSv1_2
+    )
 
 
 def test_a_client_without_a_certificate_is_refused(tls_version: ssl.TLSVersion) -> None:
@@ -68,7 +71,9 @@ def test_a_client_without_a_certificate_is_refused(tls_version: ssl.TLSVersion) 
     assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in str(record.error)
 
 
-def test_a_client_that_withholds_its_final_flight_has_finished_nothing(tls_version: ssl.TLSVersion) -> None:
+def test_a_client_that_withholds_its_final_flight_has_finished_nothing(
+    tls_version: ssl.TLSVersion,
+) -> None:
     context = CA_ROOT.client_context(tls_version=tls_version, identity=CLIENT)
     with Server(LEAF, client_ca=CA_ROOT) as server:
         with Withholding(server, context) as client:
@@ -128,7 +133,9 @@ def test_speaking_first_needs_no_greeting() -> None:
         assert exactly(tls, 4) == b"EHLO"
 
 
-def resume(server: Server, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+def resume(
+    server: Server, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> ssl.SSLSession | None:
     with (
         socket.create_connection(server.address) as raw,
         context.wrap_socket(raw, server_hostname="localhost", session=session) as tls,
@@ -159,7 +166,9 @@ def test_without_tickets_nothing_is_resumed(tls_version: ssl.TLSVersion) -> None
         assert not session.has_ticket
 
 
-def test_a_renewed_key_is_presented_and_old_sessions_are_still_resumed(tls_version: ssl.TLSVersion) -> None:
+def test_a_renewed_key_is_presented_and_old_sessions_are_still_resumed(
+    tls_version: ssl.TLSVersion,
+) -> None:
     context = CA_ROOT.client_context(tls_version=tls_version)
     renewed = ISSUER.issue("localhost")
     with Server(LEAF) as server:
@@ -187,7 +196,9 @@ def test_a_truncated_connection_is_told_from_a_closed_one(tls_version: ssl.TLSVe
         server.wait_quiet()
 
 
-def test_a_client_that_leaves_without_close_notify_is_recorded_so(tls_version: ssl.TLSVersion) -> None:
+def test_a_client_that_leaves_without_close_notify_is_recorded_so(
+    tls_version: ssl.TLSVersion,
+) -> None:
     with Server(LEAF, tls_version=tls_version) as server:
         with (
             socket.create_connection(server.address) as raw,
@@ -201,7 +212,10 @@ def test_a_client_that_leaves_without_close_notify_is_recorded_so(tls_version: s
 
 
 def test_a_context_of_ones_own(tls_version: ssl.TLSVersion) -> None:
-    with Server(LEAF.server_context(tls_version=tls_version)) as server, connected(server, CA_ROOT) as tls:
+    with (
+        Server(LEAF.server_context(tls_version=tls_version)) as server,
+        connected(server, CA_ROOT) as tls,
+    ):
         assert tls.getpeercert(True) == LEAF.der
 
 

@@ -10,7 +10,12 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from pinio.core.anchors import Anchors
 from pinio.testing import Leaf
@@ -31,7 +36,13 @@ class Issued:
         """A CA that signs itself."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _build(
-            name, key.public_key(), name, key, ca=True, key_identifiers=key_identifiers, critical=critical
+            name,
+            key.public_key(),
+            name,
+            key,
+            ca=True,
+            key_identifiers=key_identifiers,
+            critical=critical,
         )
         return cls(certificate, key)
 
@@ -121,7 +132,9 @@ def _build(
         builder = builder.add_extension(_CA_USAGE, critical=critical)
     if key_identifiers:
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key or public_key)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False
+        )
         builder = builder.add_extension(authority, critical=False)
     return builder.sign(signer, hashes.SHA256())
 

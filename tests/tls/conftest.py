@@ -12,7 +12,9 @@ import pytest
 def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail a test after which asyncio logged an error: an exception that nobody retrieved, a callback that raised."""
     yield
-    complaints = [record.getMessage() for record in caplog.get_records("call") if _is_complaint(record)]
+    complaints = [
+        record.getMessage() for record in caplog.get_records("call") if _is_complaint(record)
+    ]
     assert not complaints
 
 

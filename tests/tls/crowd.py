@@ -1,8 +1,9 @@
 """Threads that use one context while its policy is swapped, and what each of their calls may come to.
 
-There are two servers, both with a certificate from the same CA for the same name, and policies that pin one, the other, both or
-neither. Who calls notes which policies were in force at some moment of the call; a decision by any other policy is wrong, and
-so is one that this policy does not make of this server.
+There are two servers, both with a certificate from the same CA for the same name, and policies that
+pin one, the other, both or neither. Who calls notes which policies were in force at some moment of
+the call; a decision by any other policy is wrong, and so is one that this policy does not make of
+this server.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Swapped:
 
     def swap(self, revision: str | None) -> None:
         """Put another policy in force, from any thread."""
-        self._history.append(next(policy for policy in self.policies if policy.revision == revision))
+        self._history.append(
+            next(policy for policy in self.policies if policy.revision == revision)
+        )
 
     def now(self) -> int:
         """A moment."""
@@ -145,7 +148,9 @@ def servers(tls_version: ssl.TLSVersion | None = None) -> Iterator[dict[str, Ser
 def heard_by(server: Server) -> list[bytes]:
     """What arrived, one item for each connection over which something did."""
     server.wait_quiet()
-    return [bytes(record.application_bytes) for record in server.connections if record.application_bytes]
+    return [
+        bytes(record.application_bytes) for record in server.connections if record.application_bytes
+    ]
 
 
 def meddle(context: PinnedSSLContext, chance: random.Random) -> None:

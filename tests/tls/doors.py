@@ -1,7 +1,8 @@
 """Every way in which a program opens a pinned TLS connection, behind one call.
 
-Each takes a pinned context and a server's port, and yields a `Line`, whatever lies under it. A server
-for `upgrade` and `start_tls` needs no STARTTLS dialogue: TLS begins at once on an open connection.
+Each takes a pinned context and a server's port, and yields a `Line`, whatever lies under it. A
+server for `upgrade` and `start_tls` needs no STARTTLS dialogue: TLS begins at once on an open
+connection.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ class HTTPLine:
 
 
 @asynccontextmanager
-async def _closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[Line]:
+async def _closing(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> AsyncIterator[Line]:
     try:
         yield StreamLine(reader, writer)
     finally:

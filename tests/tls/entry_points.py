@@ -25,14 +25,18 @@ Enter: TypeAlias = Callable[[Listener, str, PolicyLike, Observer], Awaitable[Non
 """Connect to a server under a name and a policy. Raises what the entry point raises."""
 
 
-async def open_connection(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+async def open_connection(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer
+) -> None:
     _, writer = await pinio.open_connection(
         *server.address, server_hostname=name, policy=policy, observer=observer
     )
     writer.transport.abort()
 
 
-async def create_connection(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+async def create_connection(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer
+) -> None:
     transport, _ = await pinio.create_connection(
         App, *server.address, server_hostname=name, policy=policy, observer=observer
     )
@@ -64,24 +68,35 @@ async def over_socket(server: Listener, name: str, policy: PolicyLike, observer:
     await asyncio.to_thread(ask, pinio.create_ssl_context(policy, observer=observer), server, name)
 
 
-async def aiohttp_direct(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+async def aiohttp_direct(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer
+) -> None:
     await _get(server, name, policy, observer)
 
 
-async def aiohttp_tunnel(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+async def aiohttp_tunnel(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer
+) -> None:
     async with ConnectProxy(interceptor=server) as proxy:
         await _get(server, name, policy, observer, proxy=f"http://127.0.0.1:{proxy.port}")
 
 
-async def aiohttp_tls_in_tls(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+async def aiohttp_tls_in_tls(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer
+) -> None:
     async with ConnectProxy(PROXY, interceptor=server) as proxy:
         await _get(server, name, policy, observer, proxy=f"https://127.0.0.1:{proxy.port}")
 
 
-async def aiohttp_proxy(server: Listener, name: str, policy: PolicyLike, observer: Observer) -> None:
+async def aiohttp_proxy(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer
+) -> None:
     """The server is where the proxy should be."""
     connector = PinnedConnector(
-        pinned(host="origin.test"), proxy_policy=policy, observer=observer, resolver=Addresses(server.address)
+        pinned(host="origin.test"),
+        proxy_policy=policy,
+        observer=observer,
+        resolver=Addresses(server.address),
     )
     async with aiohttp.ClientSession(connector=connector) as client:
         await client.get("https://origin.test/", proxy=f"https://{name}:{server.port}")
@@ -102,7 +117,9 @@ async def by_httpx(server: Listener, name: str, policy: PolicyLike, observer: Ob
         await client.get(f"https://{name}:{server.port}/", timeout=60)
 
 
-async def _get(server: Listener, name: str, policy: PolicyLike, observer: Observer, **options: Any) -> None:
+async def _get(
+    server: Listener, name: str, policy: PolicyLike, observer: Observer, **options: Any
+) -> None:
     def decided(decision: pinio.Permit | pinio.Refusal) -> None:
         if decision.host != "127.0.0.1":  # the proxy is another matter
             observer(decision)
@@ -142,7 +159,9 @@ own_entry_point: Final = pytest.mark.parametrize("enter", _OWN.values(), ids=_OW
 """Without the adapters, whose libraries wrap what they are raised from."""
 
 
-async def refused(enter: Enter, server: Listener, policy: PolicyLike, observer: Observer) -> BaseException:
+async def refused(
+    enter: Enter, server: Listener, policy: PolicyLike, observer: Observer
+) -> BaseException:
     """The error of a connection to `localhost`, once the server has seen the end of it."""
     with pytest.raises((OSError, httpx.TransportError)) as caught:
         await enter(server, "localhost", policy, observer)

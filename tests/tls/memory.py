@@ -40,7 +40,10 @@ class MemoryPeer:
         self.finished = False
 
     def answer(self, flight: bytes = b"") -> bytes:
-        """Go on with the handshake. Raises `ssl.SSLError` if it fails; `finished` says that the other's Finished was good."""
+        """Go on with the handshake.
+
+        Raises `ssl.SSLError` if it fails; `finished` says that the other's Finished was good.
+        """
         self.incoming.write(flight)
         if not self.finished:
             try:
@@ -111,7 +114,10 @@ def state_of(engine: Engine) -> State:
 
 
 def drive(engine: Engine, server: MemoryPeer) -> None:
-    """A complete handshake of an engine, up to the first application byte. Raises what the engine raises."""
+    """A complete handshake of an engine, up to the first application byte.
+
+    Raises what the engine raises.
+    """
     while not engine.handshake():
         engine.incoming.write(server.answer(engine.take()))
     engine.incoming.write(server.answer(engine.take()))

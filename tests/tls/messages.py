@@ -131,4 +131,6 @@ def server_hello_done() -> bytes:
 def flight(*messages: bytes) -> bytes:
     """Handshake messages in records, as they come."""
     data = b"".join(messages)
-    return b"".join(tls_record(HANDSHAKE, data[at : at + 16384]) for at in range(0, len(data), 16384))
+    return b"".join(
+        tls_record(HANDSHAKE, data[at : at + 16384]) for at in range(0, len(data), 16384)
+    )

@@ -17,7 +17,8 @@ from tests.tls.cast import GENUINE, App, pinned
 
 _DESCRIPTORS = Path("/dev/fd")
 
-# Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at last none comes.
+# Turns of the loop before the cancellation: every one at first, then ever fewer of them; and at
+# last none comes.
 NEVER = 1 << 30
 TURNS = [*range(24), 32, 48, 64, 96, 128, 192, 256, 384, 512, NEVER]
 
@@ -50,7 +51,8 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     for _ in range(1000):
         if _descriptors() <= descriptors:
             break
-        # A thread that resolves a name for a connection that was cancelled has descriptors of its own, until it had its turn.
+        # A thread that resolves a name for a connection that was cancelled has descriptors of its
+        # own, until it had its turn.
         await asyncio.get_running_loop().getaddrinfo("localhost", 0)
     assert _descriptors() <= descriptors
 
@@ -60,7 +62,9 @@ async def _warm_up() -> None:
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(loop.run_in_executor(None, int) for _ in range(64)))
     with Server(GENUINE) as server:
-        transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+        transport, app = await pinio.create_connection(
+            App, "localhost", server.port, policy=pinned()
+        )
         transport.abort()
         await app.lost
 

@@ -43,7 +43,10 @@ async def test_whatever_a_door_returned_is_recognised(tls_version: ssl.TLSVersio
         permit = writer.get_extra_info("pinio")
         for connection in (writer, writer.transport, writer.get_extra_info("ssl_object")):
             assert pinio.attest(connection) is permit
-        assert pinio.attest(SimpleNamespace(connection=SimpleNamespace(transport=writer.transport))) is permit
+        assert (
+            pinio.attest(SimpleNamespace(connection=SimpleNamespace(transport=writer.transport)))
+            is permit
+        )
         writer.close()
         await writer.wait_closed()
 
@@ -101,7 +104,9 @@ def test_a_socket_that_was_never_judged() -> None:
 
 async def test_a_closed_connection_is_nobodys(tls_version: ssl.TLSVersion) -> None:
     with Server(GENUINE, tls_version=tls_version) as server:
-        transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+        transport, app = await pinio.create_connection(
+            App, "localhost", server.port, policy=pinned()
+        )
         assert pinio.attest(transport).pinned
         transport.close()
         with pytest.raises(NotJudgedError):
@@ -141,7 +146,9 @@ async def test_a_policy_judges_again(stricter: str) -> None:
 async def test_a_policy_that_agrees_permits_anew() -> None:
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
-        permit = pinio.attest(transport, policy=pinned(f"ca:{ROOT.pin}", policy={"revision": "tomorrow"}))
+        permit = pinio.attest(
+            transport, policy=pinned(f"ca:{ROOT.pin}", policy={"revision": "tomorrow"})
+        )
         assert (str(permit.pin), permit.revision) == (f"ca:{ROOT.pin}", "tomorrow")
         with pytest.raises(PolicyError, match="a Policy or a source"):
             pinio.attest(transport, policy={"localhost": GENUINE.pin})  # type: ignore[arg-type]
@@ -161,7 +168,9 @@ async def test_a_chain_that_nobody_verified_satisfies_no_policy_that_asks_for_it
 
 async def test_a_connection_without_pins_satisfies_no_policy_with_pins() -> None:
     """Its chain was not kept, because nobody asked for it."""
-    anybody = Policy({"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    anybody = Policy(
+        {"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(App, "localhost", server.port, policy=anybody)
         assert not pinio.attest(transport).pinned
@@ -175,7 +184,11 @@ async def test_the_other_name_is_judged_again_too() -> None:
     genuine, other = pinned().hosts["localhost"], pinned(ABSENT).hosts["localhost"]
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(
-            App, "127.0.0.1", server.port, server_hostname="localhost", policy=Policy({"localhost": genuine})
+            App,
+            "127.0.0.1",
+            server.port,
+            server_hostname="localhost",
+            policy=Policy({"localhost": genuine}),
         )
         with pytest.raises(PinMismatchError):
             pinio.attest(transport, policy=Policy({"localhost": genuine, "127.0.0.1": other}))
@@ -261,7 +274,9 @@ async def test_a_plaintext_websocket_through_a_pinned_proxy_is_not_judged() -> N
     async with (
         Server(PROXY, handler=websocket) as proxy,
         aiohttp.ClientSession(connector=PinnedConnector(_allowing())) as client,
-        client.ws_connect("ws://elsewhere.test/", proxy=f"https://localhost:{proxy.port}") as socket,
+        client.ws_connect(
+            "ws://elsewhere.test/", proxy=f"https://localhost:{proxy.port}"
+        ) as socket,
     ):
         with pytest.raises(NotJudgedError, match="came in plaintext"):
             pinio.attest(socket)
@@ -272,8 +287,12 @@ async def test_a_response_through_a_tunnel_is_judged_by_its_own_connection() -> 
     async with (
         Server(GENUINE, handler=unfinished) as server,
         ConnectProxy(PROXY) as proxy,
-        aiohttp.ClientSession(connector=PinnedConnector(pinned(), proxy_policy=pinned(PROXY.pin))) as client,
-        client.get(f"https://localhost:{server.port}/", proxy=f"https://localhost:{proxy.port}") as response,
+        aiohttp.ClientSession(
+            connector=PinnedConnector(pinned(), proxy_policy=pinned(PROXY.pin))
+        ) as client,
+        client.get(
+            f"https://localhost:{server.port}/", proxy=f"https://localhost:{proxy.port}"
+        ) as response,
     ):
         assert str(pinio.attest(response).pin) == GENUINE.pin
 
@@ -294,7 +313,9 @@ async def test_it_says_what_became_of_the_connection() -> None:
         _, writer = await pinio.open_connection("localhost", server.port, policy=pinned())
         writer.close()
         for _ in range(2):
-            with pytest.raises(NotJudgedError, match="this connection is closed; ask before") as refused:
+            with pytest.raises(
+                NotJudgedError, match="this connection is closed; ask before"
+            ) as refused:
                 pinio.attest(writer)
             assert (refused.value.host, refused.value.port) == ("localhost", server.port)
             await writer.wait_closed()
@@ -307,7 +328,10 @@ def test_it_says_that_a_handshake_is_missing_or_was_refused() -> None:
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
             if says == "was refused":
-                with socket.create_connection(server.address) as sock, pytest.raises(PinMismatchError):
+                with (
+                    socket.create_connection(server.address) as sock,
+                    pytest.raises(PinMismatchError),
+                ):
                     _shake_hands(tls, incoming, outgoing, sock)
             with pytest.raises(NotJudgedError, match=says):
                 pinio.attest(tls)

@@ -63,7 +63,9 @@ async def test_open_unix_connection(tls_version: ssl.TLSVersion) -> None:
         async with unix_socket(server) as path:
             opened = None
             for turns in TURNS:
-                attempt = pinio.open_unix_connection(path, policy=pinned(), server_hostname="localhost")
+                attempt = pinio.open_unix_connection(
+                    path, policy=pinned(), server_hostname="localhost"
+                )
                 opened = await cancelled_after(turns, attempt)
                 await closed(opened)
             assert opened is not None, "the last of them was not cancelled"
@@ -117,7 +119,9 @@ async def test_a_refused_connection(tls_version: ssl.TLSVersion) -> None:
     with Server(GENUINE, tls_version=tls_version) as server:
         refused = 0
         for turns in TURNS:
-            attempt = pinio.open_connection("localhost", server.port, policy=MISPINNED, observer=Told())
+            attempt = pinio.open_connection(
+                "localhost", server.port, policy=MISPINNED, observer=Told()
+            )
             try:
                 assert await cancelled_after(turns, attempt) is None
             except pinio.PinMismatchError:
@@ -149,7 +153,9 @@ async def test_while_the_peer_says_nothing() -> None:
     with Server(GENUINE) as genuine:
         for after_bytes in (0, 1, 100, 700):
             with CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay:
-                task = asyncio.ensure_future(pinio.open_connection("localhost", relay.port, policy=pinned()))
+                task = asyncio.ensure_future(
+                    pinio.open_connection("localhost", relay.port, policy=pinned())
+                )
                 while not relay.connections:  # noqa: ASYNC110  # the relay runs in a thread
                     await asyncio.sleep(0)
                 await relay.quiet()
@@ -194,15 +200,23 @@ async def test_happy_eyeballs() -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the transport that the loop left behind
 @pytest.mark.parametrize("after_bytes", [0, 700])
 def test_a_loop_that_is_closed_during_the_handshake(
-    after_bytes: int, loop_kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    after_bytes: int,
+    loop_kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The collector ends the call, and there is no loop left to abort the connection with."""
     complaints: list[sys.UnraisableHookArgs] = []
     monkeypatch.setattr(sys, "unraisablehook", complaints.append)
-    with Server(GENUINE) as genuine, CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay:
+    with (
+        Server(GENUINE) as genuine,
+        CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay,
+    ):
 
         async def begin() -> asyncio.Task[object]:
-            task = asyncio.create_task(pinio.open_connection("localhost", relay.port, policy=pinned()))
+            task = asyncio.create_task(
+                pinio.open_connection("localhost", relay.port, policy=pinned())
+            )
             while not relay.connections:  # noqa: ASYNC110  # the relay runs in a thread
                 await asyncio.sleep(0)
             await relay.quiet()

@@ -16,7 +16,18 @@ from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError, PolicyError, UnpinnedHostError
 from pinio.testing import Interceptor, Server, echo, self_signed, silent
 from pinio.tls.connection.transport import PinnedTransport
-from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, App, Told, end_of, pinned
+from tests.tls.cast import (
+    ABSENT,
+    GENUINE,
+    ISSUER,
+    MISPINNED,
+    ROOT,
+    SPARE,
+    App,
+    Told,
+    end_of,
+    pinned,
+)
 
 WEEK = dt.timedelta(days=7)
 
@@ -87,7 +98,12 @@ async def test_pins_alone_are_enough() -> None:
         transport.abort()
         with pytest.raises(PinMismatchError):
             await pinio.create_connection(
-                App, "localhost", server.port, pins=[ABSENT, SPARE], anchors=ROOT.anchors, observer=Told()
+                App,
+                "localhost",
+                server.port,
+                pins=[ABSENT, SPARE],
+                anchors=ROOT.anchors,
+                observer=Told(),
             )
 
 
@@ -113,7 +129,12 @@ async def test_a_device_that_nobody_vouches_for(tls_version: ssl.TLSVersion) -> 
         transport.abort()
         with pytest.raises(PinMismatchError):
             await pinio.create_connection(
-                App, "127.0.0.1", server.port, pins=[ABSENT, SPARE], trust="leaf-pin", observer=Told()
+                App,
+                "127.0.0.1",
+                server.port,
+                pins=[ABSENT, SPARE],
+                trust="leaf-pin",
+                observer=Told(),
             )
         await end_of(server)
         assert server.handshakes_finished == 1
@@ -139,7 +160,9 @@ async def test_the_policy_is_read_once() -> None:
             return self.policies.pop(0) if len(self.policies) > 1 else self.policies[0]
 
     with Server(GENUINE) as server:
-        first = Source(pinned(), pinned(), MISPINNED)  # asked whether it is a source, and then for the policy
+        first = Source(
+            pinned(), pinned(), MISPINNED
+        )  # asked whether it is a source, and then for the policy
         transport, app = await pinio.create_connection(
             lambda: App(b""), "localhost", server.port, policy=first
         )
@@ -199,7 +222,9 @@ async def test_a_host_that_could_be_another(host: str) -> None:
         await pinio.open_connection(host, 443, policy=pinned())
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536, 65979, "443", "https", 443.0, True, [443]], ids=repr)
+@pytest.mark.parametrize(
+    "port", [0, -1, 65536, 65979, "443", "https", 443.0, True, [443]], ids=repr
+)
 async def test_what_is_no_port(port: Any) -> None:
     """Resolvers take 65979 for 443, so that somebody else would be connected to than was meant."""
     policy = pinned()
@@ -222,7 +247,9 @@ async def test_an_address_is_verified_as_an_address() -> None:
         Server(ROOT.issue("localhost")) as server,
         pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"),
     ):
-        await pinio.create_connection(App, "127.0.0.1", server.port, policy=pinned(host="127.0.0.1"))
+        await pinio.create_connection(
+            App, "127.0.0.1", server.port, policy=pinned(host="127.0.0.1")
+        )
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
@@ -257,7 +284,11 @@ async def test_both_names_must_pass_if_both_have_pins() -> None:
         ):
             with pytest.raises(PinMismatchError):
                 await pinio.create_connection(
-                    App, *server.address, server_hostname="localhost", policy=policy, observer=Told()
+                    App,
+                    *server.address,
+                    server_hostname="localhost",
+                    policy=policy,
+                    observer=Told(),
                 )
         transport, _ = await pinio.create_connection(
             App,
@@ -272,16 +303,23 @@ async def test_both_names_must_pass_if_both_have_pins() -> None:
 
 async def test_names_that_are_verified_in_different_ways_cannot_meet() -> None:
     policy = Policy(
-        {"127.0.0.1": pinned(trust="leaf-pin").hosts["localhost"], "localhost": pinned().hosts["localhost"]}
+        {
+            "127.0.0.1": pinned(trust="leaf-pin").hosts["localhost"],
+            "localhost": pinned().hosts["localhost"],
+        }
     )
     with Server(GENUINE) as server:
         with pytest.raises(PolicyError, match="different ways"):
-            await pinio.create_connection(App, *server.address, server_hostname="localhost", policy=policy)
+            await pinio.create_connection(
+                App, *server.address, server_hostname="localhost", policy=policy
+            )
         assert server.connections == []
 
 
 async def test_a_host_without_pins_where_that_is_allowed(tls_version: ssl.TLSVersion) -> None:
-    policy = Policy({"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+    policy = Policy(
+        {"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     told = Told()
     with Server(GENUINE, tls_version=tls_version) as server:
         transport, app = await pinio.create_connection(
@@ -298,7 +336,9 @@ async def test_a_host_without_pins_where_that_is_allowed(tls_version: ssl.TLSVer
 
 async def test_an_exempt_host() -> None:
     policy = Policy(
-        {"other.test": [GENUINE.pin, SPARE]}, exempt={"localhost": "a mirror"}, unpinned_anchors=ROOT.anchors
+        {"other.test": [GENUINE.pin, SPARE]},
+        exempt={"localhost": "a mirror"},
+        unpinned_anchors=ROOT.anchors,
     )
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(App, "localhost", server.port, policy=policy)
@@ -312,7 +352,9 @@ async def test_an_exempt_host() -> None:
 async def test_a_socket_of_ones_own(tls_version: ssl.TLSVersion) -> None:
     with Server(GENUINE, tls_version=tls_version) as server:
         sock = socket.create_connection(server.address)
-        reader, writer = await pinio.open_connection(sock=sock, server_hostname="localhost", policy=pinned())
+        reader, writer = await pinio.open_connection(
+            sock=sock, server_hostname="localhost", policy=pinned()
+        )
         writer.write(b"hello")
         assert await reader.readexactly(5) == b"hello"
         writer.close()
@@ -356,7 +398,9 @@ async def test_a_name_that_does_not_resolve() -> None:
     """A flag has the resolver say so at once: what a network says of an unknown name, and when, is its own business."""
     host = "no-such-host.invalid"
     with pytest.raises(socket.gaierror):
-        await pinio.open_connection(host, 443, policy=pinned(host=host), flags=socket.AI_NUMERICHOST)
+        await pinio.open_connection(
+            host, 443, policy=pinned(host=host), flags=socket.AI_NUMERICHOST
+        )
 
 
 async def test_a_local_address() -> None:
@@ -377,7 +421,13 @@ def resolver_to(*addresses: Address) -> Callable[..., Awaitable[list[tuple[Any, 
 
     async def getaddrinfo(host: str, port: int, **options: Any) -> list[tuple[Any, ...]]:
         return [
-            (socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
+            (
+                socket.AF_INET6 if ":" in address[0] else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                address,
+            )
             for address in addresses
             if host in ("localhost", address[0])
         ]
@@ -404,7 +454,12 @@ async def test_after_a_refusal_no_other_address_is_tried(delay: float | None, ip
         resolve_to(impostor.address, genuine.address, delay=delay)
         with pytest.raises(PinMismatchError):
             await pinio.create_connection(
-                App, "localhost", genuine.port, policy=pinned(), observer=Told(), happy_eyeballs_delay=delay
+                App,
+                "localhost",
+                genuine.port,
+                policy=pinned(),
+                observer=Told(),
+                happy_eyeballs_delay=delay,
             )
         await end_of(impostor)
         assert impostor.handshakes_finished == 0
@@ -456,7 +511,9 @@ async def test_a_factory_is_called_once() -> None:
         return apps[-1]
 
     with Server(GENUINE) as server:
-        transport, app = await pinio.create_connection(factory, "localhost", server.port, policy=pinned())
+        transport, app = await pinio.create_connection(
+            factory, "localhost", server.port, policy=pinned()
+        )
         assert apps == [app]
         transport.abort()
 
@@ -467,7 +524,9 @@ async def test_an_application_that_fails_when_it_is_told() -> None:
             raise ZeroDivisionError
 
     complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: complaints.append(context)
+    )
     with Server(GENUINE) as server:
         with pytest.raises(ZeroDivisionError):
             await pinio.create_connection(Broken, "localhost", server.port, policy=pinned())
@@ -503,12 +562,16 @@ async def test_a_forgotten_connection_complains() -> None:
 async def test_an_interceptor_between_two_requests_is_noticed(reserved_port: int) -> None:
     """Each connection is judged anew."""
     with Server(GENUINE, port=reserved_port):
-        transport, app = await pinio.create_connection(App, "localhost", reserved_port, policy=pinned())
+        transport, app = await pinio.create_connection(
+            App, "localhost", reserved_port, policy=pinned()
+        )
         transport.close()
         await app.lost
     with Interceptor(ROOT, "localhost", port=reserved_port) as between:
         with pytest.raises(PinMismatchError):
-            await pinio.create_connection(App, "localhost", reserved_port, policy=pinned(), observer=Told())
+            await pinio.create_connection(
+                App, "localhost", reserved_port, policy=pinned(), observer=Told()
+            )
         await end_of(between)
         assert between.captured == b""
 
@@ -516,5 +579,10 @@ async def test_an_interceptor_between_two_requests_is_noticed(reserved_port: int
 async def test_an_unlisted_name_beside_a_listed_one() -> None:
     with Server(GENUINE) as server, pytest.raises(UnpinnedHostError):
         await pinio.create_connection(
-            App, "localhost", server.port, server_hostname="api.pinned.test", policy=pinned(), observer=Told()
+            App,
+            "localhost",
+            server.port,
+            server_hostname="api.pinned.test",
+            policy=pinned(),
+            observer=Told(),
         )

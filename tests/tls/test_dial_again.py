@@ -85,7 +85,11 @@ async def test_pins_for_one_host_are_no_pins_for_another() -> None:
         context = await context_of(server, **DOORS["pins"]())
         with pytest.raises(pinio.UnpinnedHostError):
             await pinio.open_connection(
-                "127.0.0.1", server.port, server_hostname="other.pinned.test", ssl=context, observer=Told()
+                "127.0.0.1",
+                server.port,
+                server_hostname="other.pinned.test",
+                ssl=context,
+                observer=Told(),
             )
 
 
@@ -117,7 +121,9 @@ async def test_streams_do_not_pay_for_a_context_that_nobody_asked_for(
 
     monkeypatch.setattr(transport, "like", made_like)
     async with Server(GENUINE) as server:
-        _, writer = await pinio.open_connection("localhost", server.port, policy=pinned(), resumption=False)
+        _, writer = await pinio.open_connection(
+            "localhost", server.port, policy=pinned(), resumption=False
+        )
         assert not made
         assert writer._protocol._over_ssl  # type: ignore[attr-defined]  # what it wanted to know
         assert [writer.get_extra_info("sslcontext")] == made

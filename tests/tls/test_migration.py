@@ -1,7 +1,8 @@
 """Programs written for asyncio, changed as docs/howto/from-asyncio.md says: the prefix of one call, and `policy=`.
 
-Each is run as it stands, then changed by text and run again. What it returns is the same, on every loop; and where the server has
-a certificate from a trusted CA with another key, asyncio's program speaks to it, and pinio's does not.
+Each is run as it stands, then changed by text and run again. What it returns is the same, on every
+loop; and where the server has a certificate from a trusted CA with another key, asyncio's program
+speaks to it, and pinio's does not.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 async def outcome(source: str, port: int) -> object:
     """What a program sets `answer` to."""
-    code = compile(source, "program", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compile(
+        source, "program", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+    )
     names: dict[str, Any] = {
         "asyncio": asyncio, "pinio": pinio, "loop": asyncio.get_running_loop(), "port": port, "policy": pinned(),
         "context": ssl.create_default_context(), "__name__": "program",
@@ -194,7 +197,9 @@ class WithGetBuffer(asyncio.BaseProtocol):
 
 async def test_a_buffer_of_its_own_is_for_a_buffered_protocol() -> None:
     with Server(GENUINE, handler=lambda connection: connection.sendall(b"hello")) as server:
-        _, app = await pinio.create_connection(WithGetBuffer, "localhost", server.port, policy=pinned())
+        _, app = await pinio.create_connection(
+            WithGetBuffer, "localhost", server.port, policy=pinned()
+        )
         await app.lost
     assert app.calls == ["data_received", "eof_received"]
 
@@ -215,7 +220,9 @@ async def test_the_words_of_a_timeout() -> None:
         with pytest.raises(
             ConnectionAbortedError, match=r"^the TLS handshake took longer than 0\.1 seconds$"
         ):
-            await pinio.open_connection("localhost", server.port, policy=pinned(), ssl_handshake_timeout=0.1)
+            await pinio.open_connection(
+                "localhost", server.port, policy=pinned(), ssl_handshake_timeout=0.1
+            )
 
 
 async def test_what_arrives_during_a_pause_waits_for_its_end() -> None:

@@ -161,7 +161,11 @@ async def test_its_cause_is_what_ssl_raised(enter: Enter, tls_version: ssl.TLSVe
     "policy",
     [
         pinned(mode="report-only", anchors=STRANGER.anchors),
-        Policy({"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=STRANGER.anchors),
+        Policy(
+            {"other.test": [GENUINE.pin, SPARE]},
+            unpinned="allow",
+            unpinned_anchors=STRANGER.anchors,
+        ),
         Policy({}, exempt={"localhost": "test"}, unpinned_anchors=STRANGER.anchors),
     ],
     ids=["report-only", "unpinned", "exempt"],
@@ -204,7 +208,9 @@ def test_a_report_has_the_served_chain() -> None:
     report = error.refusal.report
     assert report is not None
     told: Any = report.to_json()
-    assert told["served-certificate-chain"] == [ssl.DER_cert_to_PEM_cert(der) for der in GENUINE.chain]
+    assert told["served-certificate-chain"] == [
+        ssl.DER_cert_to_PEM_cert(der) for der in GENUINE.chain
+    ]
     assert told["validated-certificate-chain"] == []
     assert told["problem"] == "unable to get local issuer certificate"
     assert (told["enforced"], told["noted-hostname"], told["port"]) == (True, "localhost", 443)

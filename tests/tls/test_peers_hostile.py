@@ -31,7 +31,14 @@ from pinio.testing import (
 from pinio.testing.listener import Listener
 from tests.tls.cast import GENUINE, ISSUER, MISPINNED, ROOT, App, Told, end_of, pinned
 from tests.tls.certificates import Issued
-from tests.tls.messages import HANDSHAKE, certificate, flight, message, server_hello, server_hello_done
+from tests.tls.messages import (
+    HANDSHAKE,
+    certificate,
+    flight,
+    message,
+    server_hello,
+    server_hello_done,
+)
 from tests.tls.residue import nothing_left_behind
 
 ECDHE_ECDSA, RSA, ANONYMOUS, PRE_SHARED = 0xC02B, 0x009C, 0x00A6, 0x00A8  # each with AES-128-GCM
@@ -115,7 +122,9 @@ async def test_an_alert_about_our_own_flight(tls_version: ssl.TLSVersion) -> Non
         if tls_version is ssl.TLSVersion.TLSv1_2:
             error: BaseException | None = await failure(server)
         else:
-            transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+            transport, app = await pinio.create_connection(
+                App, "localhost", server.port, policy=pinned()
+            )
             error = await app.lost
             assert app.received == b""
             assert app.calls == ["connection_made", "connection_lost"]
@@ -132,7 +141,9 @@ async def test_a_goodbye_for_a_greeting() -> None:
 
 
 @pytest.mark.parametrize(
-    "steps", [(hear,), (hear, reset), (reset,), ()], ids=["end", "reset", "reset at once", "end at once"]
+    "steps",
+    [(hear,), (hear, reset), (reset,), ()],
+    ids=["end", "reset", "reset at once", "end at once"],
 )
 async def test_an_end_before_the_first_word(steps: tuple[Handler, ...]) -> None:
     with RawServer(*steps) as peer:
@@ -143,7 +154,9 @@ CUTS = [0, 1, 4, 5, 6, 50, 90, 127, 128, 129, 200, 400, 700, 800, 900, 1000, 110
 
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
-async def test_an_end_at_any_byte_of_the_handshake(tls_version: ssl.TLSVersion, ending: str) -> None:
+async def test_an_end_at_any_byte_of_the_handshake(
+    tls_version: ssl.TLSVersion, ending: str
+) -> None:
     with Server(GENUINE, tls_version=tls_version) as genuine:
         for after_bytes in CUTS:
             with CutRelay(genuine, after_bytes=after_bytes, ending=ending) as relay:  # type: ignore[arg-type]
@@ -175,7 +188,9 @@ async def end_quietly(*listeners: Listener) -> None:
 
 
 @pytest.mark.parametrize("after_bytes", [0, 3, 127, 600])
-async def test_a_stall_ends_with_the_handshake_timeout(tls_version: ssl.TLSVersion, after_bytes: int) -> None:
+async def test_a_stall_ends_with_the_handshake_timeout(
+    tls_version: ssl.TLSVersion, after_bytes: int
+) -> None:
     with (
         Server(GENUINE, tls_version=tls_version) as genuine,
         CutRelay(genuine, after_bytes=after_bytes, ending="stall") as relay,
@@ -187,12 +202,16 @@ async def test_a_stall_ends_with_the_handshake_timeout(tls_version: ssl.TLSVersi
 
 async def test_one_byte_at_a_time_is_slow_but_tls(tls_version: ssl.TLSVersion) -> None:
     with Server(GENUINE, tls_version=tls_version) as genuine, DripRelay(genuine) as relay:
-        transport, app = await pinio.create_connection(App, "localhost", relay.port, policy=pinned())
+        transport, app = await pinio.create_connection(
+            App, "localhost", relay.port, policy=pinned()
+        )
         assert await app.has_received(len(app.opening)) == app.opening
         transport.close()
         assert await app.lost is None
         with pytest.raises(PinMismatchError):
-            await pinio.create_connection(App, "localhost", relay.port, policy=MISPINNED, observer=Told())
+            await pinio.create_connection(
+                App, "localhost", relay.port, policy=MISPINNED, observer=Told()
+            )
         await end_of(relay)
         assert genuine.application_bytes == app.opening
 
@@ -208,7 +227,9 @@ async def test_a_suite_that_was_not_offered(suite: int) -> None:
 
 
 async def test_a_server_that_only_speaks_what_is_not_offered() -> None:
-    context = CA("rsa", key_type="rsa").issue("localhost", key_type="rsa").server_context(ciphers="kRSA")
+    context = (
+        CA("rsa", key_type="rsa").issue("localhost", key_type="rsa").server_context(ciphers="kRSA")
+    )
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with Server(context) as server:
         assert isinstance(await failure(server), ssl.SSLError)
@@ -228,7 +249,9 @@ async def test_a_hundred_certificates_change_nothing(tls_version: ssl.TLSVersion
         assert [item.der for item in permit.chain] == [GENUINE.der, ISSUER.der, ROOT.der]
         transport.abort()
         with pytest.raises(PinMismatchError) as error:
-            await pinio.create_connection(App, "localhost", server.port, policy=MISPINNED, observer=Told())
+            await pinio.create_connection(
+                App, "localhost", server.port, policy=MISPINNED, observer=Told()
+            )
         assert len(str(error.value)) < 2000
         await end_of(server)
 
@@ -236,7 +259,9 @@ async def test_a_hundred_certificates_change_nothing(tls_version: ssl.TLSVersion
 async def test_a_chain_over_the_limit_is_not_taken_in(tls_version: ssl.TLSVersion) -> None:
     """OpenSSL reads 100 KiB of certificates, encrypted or not, and no more."""
     junk = CA("junk", key_type="rsa").der
-    with Server(GENUINE.serving(*[junk] * (150_000 // len(junk))), tls_version=tls_version) as server:
+    with Server(
+        GENUINE.serving(*[junk] * (150_000 // len(junk))), tls_version=tls_version
+    ) as server:
         error = await failure(server)
         assert isinstance(error, ssl.SSLError)
         assert "EXCESSIVE_MESSAGE_SIZE" in str(error)
@@ -253,7 +278,9 @@ async def test_a_long_chain_that_verifies_is_refused_in_few_words() -> None:
     with Server(leaf) as server:
         policy = pinned(GENUINE.pin, anchors=root.anchors)
         with pytest.raises(PinMismatchError) as error:
-            await pinio.create_connection(App, "localhost", server.port, policy=policy, observer=Told())
+            await pinio.create_connection(
+                App, "localhost", server.port, policy=policy, observer=Told()
+            )
         assert error.value.refusal.chain is not None
         assert len(error.value.refusal.chain) == 62
         assert "and 52 certificates more" in str(error.value)
@@ -323,7 +350,9 @@ async def test_garbage_reaches_who_reads_a_stream(tls_version: ssl.TLSVersion) -
 async def test_a_truncation_can_be_told_from_an_end(tls_version: ssl.TLSVersion) -> None:
     """RFC 8446 section 6.1."""
     with Server(GENUINE, tls_version=tls_version, handler=vanish) as server:
-        transport, app = await pinio.create_connection(App, "localhost", server.port, policy=pinned())
+        transport, app = await pinio.create_connection(
+            App, "localhost", server.port, policy=pinned()
+        )
         await app.lost
         assert transport.get_extra_info("pinio.eof") == "ragged"
         assert "eof_received" in app.calls
@@ -347,7 +376,9 @@ async def test_many_at_once_all_fail_and_leave_nothing() -> None:
         errors = await asyncio.gather(
             *(failure(alerting) for _ in range(30)),
             *(
-                pinio.create_connection(App, "localhost", genuine.port, policy=MISPINNED, observer=Told())
+                pinio.create_connection(
+                    App, "localhost", genuine.port, policy=MISPINNED, observer=Told()
+                )
                 for _ in range(30)
             ),
             return_exceptions=True,

@@ -1,4 +1,7 @@
-"""The promises of the raw doors, each seen from the server's side. Every test runs on every event loop."""
+"""The promises of the raw doors, each seen from the server's side.
+
+Every test runs on every event loop.
+"""
 
 from __future__ import annotations
 
@@ -106,11 +109,15 @@ async def test_P1_a_refused_server_neither_gets_nor_gives_an_application_byte(
 
 
 @pytest.mark.parametrize("kind", [App, BufferedApp])
-async def test_P1_a_permitted_one_does(tls_version: ssl.TLSVersion, manners: str, kind: AppKind) -> None:
+async def test_P1_a_permitted_one_does(
+    tls_version: ssl.TLSVersion, manners: str, kind: AppKind
+) -> None:
     app = kind()
     expected = app.opening if manners == "silent until asked" else b"220 ready\r\n" + app.opening
     with server_with(manners, tls_version) as server:
-        transport, _ = await pinio.create_connection(lambda: app, "localhost", server.port, policy=pinned())
+        transport, _ = await pinio.create_connection(
+            lambda: app, "localhost", server.port, policy=pinned()
+        )
         assert await app.has_received(len(expected)) == expected
         transport.close()
         assert await app.lost is None
@@ -120,7 +127,9 @@ async def test_P1_a_permitted_one_does(tls_version: ssl.TLSVersion, manners: str
     assert app.calls[-1] == "connection_lost"
 
 
-async def test_P1_streams_of_a_refused_server_do_not_exist(tls_version: ssl.TLSVersion, manners: str) -> None:
+async def test_P1_streams_of_a_refused_server_do_not_exist(
+    tls_version: ssl.TLSVersion, manners: str
+) -> None:
     with server_with(manners, tls_version) as server:
         with pytest.raises(PinMismatchError):
             await pinio.open_connection("localhost", server.port, policy=MISPINNED, observer=Told())
@@ -134,7 +143,11 @@ async def test_P1_an_interceptor_with_a_certificate_of_the_trusted_ca_gets_nothi
     with (
         Server(GENUINE, tls_version=tls_version) as genuine,
         Interceptor(
-            ROOT, "localhost", upstream=(*genuine.address, ROOT), client_ca=None, tls_version=tls_version
+            ROOT,
+            "localhost",
+            upstream=(*genuine.address, ROOT),
+            client_ca=None,
+            tls_version=tls_version,
         ) as between,
     ):
         await refused(between, pinned())
@@ -159,7 +172,9 @@ async def test_P1_an_interceptor_with_a_certificate_of_the_trusted_ca_gets_nothi
 async def test_P2_a_refused_server_never_sees_the_client_certificate(
     tls_version: ssl.TLSVersion, policy: Policy, tmp_path: Path
 ) -> None:
-    context = pinio.create_ssl_context(policy, client_cert=IDENTITY.write(tmp_path), observer=Told())
+    context = pinio.create_ssl_context(
+        policy, client_cert=IDENTITY.write(tmp_path), observer=Told()
+    )
     with Server(GENUINE, tls_version=tls_version, client_ca=ROOT) as server:
         with pytest.raises(PinVerificationError):
             await pinio.open_connection("localhost", server.port, ssl=context)
@@ -226,12 +241,16 @@ async def test_P3_what_a_genuine_server_sends_along_does_no_harm(
 ) -> None:
     with Server(GENUINE.serving(*sent), tls_version=tls_version) as server:
         for pin in (GENUINE.pin, f"ca:{ISSUER.pin}", f"ca:{ROOT.pin}"):
-            transport, _ = await pinio.create_connection(App, "localhost", server.port, policy=pinned(pin))
+            transport, _ = await pinio.create_connection(
+                App, "localhost", server.port, policy=pinned(pin)
+            )
             transport.abort()
 
 
 @pytest.mark.parametrize("padding", PADDING)
-async def test_P3_under_leaf_pin_only_the_leaf_counts(tls_version: ssl.TLSVersion, padding: str) -> None:
+async def test_P3_under_leaf_pin_only_the_leaf_counts(
+    tls_version: ssl.TLSVersion, padding: str
+) -> None:
     with Server(FORGED.serving(*PADDING[padding]), tls_version=tls_version) as server:
         for pin in (GENUINE.pin, ISSUER.pin, ROOT.pin, OTHER.pin):
             error = await refused(server, pinned(pin, trust="leaf-pin"))
@@ -278,7 +297,11 @@ async def test_P6_the_name_that_is_verified_must_be_listed(server_hostname: str)
     with Server(GENUINE) as server:
         with pytest.raises(UnpinnedHostError):
             await pinio.open_connection(
-                "localhost", server.port, policy=pinned(), server_hostname=server_hostname, observer=Told()
+                "localhost",
+                server.port,
+                policy=pinned(),
+                server_hostname=server_hostname,
+                observer=Told(),
             )
         await end_of(server)
         assert server.connections == []
@@ -357,9 +380,13 @@ async def test_P7_report_only_waives_a_mismatch_and_tells(tls_version: ssl.TLSVe
     ]
 
 
-async def test_P7_it_is_never_mute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_P7_it_is_never_mute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The default observer logs, whoever forgot to pass another."""
-    monkeypatch.setattr("pinio.reporting.default_observer", LogObserver())  # one that has not said it yet
+    monkeypatch.setattr(
+        "pinio.reporting.default_observer", LogObserver()
+    )  # one that has not said it yet
     with Server(GENUINE) as server:
         transport, _ = await pinio.create_connection(
             App, "localhost", server.port, policy=pinned(ABSENT, mode="report-only")
@@ -459,7 +486,9 @@ async def test_P8_what_a_peer_wrote_is_escaped_and_clipped() -> None:
     assert max(map(len, lines)) < 250
 
 
-@pytest.mark.parametrize("policy", [MISPINNED, pinned(host="other.test")], ids=["mismatch", "unlisted"])
+@pytest.mark.parametrize(
+    "policy", [MISPINNED, pinned(host="other.test")], ids=["mismatch", "unlisted"]
+)
 async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(policy: Policy) -> None:
     with Server(GENUINE) as server, pytest.raises(ssl.SSLCertVerificationError):
         await pinio.open_connection("localhost", server.port, policy=policy, observer=Told())
@@ -495,7 +524,10 @@ async def test_P8_code_that_knows_bad_certificates_knows_bad_keys(policy: Policy
         ({"pins": [GENUINE.pin, SPARE], "trust": ["pkix"]}, "not what PinSet takes"),
         ({"policy": pinned(), "ssl_handshake_timeout": 0}, "ssl_handshake_timeout"),
         ({"policy": pinned(), "ssl_shutdown_timeout": -1}, "ssl_shutdown_timeout"),
-        ({"policy": pinned(), "ssl_handshake_timeout": "5"}, "a positive number of seconds, not '5'"),
+        (
+            {"policy": pinned(), "ssl_handshake_timeout": "5"},
+            "a positive number of seconds, not '5'",
+        ),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
@@ -509,5 +541,7 @@ async def test_P9_arguments_that_make_no_sense(arguments: dict[str, Any], says: 
 
 async def test_ssl_true_beside_a_policy_means_nothing() -> None:
     with Server(GENUINE) as server:
-        transport, _ = await pinio.create_connection(App, "localhost", server.port, ssl=True, policy=pinned())
+        transport, _ = await pinio.create_connection(
+            App, "localhost", server.port, ssl=True, policy=pinned()
+        )
         transport.abort()

@@ -45,7 +45,9 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @pytest.mark.parametrize("greeting", [None, b"250 more"], ids=["silent", "speaks first"])
-async def test_an_upgraded_pair_of_streams(tls_version: ssl.TLSVersion, greeting: bytes | None) -> None:
+async def test_an_upgraded_pair_of_streams(
+    tls_version: ssl.TLSVersion, greeting: bytes | None
+) -> None:
     with Server(GENUINE, tls_version=tls_version, starttls=starttls(), greeting=greeting) as server:
         reader, writer = await pinio.upgrade(
             *await asked_for_tls(server), policy=pinned(), server_hostname="localhost", port=587
@@ -60,10 +62,14 @@ async def test_an_upgraded_pair_of_streams(tls_version: ssl.TLSVersion, greeting
 
 async def test_a_refused_upgrade_says_nothing(tls_version: ssl.TLSVersion) -> None:
     told = Told()
-    with Server(GENUINE, tls_version=tls_version, starttls=starttls(), greeting=b"250 more") as server:
+    with Server(
+        GENUINE, tls_version=tls_version, starttls=starttls(), greeting=b"250 more"
+    ) as server:
         streams = await asked_for_tls(server)
         with pytest.raises(PinMismatchError):
-            await pinio.upgrade(*streams, policy=MISPINNED, server_hostname="localhost", observer=told)
+            await pinio.upgrade(
+                *streams, policy=MISPINNED, server_hostname="localhost", observer=told
+            )
         await end_of(server)
         assert server.application_bytes == b""
         assert server.handshakes_finished == 0
@@ -129,7 +135,9 @@ async def test_plaintext_that_came_before_is_an_attack(injected: bytes) -> None:
     with Server(GENUINE, starttls=starttls(reply=b"220 go ahead\r\n" + injected)) as server:
         streams = await asked_for_tls(server)
         with pytest.raises(InjectedPlaintextError) as error:
-            await pinio.upgrade(*streams, policy=pinned(), server_hostname="localhost", observer=told)
+            await pinio.upgrade(
+                *streams, policy=pinned(), server_hostname="localhost", observer=told
+            )
         assert told == [error.value.refusal]
         await end_of(server)
         (record,) = server.connections
@@ -149,7 +157,9 @@ async def test_plaintext_that_comes_later_is_no_tls() -> None:
 
 
 @pytest.mark.parametrize("kind", [App, BufferedApp])
-async def test_a_protocol_keeps_its_connection(tls_version: ssl.TLSVersion, kind: type[App]) -> None:
+async def test_a_protocol_keeps_its_connection(
+    tls_version: ssl.TLSVersion, kind: type[App]
+) -> None:
     with Server(GENUINE, tls_version=tls_version, starttls=starttls()) as server:
         loop = asyncio.get_running_loop()
         plain, app = await loop.create_connection(lambda: kind(b""), *server.address)
@@ -177,7 +187,9 @@ async def test_a_refused_protocol_loses_its_connection(tls_version: ssl.TLSVersi
         await app.has_received(len(b"220 ready\r\n220 go ahead\r\n"))
         app.received.clear()
         with pytest.raises(PinMismatchError):
-            await pinio.start_tls(plain, app, policy=MISPINNED, server_hostname="localhost", observer=Told())
+            await pinio.start_tls(
+                plain, app, policy=MISPINNED, server_hostname="localhost", observer=Told()
+            )
         assert isinstance(await app.lost, PinMismatchError)
         assert app.received == b""
         await end_of(server)
@@ -190,7 +202,11 @@ async def test_a_stream_protocol_with_unread_bytes() -> None:
         protocol = writer.transport.get_protocol()
         with pytest.raises(InjectedPlaintextError):
             await pinio.start_tls(
-                writer.transport, protocol, policy=pinned(), server_hostname="localhost", observer=Told()
+                writer.transport,
+                protocol,
+                policy=pinned(),
+                server_hostname="localhost",
+                observer=Told(),
             )
         await end_of(server)
         assert server.connections[0].handshake_bytes == b""
@@ -230,7 +246,9 @@ async def test_a_peer_that_has_closed_already() -> None:
     ],
     ids=["empty", "none", "pins too", "context", "URL", "no port", "nor this"],
 )
-async def test_arguments_that_make_no_sense_leave_the_connection_as_it_is(arguments: dict[str, Any]) -> None:
+async def test_arguments_that_make_no_sense_leave_the_connection_as_it_is(
+    arguments: dict[str, Any],
+) -> None:
     with Server(plain=True, handler=echo) as server:
         reader, writer = await asyncio.open_connection(*server.address)
         with pytest.raises(PolicyError):
@@ -300,7 +318,9 @@ async def test_through_a_proxy(tls_version: ssl.TLSVersion, way: str) -> None:
     with (
         Server(GENUINE, tls_version=tls_version) as server,
         ConnectProxy(
-            leaf, routes={"localhost:443": server.address}, tls_version=tls_version if leaf else None
+            leaf,
+            routes={"localhost:443": server.address},
+            tls_version=tls_version if leaf else None,
         ) as proxy,
     ):
         reader, writer = await pinio.upgrade(
@@ -318,11 +338,15 @@ async def test_a_proxy_that_intercepts_gets_nothing(tls_version: ssl.TLSVersion,
     leaf = None if way == "plain" else PROXY
     with (
         Server(ROOT.issue("localhost"), tls_version=tls_version, greeting=b"early") as impostor,
-        ConnectProxy(leaf, interceptor=impostor, tls_version=tls_version if leaf else None) as proxy,
+        ConnectProxy(
+            leaf, interceptor=impostor, tls_version=tls_version if leaf else None
+        ) as proxy,
     ):
         streams = await tunnelled(proxy, way)
         with pytest.raises(PinVerificationError):
-            await pinio.upgrade(*streams, policy=pinned(), server_hostname="localhost", observer=Told())
+            await pinio.upgrade(
+                *streams, policy=pinned(), server_hostname="localhost", observer=Told()
+            )
         await end_of(impostor)
         assert impostor.application_bytes == b""
         assert impostor.handshakes_finished == 0
@@ -333,7 +357,9 @@ async def test_bulk_through_two_layers(tls_version: ssl.TLSVersion) -> None:
     payload = bytes(range(256)) * 4096
     with (
         Server(GENUINE, tls_version=tls_version) as server,
-        ConnectProxy(PROXY, routes={"localhost:443": server.address}, tls_version=tls_version) as proxy,
+        ConnectProxy(
+            PROXY, routes={"localhost:443": server.address}, tls_version=tls_version
+        ) as proxy,
     ):
         reader, writer = await pinio.upgrade(
             *await tunnelled(proxy, "pinned TLS"), policy=pinned(), server_hostname="localhost"
@@ -373,6 +399,10 @@ async def test_a_stall_of_the_upper_handshake() -> None:
         reader, writer = await asyncio.open_connection(*server.address)
         with pytest.raises(ConnectionAbortedError, match=r"longer than 0\.05 seconds"):
             await pinio.upgrade(
-                reader, writer, policy=pinned(), server_hostname="localhost", ssl_handshake_timeout=0.05
+                reader,
+                writer,
+                policy=pinned(),
+                server_hostname="localhost",
+                ssl_handshake_timeout=0.05,
             )
         await end_of(server)

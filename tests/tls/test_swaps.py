@@ -40,14 +40,19 @@ NO_LONGER = {
     "denied": (pinned(policy={"deny": [GENUINE.pin]}), DeniedKeyError),
     "expired": (pinned(expires=datetime(2020, 1, 1, tzinfo=UTC)), PinExpiredError),
     "not listed": (pinned(host="elsewhere.test"), UnpinnedHostError),
-    "other anchors": (Policy({"localhost": PinSet([GENUINE.pin], backup=[SPARE])}), NoVerifiedChainError),
+    "other anchors": (
+        Policy({"localhost": PinSet([GENUINE.pin], backup=[SPARE])}),
+        NoVerifiedChainError,
+    ),
 }
 still_allowed = pytest.mark.parametrize("later", STILL_ALLOWED.values(), ids=STILL_ALLOWED)
 no_longer = pytest.mark.parametrize(("later", "error"), NO_LONGER.values(), ids=NO_LONGER)
 
 
 @still_allowed
-def test_P5_a_socket_that_is_still_allowed_goes_on(later: Policy, tls_version: ssl.TLSVersion) -> None:
+def test_P5_a_socket_that_is_still_allowed_goes_on(
+    later: Policy, tls_version: ssl.TLSVersion
+) -> None:
     source, told = Swappable(pinned()), Told()
     with (
         Server(GENUINE, tls_version=tls_version) as server,
@@ -94,7 +99,9 @@ async def open_pair(
 
 
 @still_allowed
-async def test_P5_a_stream_that_is_still_allowed_goes_on(later: Policy, tls_version: ssl.TLSVersion) -> None:
+async def test_P5_a_stream_that_is_still_allowed_goes_on(
+    later: Policy, tls_version: ssl.TLSVersion
+) -> None:
     source = Swappable(pinned())
     with Server(GENUINE, tls_version=tls_version) as server:
         reader, writer = await open_pair(context_for(source), server)
@@ -144,13 +151,18 @@ def test_a_swap_back_before_the_next_write_is_none(tls_version: ssl.TLSVersion) 
         assert tls.recv(100) == SECRET
 
 
-def test_a_connection_without_pins_is_judged_once_there_are_some(tls_version: ssl.TLSVersion) -> None:
+def test_a_connection_without_pins_is_judged_once_there_are_some(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """Nobody has looked at its keys, so nobody can vouch for them."""
     allowed = Policy(
         {"elsewhere.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
     )
     source = Swappable(allowed)
-    with Server(GENUINE, tls_version=tls_version) as server, blocking(context_for(source), server) as tls:
+    with (
+        Server(GENUINE, tls_version=tls_version) as server,
+        blocking(context_for(source), server) as tls,
+    ):
         tls.sendall(b"before")
         source.current = pinned()
         with pytest.raises(NoVerifiedChainError):

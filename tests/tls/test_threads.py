@@ -41,7 +41,9 @@ def switch_often() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
-def test_P1_P4_threads_that_share_a_context_reach_no_wrong_verdict(tls_version: ssl.TLSVersion) -> None:
+def test_P1_P4_threads_that_share_a_context_reach_no_wrong_verdict(
+    tls_version: ssl.TLSVersion,
+) -> None:
     source = Swapped(policies(PINS, ROOT.anchors))
     with servers(tls_version) as both:
         crowd = Crowd({name: server.address for name, server in both.items()}, source)
@@ -51,7 +53,8 @@ def test_P1_P4_threads_that_share_a_context_reach_no_wrong_verdict(tls_version: 
             for _ in range(CALLS):
                 meddle(crowd.context, chance)
                 crowd.call(
-                    chance.choice(list(PINS)), chance.choice([None, chance.choice(source.policies).revision])
+                    chance.choice(list(PINS)),
+                    chance.choice([None, chance.choice(source.policies).revision]),
                 )
 
         together(THREADS, work)
@@ -221,14 +224,19 @@ async def ask_by_anyio(context: ssl.SSLContext, server: Server) -> bytes:
     import anyio
 
     async with await anyio.connect_tcp(
-        *server.address, ssl_context=context, tls_hostname="localhost", tls_standard_compatible=False
+        *server.address,
+        ssl_context=context,
+        tls_hostname="localhost",
+        tls_standard_compatible=False,
     ) as stream:
         await stream.send(SECRET)
         return await stream.receive()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_P1_anyio_which_wraps_in_worker_threads_is_pinned(backend: str, tls_version: ssl.TLSVersion) -> None:
+def test_P1_anyio_which_wraps_in_worker_threads_is_pinned(
+    backend: str, tls_version: ssl.TLSVersion
+) -> None:
     """It does so for every context that is not exactly `ssl.SSLContext`."""
     anyio: Any = pytest.importorskip("anyio", reason="anyio is not installed")
     pytest.importorskip(backend, reason=f"{backend} is not installed")

@@ -33,16 +33,26 @@ class Failure:
 
 
 FAILURES = {
-    "HTTP": Failure((hear, b"HTTP/1.1 400 Bad Request\r\n\r\n"), "WRONG_VERSION_NUMBER", "right port"),
-    "SMTP": Failure((hear, b"220 smtp.test ready\r\n"), "WRONG_VERSION_NUMBER", "may not speak TLS"),
+    "HTTP": Failure(
+        (hear, b"HTTP/1.1 400 Bad Request\r\n\r\n"), "WRONG_VERSION_NUMBER", "right port"
+    ),
+    "SMTP": Failure(
+        (hear, b"220 smtp.test ready\r\n"), "WRONG_VERSION_NUMBER", "may not speak TLS"
+    ),
     "version": Failure(
         (hear, tls_alert("protocol_version")), "TLSV1_ALERT_PROTOCOL_VERSION", "TLS 1.2 and 1.3"
     ),
-    "suites": Failure((hear, tls_alert("handshake_failure")), "SSLV3_ALERT_HANDSHAKE_FAILURE", "in common"),
-    "client certificate": Failure(
-        (hear, tls_alert("certificate_required")), "TLSV13_ALERT_CERTIFICATE_REQUIRED", "client_cert="
+    "suites": Failure(
+        (hear, tls_alert("handshake_failure")), "SSLV3_ALERT_HANDSHAKE_FAILURE", "in common"
     ),
-    "name": Failure((hear, tls_alert("unrecognized_name")), "TLSV1_UNRECOGNIZED_NAME", "server_hostname="),
+    "client certificate": Failure(
+        (hear, tls_alert("certificate_required")),
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "client_cert=",
+    ),
+    "name": Failure(
+        (hear, tls_alert("unrecognized_name")), "TLSV1_UNRECOGNIZED_NAME", "server_hostname="
+    ),
     "protocol": Failure((hear, tls_alert(120)), "TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "alpn="),
     "another alert": Failure(
         (hear, tls_alert("internal_error")), "TLSV1_ALERT_INTERNAL_ERROR", "its own log"
@@ -52,7 +62,9 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 @entry_point
-async def test_a_failed_handshake_names_the_peer_and_is_told(enter: Enter, failure: Failure) -> None:
+async def test_a_failed_handshake_names_the_peer_and_is_told(
+    enter: Enter, failure: Failure
+) -> None:
     told = Told()
     with RawServer(*failure.steps, silent) as server:
         error = await refused(enter, server, pinned(), told)
@@ -122,7 +134,9 @@ async def test_a_client_without_a_certificate_is_told_on_a_stream(
     told = Told()
 
     async def open_and_read() -> None:
-        reader, _ = await pinio.open_connection("localhost", mutual.port, policy=pinned(), observer=told)
+        reader, _ = await pinio.open_connection(
+            "localhost", mutual.port, policy=pinned(), observer=told
+        )
         await reader.read()
 
     with pytest.raises(TLSFailedError, match="client_cert=") as caught:

@@ -137,6 +137,7 @@ def test_no_advice_is_for_an_argument_that_is_there() -> None:
     for name, lines in unexpected._MEANT.items():
         for parameter, text in lines:
             assert not parameter or any(
-                parameter in inspect.signature(function).parameters for function, _ in FUNCTIONS.values()
+                parameter in inspect.signature(function).parameters
+                for function, _ in FUNCTIONS.values()
             )
             assert text, name

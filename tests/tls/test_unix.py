@@ -44,7 +44,9 @@ async def test_bytes_go_both_ways(door: Door, tls_version: ssl.TLSVersion) -> No
     told = Told()
     with Server(GENUINE, handler=echo, tls_version=tls_version) as server:
         async with unix_socket(server) as path:
-            transport = await door(path, policy=pinned(), server_hostname="localhost", observer=told)
+            transport = await door(
+                path, policy=pinned(), server_hostname="localhost", observer=told
+            )
             permit = transport.get_extra_info("pinio")
             assert (permit.host, permit.port, str(permit.pin)) == ("localhost", None, GENUINE.pin)
             assert told == [permit]
@@ -67,7 +69,9 @@ async def test_streams_read_what_was_answered() -> None:
 
 
 @each_door
-async def test_a_refused_peer_gets_nothing(door: Door, tls_version: ssl.TLSVersion, tmp_path: Path) -> None:
+async def test_a_refused_peer_gets_nothing(
+    door: Door, tls_version: ssl.TLSVersion, tmp_path: Path
+) -> None:
     """Not one application byte, no finished handshake, no client certificate, seen from the interceptor's side."""
     told = Told()
     context = pinio.create_ssl_context(
@@ -130,7 +134,10 @@ async def test_a_connected_socket_is_taken(door: Door, tls_version: ssl.TLSVersi
 async def test_a_path_in_every_spelling(door: Door, spelled: Callable[[Path], Any]) -> None:
     async with Server(GENUINE) as server, unix_socket(server) as path:
         transport = await door(
-            spelled(path), pins=[GENUINE.pin, SPARE], anchors=ROOT.anchors, server_hostname="localhost"
+            spelled(path),
+            pins=[GENUINE.pin, SPARE],
+            anchors=ROOT.anchors,
+            server_hostname="localhost",
         )
         transport.close()
 
@@ -148,7 +155,10 @@ async def test_a_device_behind_a_socket() -> None:
 async def test_a_session_is_resumed_and_judged(tls_version: ssl.TLSVersion) -> None:
     """A second connection resumes; under a policy that dropped the key it is dialled in full, and refused."""
     sessions = pinio.SessionCache()
-    async with Server(GENUINE, handler=echo, tls_version=tls_version) as server, unix_socket(server) as path:
+    async with (
+        Server(GENUINE, handler=echo, tls_version=tls_version) as server,
+        unix_socket(server) as path,
+    ):
         resumed = []
         for _ in range(2):
             reader, writer = await pinio.open_unix_connection(
@@ -162,7 +172,11 @@ async def test_a_session_is_resumed_and_judged(tls_version: ssl.TLSVersion) -> N
         assert resumed == [False, True]
         with pytest.raises(PinMismatchError) as caught:
             await pinio.open_unix_connection(
-                path, policy=MISPINNED, server_hostname="localhost", resumption=sessions, observer=Told()
+                path,
+                policy=MISPINNED,
+                server_hostname="localhost",
+                resumption=sessions,
+                observer=Told(),
             )
         assert not caught.value.refusal.resumed
 
@@ -171,7 +185,12 @@ async def test_a_session_is_resumed_and_judged(tls_version: ssl.TLSVersion) -> N
 async def test_arguments_that_make_no_sense(door: Door) -> None:
     """asyncio raises `ValueError` for them, which a `PolicyError` is; nothing is dialled."""
     one, other = socket.socketpair()
-    with one, other, socket.socket() as tcp, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+    with (
+        one,
+        other,
+        socket.socket() as tcp,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
+    ):
         wrong: list[tuple[dict[str, Any], str]] = [
             ({"path": "/s"}, "pass server_hostname="),
             ({"path": "/s", "server_hostname": None}, "pass server_hostname="),
@@ -180,9 +199,15 @@ async def test_arguments_that_make_no_sense(door: Door) -> None:
             ({"path": "/s", "sock": one, "server_hostname": "localhost"}, "pass path or sock"),
             ({"sock": tcp, "server_hostname": "localhost"}, "a Unix stream socket"),
             ({"sock": datagrams, "server_hostname": "localhost"}, "a Unix stream socket"),
-            ({"path": "/s", "server_hostname": "localhost", "ssl_handshake_timeout": 0}, "a positive number"),
+            (
+                {"path": "/s", "server_hostname": "localhost", "ssl_handshake_timeout": 0},
+                "a positive number",
+            ),
             ({"path": "/s", "server_hostname": "localhost", "pins": SPARE}, "policy"),
-            ({"path": "/s", "server_hostname": "localhost", "ssl": False}, "ssl=False says nothing"),
+            (
+                {"path": "/s", "server_hostname": "localhost", "ssl": False},
+                "ssl=False says nothing",
+            ),
         ]
         for options, why in wrong:
             with pytest.raises(PolicyError, match=why):

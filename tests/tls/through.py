@@ -30,7 +30,9 @@ class Swappable:
 
 def context_for(policy: PolicyLike, **options: Any) -> PinnedSSLContext:
     """One that logs nothing and keeps its sessions to itself."""
-    return create_ssl_context(policy, **{"observer": Told(), "resumption": SessionCache(), **options})
+    return create_ssl_context(
+        policy, **{"observer": Told(), "resumption": SessionCache(), **options}
+    )
 
 
 def inner(context: PinnedSSLContext, host: str = "localhost") -> ssl.SSLContext:
@@ -75,9 +77,13 @@ def ask(context: ssl.SSLContext, server: Addressed, name: str | None = "localhos
         return tls.recv(len(SECRET))
 
 
-async def ask_asyncio(context: ssl.SSLContext, server: Listener, name: str | None = "localhost") -> bytes:
+async def ask_asyncio(
+    context: ssl.SSLContext, server: Listener, name: str | None = "localhost"
+) -> bytes:
     """Say the secret to an echo, over the running event loop's own TLS."""
-    reader, writer = await asyncio.open_connection(*server.address, ssl=context, server_hostname=name)
+    reader, writer = await asyncio.open_connection(
+        *server.address, ssl=context, server_hostname=name
+    )
     try:
         writer.write(SECRET)
         return await reader.readexactly(len(SECRET))

@@ -101,7 +101,9 @@ class Contextless(Listener):
         store = context.get_cert_store()
         assert store is not None
         store.add_cert(crypto.X509.from_cryptography(x509.load_der_x509_certificate(ROOT.der)))
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *seen: bool(seen[-1]))
+        context.set_verify(
+            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *seen: bool(seen[-1])
+        )
 
     def serve(self, connection: Connection) -> None:
         connection.settled = True
@@ -121,7 +123,9 @@ class There:
         self.port = port
         self.address = "127.0.0.1", port
         self.told = Told()
-        self.context = pinio.create_ssl_context(policy, resumption=cache, observer=self.told, **options)
+        self.context = pinio.create_ssl_context(
+            policy, resumption=cache, observer=self.told, **options
+        )
 
 
 Door = Callable[[There], Awaitable[None]]
@@ -167,13 +171,17 @@ async def create_connection(there: There) -> None:
 
 async def open_unix_connection(there: There) -> None:
     async with unix_socket(there) as path:
-        await _ask(*await pinio.open_unix_connection(path, server_hostname="localhost", ssl=there.context))
+        await _ask(
+            *await pinio.open_unix_connection(path, server_hostname="localhost", ssl=there.context)
+        )
 
 
 async def over_a_socket(there: There) -> None:
     sock = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", there.port))
     sock.setblocking(False)
-    await _ask(*await pinio.open_connection(sock=sock, server_hostname="localhost", ssl=there.context))
+    await _ask(
+        *await pinio.open_connection(sock=sock, server_hostname="localhost", ssl=there.context)
+    )
 
 
 async def upgrade(there: There) -> None:
@@ -183,7 +191,9 @@ async def upgrade(there: There) -> None:
 
 async def start_tls(there: There) -> None:
     app = App()
-    plain, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", there.port)
+    plain, _ = await asyncio.get_running_loop().create_connection(
+        asyncio.Protocol, "127.0.0.1", there.port
+    )
     transport = await pinio.start_tls(
         plain,
         app,
@@ -196,7 +206,9 @@ async def start_tls(there: There) -> None:
 
 
 async def streams_of_the_loop(there: There, **options: Any) -> None:
-    await _ask(*await asyncio.open_connection("localhost", there.port, ssl=there.context, **options))
+    await _ask(
+        *await asyncio.open_connection("localhost", there.port, ssl=there.context, **options)
+    )
 
 
 async def blocking_socket(there: There, timeout: float = 60) -> None:

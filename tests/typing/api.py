@@ -1,6 +1,7 @@
 """The paved path as a type checker sees it: read by mypy and pyright, never run.
 
-What is right must have exactly the type that is asserted; what is wrong must be an error, for an unneeded `ignore` is one.
+What is right must have exactly the type that is asserted; what is wrong must be an error, for an
+unneeded `ignore` is one.
 """
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
@@ -37,12 +38,16 @@ def values() -> None:
 
     pinio.PinSet(PIN)
     pinio.PinSet([pin, PIN], backup=[PIN], mode="report-only", expires=datetime.now(UTC))
-    pinio.PinSet(PIN, trust="leaf-pin", single="a device with one key", anchors=pinio.Anchors.system())
+    pinio.PinSet(
+        PIN, trust="leaf-pin", single="a device with one key", anchors=pinio.Anchors.system()
+    )
     pinio.PinSet(PIN, mode="mute")  # type: ignore[arg-type]
     pinio.PinSet(7)  # type: ignore[arg-type]
     pinio.PinSet(PIN, PIN)  # type: ignore[arg-type]
 
-    policy = pinio.Policy({"example.com": PIN, "*.example.com": [PIN], "**.example.net": pinio.PinSet([pin])})
+    policy = pinio.Policy(
+        {"example.com": PIN, "*.example.com": [PIN], "**.example.net": pinio.PinSet([pin])}
+    )
     assert_type(policy.current, pinio.Policy)
     assert_type(policy.replace(unpinned="allow"), pinio.Policy)
     assert_type(policy.next_expiry(), datetime | None)
@@ -56,12 +61,18 @@ def files() -> None:
     assert_type(source.current, pinio.Policy)
 
 
-async def streams(policy: PolicyLike, pins: PinsLike, anchors: pinio.Anchors, observer: Observer) -> None:
+async def streams(
+    policy: PolicyLike, pins: PinsLike, anchors: pinio.Anchors, observer: Observer
+) -> None:
     reader, writer = await pinio.open_connection("example.com", 443, policy=policy)
     assert_type(reader, asyncio.StreamReader)
     assert_type(writer, asyncio.StreamWriter)
-    await pinio.open_connection("example.com", 443, pins=pins, anchors=anchors, observer=observer, limit=1024)
-    await pinio.open_connection("192.0.2.7", 8443, pins=PIN, trust="leaf-pin", observer=LogObserver())
+    await pinio.open_connection(
+        "example.com", 443, pins=pins, anchors=anchors, observer=observer, limit=1024
+    )
+    await pinio.open_connection(
+        "192.0.2.7", 8443, pins=PIN, trust="leaf-pin", observer=LogObserver()
+    )
     assert_type(
         await pinio.upgrade(reader, writer, policy=policy, server_hostname="example.com"),
         tuple[asyncio.StreamReader, asyncio.StreamWriter],
@@ -71,14 +82,18 @@ async def streams(policy: PolicyLike, pins: PinsLike, anchors: pinio.Anchors, ob
 
 async def unix_sockets(policy: PolicyLike, context: pinio.PinnedSSLContext) -> None:
     name = "example.com"
-    reader, _ = await pinio.open_unix_connection("/s", policy=policy, server_hostname=name, limit=1024)
+    reader, _ = await pinio.open_unix_connection(
+        "/s", policy=policy, server_hostname=name, limit=1024
+    )
     assert_type(reader, asyncio.StreamReader)
     _, application = await pinio.create_unix_connection(
         Application, Path("/s"), pins=PIN, trust="leaf-pin", server_hostname=name
     )
     assert_type(application, Application)
     await pinio.open_unix_connection(b"/s", ssl=context, server_hostname=name)
-    await pinio.create_unix_connection(Application, sock=socket(), ssl=context, server_hostname=name)
+    await pinio.create_unix_connection(
+        Application, sock=socket(), ssl=context, server_hostname=name
+    )
     await pinio.open_unix_connection("/s", server_hostname=name)  # type: ignore[call-overload]
     await pinio.open_unix_connection("/s", policy=policy)  # type: ignore[call-overload]
     await pinio.open_unix_connection("/s", policy=policy, pins=PIN, server_hostname=name)  # type: ignore[call-overload]
@@ -90,7 +105,9 @@ class Application(asyncio.Protocol):
 
 
 async def transports(policy: pinio.Policy, source: pinio.FileSource) -> None:
-    transport, application = await pinio.create_connection(Application, "example.com", 443, policy=policy)
+    transport, application = await pinio.create_connection(
+        Application, "example.com", 443, policy=policy
+    )
     assert_type(application, Application)
     upper: asyncio.Transport = await pinio.start_tls(
         transport, application, policy=source, server_hostname="mail.example.com"
@@ -100,7 +117,10 @@ async def transports(policy: pinio.Policy, source: pinio.FileSource) -> None:
 
 
 async def one_of_three(
-    policy: PolicyLike, context: pinio.PinnedSSLContext, anchors: pinio.Anchors, transport: asyncio.Transport
+    policy: PolicyLike,
+    context: pinio.PinnedSSLContext,
+    anchors: pinio.Anchors,
+    transport: asyncio.Transport,
 ) -> None:
     """Exactly one of `policy`, `pins` and `ssl`, on every door; None is none of them, and ssl=True means nothing."""
     reader, writer = await pinio.open_connection("example.com", 443, ssl=context)
@@ -109,9 +129,15 @@ async def one_of_three(
         "example.com", 443, pins=PIN, policy=None, ssl=None, happy_eyeballs_delay=0.25
     )
     await pinio.create_connection(Application, "example.com", 443, ssl=context, policy=None)
-    await pinio.create_connection(Application, sock=socket(), server_hostname="example.com", pins=[PIN])
-    await pinio.start_tls(transport, Application(), ssl=context, server_hostname="example.com", port=443)
-    await pinio.start_tls(transport, Application(), pins=PIN, anchors=anchors, server_hostname="example.com")
+    await pinio.create_connection(
+        Application, sock=socket(), server_hostname="example.com", pins=[PIN]
+    )
+    await pinio.start_tls(
+        transport, Application(), ssl=context, server_hostname="example.com", port=443
+    )
+    await pinio.start_tls(
+        transport, Application(), pins=PIN, anchors=anchors, server_hostname="example.com"
+    )
     await pinio.upgrade(reader, writer, ssl=context, server_hostname="example.com", limit=1024)
     pinio.create_ssl_context(
         pins=PIN, trust="leaf-pin", client_cert=("cert.pem", Path("key.pem"), "password")
@@ -167,7 +193,9 @@ def blocking_requests(source: pinio.FileSource) -> None:
         session.mount("https://example.com/", PinnedAdapter(ssl=pinio.create_ssl_context(source)))
     PinnedSession(7)  # type: ignore[arg-type]
     PinnedAdapter(ssl=ssl.create_default_context())  # type: ignore[arg-type]
-    with httpx.Client(transport=PinnedHTTPTransport(source, proxy="http://localhost:3128")) as client:
+    with httpx.Client(
+        transport=PinnedHTTPTransport(source, proxy="http://localhost:3128")
+    ) as client:
         assert_type(client.get("https://example.com/"), httpx.Response)
     PinnedHTTPTransport(source, verify=False)  # type: ignore[call-arg]
 

@@ -36,9 +36,14 @@ class Expectation(NamedTuple):
         trust: Trust | None = None,
         anchors: Anchors | None = None,
     ) -> Expectation:
-        """From a door's arguments. Raises `PolicyError` unless exactly one of `policy` and `pins` is there."""
+        """From a door's arguments.
+
+        Raises `PolicyError` unless exactly one of `policy` and `pins` is there.
+        """
         if (policy is None) == (pins is None):
-            _fail("pass one of policy= and pins=: what is expected of the peer has to be said, once")
+            _fail(
+                "pass one of policy= and pins=: what is expected of the peer has to be said, once"
+            )
         if pins is not None:
             expectation = cls(None, _hashable(pins), trust, anchors)
             try:
@@ -64,8 +69,11 @@ class Expectation(NamedTuple):
         `observer` hears of a host that is refused before there is a connection.
         """
         if self.source is None:
-            # The other name has no pins, and is remembered all the same: a policy that judges later may have some.
-            return _pinned(canonical_host(host), *self._arguments()).endpoint(host, port, url_host=url_host)
+            # The other name has no pins, and is remembered all the same: a policy that judges later
+            # may have some.
+            return _pinned(canonical_host(host), *self._arguments()).endpoint(
+                host, port, url_host=url_host
+            )
         try:
             return self.source.current.endpoint(host, port, url_host=url_host)
         except PinVerificationError as error:
@@ -78,7 +86,8 @@ class Expectation(NamedTuple):
     ) -> None:
         """Check a host before it is spoken to without TLS; `observer` hears of a refusal.
 
-        Raises `PlaintextRefusedError` if it is pinned, and `UnpinnedHostError` if the policy refuses hosts without pins.
+        Raises `PlaintextRefusedError` if it is pinned, and `UnpinnedHostError` if the policy
+        refuses hosts without pins.
         """
         endpoint = self.endpoint(host, port, observer=observer)
         try:
@@ -95,10 +104,13 @@ class Expectation(NamedTuple):
         policy = self.source.current
         ways = {(pins.trust, pins.anchors): (name, pins) for name, pins in policy.hosts.items()}
         samples = [
-            Endpoint("", None, policy, Rule(name, pins)) for name, pins in list(ways.values())[:_SAMPLES]
+            Endpoint("", None, policy, Rule(name, pins))
+            for name, pins in list(ways.values())[:_SAMPLES]
         ]
         return samples + (
-            [Endpoint("", None, policy, Rule())] if policy.unpinned == "allow" or policy.exempt else []
+            [Endpoint("", None, policy, Rule())]
+            if policy.unpinned == "allow" or policy.exempt
+            else []
         )
 
     @property
@@ -116,7 +128,10 @@ class Expectation(NamedTuple):
 
 
 def current_policy(policy: PolicyLike | None) -> Policy:
-    """The policy in force of what was passed as `policy=`. Raises `PolicyError` for what is none, and what a source raises."""
+    """The policy in force of what was passed as `policy=`.
+
+    Raises `PolicyError` for what is none, and what a source raises.
+    """
     current = getattr(policy, "current", None)
     if not isinstance(current, Policy):
         hint = (

@@ -2,7 +2,8 @@
 
 A context that makes connections is built when it is first needed, and built again after a setting,
 a swapped policy, a fork, or when it gave way to others. So the files are read once, and each of
-these contexts gets what was read. `pinio.tls.config.renewal` looks whether the files hold something new.
+these contexts gets what was read. `pinio.tls.config.renewal` looks whether the files hold something
+new.
 """
 
 from __future__ import annotations
@@ -137,9 +138,13 @@ def _fault(identity: ClientIdentity, error: ssl.SSLError) -> str:
     certfile, keyfile = identity.files[0], identity.files[-1]
     certificate, key = identity.contents[0], identity.contents[-1]
     if not _CERTIFICATE.search(certificate.value):
-        return f"{certfile}: no certificate in it ('-----BEGIN CERTIFICATE-----'){_form(certificate)}"
+        return (
+            f"{certfile}: no certificate in it ('-----BEGIN CERTIFICATE-----'){_form(certificate)}"
+        )
     if not _KEY.search(key.value):
-        both = "" if len(identity.files) == 2 else "; pass both files: client_cert=(certificate, key)"
+        both = (
+            "" if len(identity.files) == 2 else "; pass both files: client_cert=(certificate, key)"
+        )
         return f"{keyfile}: no private key in it ('-----BEGIN PRIVATE KEY-----'){_form(key)}{both}"
     if error.reason == "KEY_VALUES_MISMATCH":
         return (

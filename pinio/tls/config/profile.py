@@ -1,7 +1,8 @@
 """One TLS configuration, by value. `pinio.tls.context.inner` builds the context that belongs to it.
 
-A profile fixes everything that decides what a handshake proves: how certificates are verified, which CAs count, which key
-exchanges are possible. It is the same on every Python version, so that an upgrade never changes the verified chain.
+A profile fixes everything that decides what a handshake proves: how certificates are verified,
+which CAs count, which key exchanges are possible. It is the same on every Python version, so that
+an upgrade never changes the verified chain.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Profile:
         """The profile under which this endpoint's certificate is verified."""
         anchors = _CERTIFI if endpoint.trust == "leaf-pin" else endpoint.anchors
         return cls(
-            endpoint.trust, anchors, settings if endpoint.rule.pin_set is not None else settings.anonymous()
+            endpoint.trust,
+            anchors,
+            settings if endpoint.rule.pin_set is not None else settings.anonymous(),
         )
 
     @property

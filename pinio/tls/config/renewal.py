@@ -60,7 +60,9 @@ class Renewals:
     def _tell(self, files: tuple[Path, ...], fault: str) -> None:
         if self._told.get(files) != fault:
             self._told[files] = fault
-            logger.warning("a renewed client certificate is not used, the one before it stays: %s", fault)
+            logger.warning(
+                "a renewed client certificate is not used, the one before it stays: %s", fault
+            )
 
 
 class _NoFileError(Exception):

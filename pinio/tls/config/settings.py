@@ -30,7 +30,8 @@ def scratch() -> ssl.SSLContext:
 def assign(context: ssl.SSLContext, name: str, value: Any) -> None:
     """Set an attribute of a stock context as its C class does.
 
-    The setters of `ssl.SSLContext` look for themselves under that name, and call each other for ever once it names another class.
+    The setters of `ssl.SSLContext` look for themselves under that name, and call each other for
+    ever once it names another class.
     """
     getattr(super(StockContext, StockContext), name).__set__(context, value)
 
@@ -39,25 +40,33 @@ CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SEC
 """TLS 1.2 suites: ephemeral key exchange over elliptic curves, signed with a certificate, and AEAD.
 
 With RSA key exchange a replayed genuine chain would prove nothing before the client's final flight;
-anonymous and pre-shared key suites come without any certificate. (TLS 1.3 has no such suites but for
-pre-shared keys, which nobody can set here.) In finite fields (DHE) the server chooses the group, of
-up to 10,000 bits, and the client computes in it for a second before any certificate is judged.
+anonymous and pre-shared key suites come without any certificate. (TLS 1.3 has no such suites but
+for pre-shared keys, which nobody can set here.) In finite fields (DHE) the server chooses the
+group, of up to 10,000 bits, and the client computes in it for a second before any certificate is
+judged.
 """
 
-# SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (OpenSSL 3.2): do not decompress what nobody has authenticated. Python has no name for it.
+# SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (OpenSSL 3.2): do not decompress what nobody has
+# authenticated. Python has no name for it.
 _NO_CERTIFICATE_COMPRESSION: Final = 1 << 33 if ssl.OPENSSL_VERSION_INFO >= (3, 2) else 0
 
 OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION) | _NO_CERTIFICATE_COMPRESSION
 """Set in every inner context."""
-# SSL_OP_NO_EXTENDED_MASTER_SECRET, _LEGACY_SERVER_CONNECT, _ALLOW_UNSAFE_LEGACY_RENEGOTIATION; Python has no names for them all.
+# SSL_OP_NO_EXTENDED_MASTER_SECRET, _LEGACY_SERVER_CONNECT, _ALLOW_UNSAFE_LEGACY_RENEGOTIATION;
+# Python has no names for them all.
 LOOSER_OPTIONS: Final = 1 << 0 | 1 << 2 | 1 << 18
 """Cleared in every inner context: OpenSSL's configuration file may have set them, and an environment variable names that file."""
 TIGHTER_OPTIONS: Final = int(ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3 | ssl.OP_NO_TICKET)
 """Options that may be added: none of them accepts what would otherwise be refused."""
 FLAGS: Final = int(ssl.VERIFY_X509_TRUSTED_FIRST)
-"""Verify flags of every inner context, whatever this Python sets by itself. Without `X509_STRICT`: it
-also holds for the trust anchors, and a root of the public list has no key identifier."""
-TIGHTER_FLAGS: Final = int(ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN)
+"""Verify flags of every inner context, whatever this Python sets by itself.
+
+Without `X509_STRICT`: it also holds for the trust anchors, and a root of the public list has no key
+identifier.
+"""
+TIGHTER_FLAGS: Final = int(
+    ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN
+)
 """Verify flags that may be added, likewise."""
 
 FLOOR: Final = ssl.TLSVersion.TLSv1_2
@@ -112,12 +121,15 @@ class Settings:
 
     def with_renewed(self, old: ClientIdentity, new: ClientIdentity) -> Settings:
         """The same with `new` in the place of `old`: where two fit, OpenSSL takes the later one."""
-        return replace(self, identities=tuple(new if other == old else other for other in self.identities))
+        return replace(
+            self, identities=tuple(new if other == old else other for other in self.identities)
+        )
 
     def tighter_ciphers(self, requested: str) -> tuple[str, bool]:
         """Of the TLS 1.2 suites that `wanted` names, as OpenSSL reads it, those that are in force; and whether it named others.
 
-        Raises `ssl.SSLError` for a string that OpenSSL cannot read, `PolicyError` if nothing is left.
+        Raises `ssl.SSLError` for a string that OpenSSL cannot read, `PolicyError` if nothing is
+        left.
         """
         named, allowed = _suites(requested), set(_suites(self.ciphers))
         left = [name for name in named if name in allowed]
@@ -136,4 +148,6 @@ def _suites(ciphers: str) -> list[str]:
     """The TLS 1.2 suites that a cipher string names; those of TLS 1.3 are always there."""
     context = scratch()
     context.set_ciphers(ciphers)
-    return [cipher["name"] for cipher in context.get_ciphers() if not cipher["name"].startswith("TLS_")]
+    return [
+        cipher["name"] for cipher in context.get_ciphers() if not cipher["name"].startswith("TLS_")
+    ]

@@ -1,8 +1,12 @@
-"""asyncio's streams before an upgrade to TLS. The only user of private names of `asyncio.streams`; a tripwire test watches each.
+"""asyncio's streams before an upgrade to TLS.
 
-- `StreamReaderProtocol._stream_reader`, `StreamReader._buffer`: bytes that arrived before TLS started must not be read as if TLS
-  had protected them, and nothing public tells whether there are any.
-- `StreamWriter._transport`: a writer that was upgraded must not write plaintext between TLS records.
+The only user of private names of `asyncio.streams`; a tripwire test watches each.
+
+- `StreamReaderProtocol._stream_reader`, `StreamReader._buffer`: bytes that arrived before TLS
+  started must not be read as if TLS had protected them, and nothing public tells whether there are
+  any.
+- `StreamWriter._transport`: a writer that was upgraded must not write plaintext between TLS
+  records.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ LIMIT: Final = 64 * 1024
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _Protocol: TypeAlias = asyncio.StreamReaderProtocol
-_Connect: TypeAlias = Callable[[Callable[[], _Protocol]], Awaitable[tuple[asyncio.Transport, _Protocol]]]
+_Connect: TypeAlias = Callable[
+    [Callable[[], _Protocol]], Awaitable[tuple[asyncio.Transport, _Protocol]]
+]
 
 
 async def streams(limit: int, connect: _Connect) -> Streams:
@@ -29,7 +35,10 @@ async def streams(limit: int, connect: _Connect) -> Streams:
 
 
 def unread(protocol: asyncio.BaseProtocol) -> bool:
-    """Whether a stream protocol holds bytes that nobody has read. Other protocols keep theirs to themselves."""
+    """Whether a stream protocol holds bytes that nobody has read.
+
+    Other protocols keep theirs to themselves.
+    """
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return False
     reader = cast(Any, protocol._stream_reader)  # type: ignore[attr-defined]
@@ -41,7 +50,9 @@ def copies(protocol: asyncio.BaseProtocol) -> bool:
 
     One into which something was patched may keep it instead.
     """
-    if type(protocol) is not asyncio.StreamReaderProtocol or not _is(protocol.data_received, _RECEIVES):
+    if type(protocol) is not asyncio.StreamReaderProtocol or not _is(
+        protocol.data_received, _RECEIVES
+    ):
         return False
     reader = cast(Any, protocol._stream_reader)  # type: ignore[attr-defined]
     return type(reader) is asyncio.StreamReader and _is(reader.feed_data, _FEEDS)
@@ -68,7 +79,10 @@ def transport_of(writer: asyncio.StreamWriter) -> asyncio.WriteTransport:
 
 
 def retire(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Make an upgraded pair raise on use, and whoever waits for it. Raises as `transport_of` does."""
+    """Make an upgraded pair raise on use, and whoever waits for it.
+
+    Raises as `transport_of` does.
+    """
     protocol = transport_of(writer).get_protocol()
     error = RuntimeError(_UPGRADED)
     reader.set_exception(error)
@@ -86,7 +100,9 @@ class _Retired(asyncio.Transport):
     def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
         raise RuntimeError(_UPGRADED)
 
-    write = writelines = write_eof = close = abort = get_extra_info = set_write_buffer_limits = _refuse
+    write = writelines = write_eof = close = abort = get_extra_info = set_write_buffer_limits = (
+        _refuse
+    )
 
     def is_closing(self) -> bool:
         return True

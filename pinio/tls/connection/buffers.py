@@ -1,7 +1,8 @@
 """The memory that a loop reads into: one buffer for all connections of a loop, where that is safe.
 
-A transport that fills the buffer and reports it in one step leaves nothing in it between two events, so all connections of the
-loop can share one. That spares each of them what asyncio's TLS keeps for itself: 256 KiB.
+A transport that fills the buffer and reports it in one step leaves nothing in it between two
+events, so all connections of the loop can share one. That spares each of them what asyncio's TLS
+keeps for itself: 256 KiB.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def plain_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
 def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) -> memoryview:
     """The loop's shared receive buffer; one of the connection's own where sharing is not known to be safe.
 
-    It is not over TLS of ours: plaintext of the outer connection would be read into the memory from which the outer one is
-    still taking ciphertext.
+    It is not over TLS of ours: plaintext of the outer connection would be read into the memory from
+    which the outer one is still taking ciphertext.
     """
     if type(lower).__module__ not in _AT_ONCE:
         return memoryview(bytearray(PRIVATE))

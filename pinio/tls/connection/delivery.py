@@ -2,8 +2,9 @@
 
 Nothing is queued here. What the application does not want yet stays encrypted in the engine.
 
-There are three ways, by what the application's protocol is: record by record, to a protocol that keeps what it is given; into a
-`BufferedProtocol`'s own buffer; and to asyncio's stream reader, which copies, all at once from the memory of the loop.
+There are three ways, by what the application's protocol is: record by record, to a protocol that
+keeps what it is given; into a `BufferedProtocol`'s own buffer; and to asyncio's stream reader,
+which copies, all at once from the memory of the loop.
 """
 
 from __future__ import annotations
@@ -34,7 +35,17 @@ Outcome: TypeAlias = Literal["more", "empty", "ended"]
 class Delivery:
     """Hands one connection's bytes to whatever protocol is set."""
 
-    __slots__ = ("_discarded", "_engine", "_filled", "_gate", "_plain", "_step", "app", "more", "paused")
+    __slots__ = (
+        "_discarded",
+        "_engine",
+        "_filled",
+        "_gate",
+        "_plain",
+        "_step",
+        "app",
+        "more",
+        "paused",
+    )
 
     def __init__(self, engine: Engine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
         self._engine = engine
@@ -84,17 +95,23 @@ class Delivery:
         if not data:
             return "ended"
         cast(asyncio.Protocol, self.app).data_received(data)
-        # A read of RECORD bytes leaves none of its record behind, so an empty BIO means that there is no more. That
-        # spares the read that would only raise.
+        # A read of RECORD bytes leaves none of its record behind, so an empty BIO means that there
+        # is no more. That spares the read that would only raise.
         return "more" if self._engine.incoming.pending else "empty"
 
     def _gather(self) -> Outcome:
         """All records of one read of the loop, to a stream reader.
 
-        It wakes its reader for each piece, and pauses for each that goes over its limit; and it copies what it is given, so that
-        it can be given the memory into which the next piece will be decrypted.
+        It wakes its reader for each piece, and pauses for each that goes over its limit; and it
+        copies what it is given, so that it can be given the memory into which the next piece will
+        be decrypted.
         """
-        read, incoming, plain, filled = self._engine.read, self._engine.incoming, self._plain, self._filled
+        read, incoming, plain, filled = (
+            self._engine.read,
+            self._engine.incoming,
+            self._plain,
+            self._filled,
+        )
         room = len(plain) - RECORD  # as long as no more is filled than that, the next record fits
         outcome: Outcome = "empty"
         try:
@@ -129,11 +146,16 @@ class Delivery:
 
     def _fill(self) -> Outcome:
         """As many records as fit, into the application's own buffer."""
-        app, read, pending = cast(asyncio.BufferedProtocol, self.app), self._engine.read, self.pending
+        app, read, pending = (
+            cast(asyncio.BufferedProtocol, self.app),
+            self._engine.read,
+            self.pending,
+        )
         outcome: Outcome = "more"
         broken: ssl.SSLError | None = None
         filled = 0
-        # Both views are given back before the application is told, for it may want to resize what is under them.
+        # Both views are given back before the application is told, for it may want to resize what
+        # is under them.
         with memoryview(app.get_buffer(pending())) as view, view.cast("B") as buffer:
             if not buffer:
                 raise RuntimeError("get_buffer() returned an empty buffer")

@@ -1,10 +1,11 @@
 """TLS without I/O: ciphertext in, ciphertext and plaintext out. No asyncio, no sockets.
 
-Two memory BIOs and a TLS object. While it shakes hands, the engine lets nothing out that the judge has not let pass; once the
-handshake is done, its `read` and `write` are the bound methods of the C object, and the caller does the rest.
+Two memory BIOs and a TLS object. While it shakes hands, the engine lets nothing out that the judge
+has not let pass; once the handshake is done, its `read` and `write` are the bound methods of the C
+object, and the caller does the rest.
 
-A memory BIO keeps the largest size it ever had. So that an idle connection stays small after bulk traffic, callers feed
-and drain it in slices of at most `SLICE` bytes.
+A memory BIO keeps the largest size it ever had. So that an idle connection stays small after bulk
+traffic, callers feed and drain it in slices of at most `SLICE` bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Engine:
         self.tls = context.wrap_bio(
             self.incoming,
             self.outgoing,
-            server_hostname=self.judge.endpoint.host.encode("ascii"),  # `ssl` has an IDNA codec for text
+            server_hostname=self.judge.endpoint.host.encode(
+                "ascii"
+            ),  # `ssl` has an IDNA codec for text
             session=handshake.session,
         )
         bind(self.tls, handshake, self.outgoing)
@@ -72,8 +75,8 @@ class Engine:
     def handshake(self) -> bool:
         """Go as far as the bytes received allow; True once it is done and judged.
 
-        Raises `PinVerificationError` where the judge or OpenSSL refuses the peer and `TLSFailedError` where TLS fails; then
-        nothing more can be taken from this engine.
+        Raises `PinVerificationError` where the judge or OpenSSL refuses the peer and
+        `TLSFailedError` where TLS fails; then nothing more can be taken from this engine.
         """
         try:
             self._handshake.step(self.tls, self._do_handshake, self.outgoing)
@@ -107,7 +110,8 @@ class Engine:
     def recheck(self) -> None:
         """Judge an open connection again if its policy was swapped or has expired; two comparisons if not.
 
-        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is left to send.
+        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
+        left to send.
         """
         self._handshake.recheck(self.outgoing)
 

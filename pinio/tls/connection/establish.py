@@ -35,8 +35,14 @@ class Timeouts(NamedTuple):
 
     @classmethod
     def of(cls, handshake: float | None, shutdown: float | None) -> Timeouts:
-        """From arguments, where None is the default. Raises `PolicyError` for what is not positive."""
-        for name, value in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
+        """From arguments, where None is the default.
+
+        Raises `PolicyError` for what is not positive.
+        """
+        for name, value in (
+            ("ssl_handshake_timeout", handshake),
+            ("ssl_shutdown_timeout", shutdown),
+        ):
             if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise PolicyError(f"{name} is a positive number of seconds, not {value!r}")
         return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
@@ -45,10 +51,14 @@ class Timeouts(NamedTuple):
 async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.SSLContext:
     """The inner context of a profile; one that has to be built first is built in a thread."""
     context = inner_context.ready(profile)
-    return context if context is not None else await loop.run_in_executor(None, inner_context, profile)
+    return (
+        context if context is not None else await loop.run_in_executor(None, inner_context, profile)
+    )
 
 
-def make_engine(context: ssl.SSLContext, request: ConnectionRequest, *, dials_again: bool = False) -> Engine:
+def make_engine(
+    context: ssl.SSLContext, request: ConnectionRequest, *, dials_again: bool = False
+) -> Engine:
     """Make the engine of one connection; `dials_again` as in `ConnectionRequest.handshake`."""
     return Engine(context, request.handshake(context, dials_again=dials_again))
 
@@ -64,7 +74,8 @@ def make_connection(
 ) -> tuple[PinnedProtocol, PinnedTransport]:
     """The two halves of a connection: what the loop talks to, and what the application holds.
 
-    `notify_connected` says whether the application's `connection_made` is to be called, `context` who asked for the connection.
+    `notify_connected` says whether the application's `connection_made` is to be called, `context`
+    who asked for the connection.
     """
     transport = PinnedTransport(engine, context)
     protocol = PinnedProtocol(
@@ -93,7 +104,12 @@ async def connect_over(
     if lower.is_closing():
         raise ConnectionResetError("the transport is closing")
     protocol, transport = make_connection(
-        asyncio.get_running_loop(), engine, app, timeouts, notify_connected=notify_connected, context=context
+        asyncio.get_running_loop(),
+        engine,
+        app,
+        timeouts,
+        notify_connected=notify_connected,
+        context=context,
     )
     lower.pause_reading()
     lower.set_protocol(protocol)
@@ -113,8 +129,8 @@ async def reached(
 ) -> tuple[PinnedTransport, App]:
     """Open a plain connection and put pinned TLS between it and its application.
 
-    `again` says whether it may be opened once more, for a full handshake, where the offer of a session
-    brought a handshake to its end.
+    `again` says whether it may be opened once more, for a full handshake, where the offer of a
+    session brought a handshake to its end.
     """
     loop = asyncio.get_running_loop()
     context = await context_for(loop, request.profile)
@@ -129,8 +145,8 @@ async def reached(
         except Exception:
             if not (again and tls.again):
                 raise
-        # Where resuming a session fails, a full handshake may not; the application has not been told
-        # of anything yet.
+        # Where resuming a session fails, a full handshake may not; the application has not been
+        # told of anything yet.
         request = request._replace(resumption=False)
 
 

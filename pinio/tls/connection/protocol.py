@@ -1,15 +1,17 @@
 """Between the loop's plain transport and the application: ciphertext comes in here.
 
-Theory of operation. The loop reads into `get_buffer`'s memory and calls `buffer_updated`. The bytes go into the engine's BIO in
-slices and out again as plaintext, record by record, to whatever application protocol is set (`Delivery`). What is written goes
-the other way in `PinnedTransport`, which the application holds. Before the gate is open the application is told nothing.
+Theory of operation. The loop reads into `get_buffer`'s memory and calls `buffer_updated`. The bytes
+go into the engine's BIO in slices and out again as plaintext, record by record, to whatever
+application protocol is set (`Delivery`). What is written goes the other way in `PinnedTransport`,
+which the application holds. Before the gate is open the application is told nothing.
 
-A pause stops the lower transport once more ciphertext comes, for most pauses end before that, and stopping and starting costs
-two system calls. What came then waits in `_held`, outside the BIO, which would keep its size for ever: one read of the loop.
+A pause stops the lower transport once more ciphertext comes, for most pauses end before that, and
+stopping and starting costs two system calls. What came then waits in `_held`, outside the BIO,
+which would keep its size for ever: one read of the loop.
 
-An end takes two steps. `close` sends close_notify and moves the gate to CLOSING; the peer's close_notify, or the end of TCP,
-moves it to CLOSED and closes the lower transport, which still sends what it holds. The shutdown timeout runs from the first
-step to `connection_lost`.
+An end takes two steps. `close` sends close_notify and moves the gate to CLOSING; the peer's
+close_notify, or the end of TCP, moves it to CLOSED and closes the lower transport, which still
+sends what it holds. The shutdown timeout runs from the first step to `connection_lost`.
 
 Which callbacks an application sees, and in which order, is what asyncio's own TLS transport does.
 """
@@ -85,7 +87,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = loop.create_future()
         self._error: BaseException | None = None
         self._session_wanted = TICKET_READS
-        # Whether the application knows of the connection and of its end; under start_tls it has long known of the connection.
+        # Whether the application knows of the connection and of its end; under start_tls it has
+        # long known of the connection.
         self._app_told = not notify_connected
         self._app_eof = False
         self._writing_paused = self._in_write = False
@@ -124,8 +127,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if done:
             self._open()
             if self._engine.outgoing.pending:
-                # With TLS 1.3 the last flight is still here. Whoever waits for the connection runs before this call does, and
-                # what it writes at once goes out with the flight, in one segment and one system call.
+                # With TLS 1.3 the last flight is still here. Whoever waits for the connection runs
+                # before this call does, and what it writes at once goes out with the flight, in one
+                # segment and one system call.
                 self._loop.call_soon(self._flush)
 
     def _open(self) -> None:
@@ -143,11 +147,16 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 self._wake(error)
                 return
         self._wake(None)
-        if self._engine.incoming.pending:  # a server that speaks first, in the segment of its last flight
+        if (
+            self._engine.incoming.pending
+        ):  # a server that speaks first, in the segment of its last flight
             self._advance()
 
     async def opened(self) -> None:
-        """Wait until the gate is open. Raises what kept it shut; whatever ends the wait otherwise takes the socket with it."""
+        """Wait until the gate is open.
+
+        Raises what kept it shut; whatever ends the wait otherwise takes the socket with it.
+        """
         waiter = self._waiter
         try:
             if waiter is not None:
@@ -156,7 +165,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self.abort()
             raise
         finally:
-            # It holds the error, whose traceback holds this frame: no cycle, or it would take the collector to free the rest.
+            # It holds the error, whose traceback holds this frame: no cycle, or it would take the
+            # collector to free the rest.
             self._waiter = waiter = None
 
     def _wake(self, error: BaseException | None) -> None:
@@ -180,7 +190,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def _handshake_timed_out(self) -> None:
         self._fail(
-            ConnectionAbortedError(f"the TLS handshake took longer than {self._handshake_timeout} seconds")
+            ConnectionAbortedError(
+                f"the TLS handshake took longer than {self._handshake_timeout} seconds"
+            )
         )
 
     # Reading
@@ -210,7 +222,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 delivery.more = bool(data)
                 self._advance()
         except BaseException:
-            # An interrupt. What is decrypted and not delivered yet stands in memory that other connections will use.
+            # An interrupt. What is decrypted and not delivered yet stands in memory that other
+            # connections will use.
             self.abort()
             raise
         delivery.more = False
@@ -238,7 +251,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self.fatal(error, "receiving on a pinned connection failed")
             return
         except BaseException:
-            # An interrupt: what was decrypted and not delivered is lost, and the stream must not go on behind the gap.
+            # An interrupt: what was decrypted and not delivered is lost, and the stream must not go
+            # on behind the gap.
             self.abort()
             raise
         if self._session_wanted:
@@ -249,13 +263,16 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _answer(self) -> None:
         """Send what TLS says of its own accord: to a key update, a key update.
 
-        Raises `ConnectionAbortedError` for a peer that asks again and again and takes no answer: they would fill all memory.
+        Raises `ConnectionAbortedError` for a peer that asks again and again and takes no answer:
+        they would fill all memory.
         """
         if self._lower is None or not self._lower.get_write_buffer_size():
             self._answers = 0
         self._answers += self._engine.outgoing.pending
         if self._answers > OVERRUN:
-            raise ConnectionAbortedError("the peer asks for new keys again and again, and takes none")
+            raise ConnectionAbortedError(
+                "the peer asks for new keys again and again, and takes none"
+            )
         self._flush()
 
     def _keep_session(self) -> None:
@@ -309,7 +326,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     # Ending
 
     def eof_received(self) -> bool:
-        """The peer closed its half of TCP. True keeps the lower transport open, for data that waits for `resume_reading`."""
+        """The peer closed its half of TCP.
+
+        True keeps the lower transport open, for data that waits for `resume_reading`.
+        """
         self._lower_ended = True
         state = self._gate.state
         if state is OPEN:
@@ -319,7 +339,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         elif state is CLOSING:
             self._finish("ragged")
         elif state is not CLOSED and state is not REFUSED:
-            self._fail(ConnectionResetError("the peer closed the connection during the TLS handshake"))
+            self._fail(
+                ConnectionResetError("the peer closed the connection during the TLS handshake")
+            )
         # Over TLS of our own this may come after the end.
         return False
 
@@ -379,7 +401,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _closing(self) -> bool:
         """Whether there is something left to wait for: the peer's close_notify, or that the last bytes are sent."""
         lower = self._lower
-        return lower is not None and (self._gate.state is CLOSING or lower.get_write_buffer_size() > 0)
+        return lower is not None and (
+            self._gate.state is CLOSING or lower.get_write_buffer_size() > 0
+        )
 
     def _await_close_notify(self) -> None:
         """Read on for the peer's close_notify."""
@@ -455,7 +479,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._gate.fail()
         self._cancel_timer()
         error = self._error or exc
-        self._wake(error or ConnectionResetError("the connection was lost during the TLS handshake"))
+        self._wake(
+            error or ConnectionResetError("the connection was lost during the TLS handshake")
+        )
         app, told = self._delivery.app, self._app_told
         transport = self._transport
         # Whatever is part of a cycle goes now, so that a connection is freed without the collector.
@@ -488,7 +514,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def begin_write(self) -> bool:
         """One write begins that goes down record by record; returns whether the application was asked to pause.
 
-        It is asked when all is down: what it then writes, or the close_notify if it closes, must not come in between.
+        It is asked when all is down: what it then writes, or the close_notify if it closes, must
+        not come in between.
         """
         self._in_write = True
         return self._writing_paused

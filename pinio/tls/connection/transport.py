@@ -24,12 +24,14 @@ _WARN_AFTER: Final = 5  # writes to a closed transport, like asyncio's own
 class PinnedTransport(asyncio.Transport):
     """A pinned TLS connection, open until it is closed.
 
-    Behaves as `asyncio.Transport` documents. There is no queue of its own: what is written is encrypted at once, and waits, if
-    it must, as ciphertext in the lower transport, whose flow control is passed on.
+    Behaves as `asyncio.Transport` documents. There is no queue of its own: what is written is
+    encrypted at once, and waits, if it must, as ciphertext in the lower transport, whose flow
+    control is passed on.
 
-    `get_extra_info` knows, besides what the lower transport does: `"pinio"` (the `Permit`), `"ssl_object"`, `"sslcontext"`,
-    `"peercert"`, `"cipher"`, `"compression"` as asyncio does, and `"pinio.eof"` ("clean", "ragged" or None: how the peer ended).
-    The context is the one that was passed as `ssl=`, or one that pins what this connection pinned.
+    `get_extra_info` knows, besides what the lower transport does: `"pinio"` (the `Permit`),
+    `"ssl_object"`, `"sslcontext"`, `"peercert"`, `"cipher"`, `"compression"` as asyncio does, and
+    `"pinio.eof"` ("clean", "ragged" or None: how the peer ended). The context is the one that was
+    passed as `ssl=`, or one that pins what this connection pinned.
     """
 
     __slots__ = (
@@ -67,7 +69,8 @@ class PinnedTransport(asyncio.Transport):
 
     def notify_connected(self, app: asyncio.BaseProtocol) -> None:
         """Tell an application's protocol of the connection."""
-        # asyncio's streams ask for the context here, to learn whether there is TLS; that is not worth making one each time.
+        # asyncio's streams ask for the context here, to learn whether there is TLS; that is not
+        # worth making one each time.
         self._only_whether = type(app) is asyncio.StreamReaderProtocol
         try:
             app.connection_made(self)
@@ -104,7 +107,8 @@ class PinnedTransport(asyncio.Transport):
     def recheck(self) -> None:
         """Judge the connection again if its policy was swapped since or has expired; two comparisons if not.
 
-        Raises `PinVerificationError` if the policy in force now does not allow it: it then carries no more application bytes.
+        Raises `PinVerificationError` if the policy in force now does not allow it: it then carries
+        no more application bytes.
         """
         self._engine.recheck()
 
@@ -132,7 +136,8 @@ class PinnedTransport(asyncio.Transport):
     def _write_much(self, lower: asyncio.Transport, data: memoryview) -> None:
         """Encrypt and hand down record by record: the BIO stays small, and joining them would cost more than it saves.
 
-        Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2 (CVE-2024-12254).
+        Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2
+        (CVE-2024-12254).
         """
         protocol = cast(PinnedProtocol, self._protocol)
         paused = protocol.begin_write()
@@ -194,7 +199,9 @@ class PinnedTransport(asyncio.Transport):
             self._protocol.set_app(protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        return cast(asyncio.BaseProtocol, self._protocol.app if self._protocol is not None else None)
+        return cast(
+            asyncio.BaseProtocol, self._protocol.app if self._protocol is not None else None
+        )
 
     # Ending
 
@@ -225,13 +232,15 @@ class PinnedTransport(asyncio.Transport):
             case "ssl_object":
                 return tls
             case "sslcontext":
-                # Not `tls.context`: that is the private one, which other connections share. Made when asked for.
+                # Not `tls.context`: that is the private one, which other connections share. Made
+                # when asked for.
                 if self._only_whether:
                     return True
                 if self._context is None:
                     self._context = like(self._engine.judge, self._engine.sessions)
                 return self._context
-            # Decoded when asked for: asyncio decodes the certificate on every handshake, which is a tenth of its cost.
+            # Decoded when asked for: asyncio decodes the certificate on every handshake, which is a
+            # tenth of its cost.
             case "peercert":
                 return tls.getpeercert()
             case "cipher":

@@ -1,8 +1,9 @@
 """TLS objects that stay shut: the classes of every object that an inner context makes.
 
-A library may write before it shakes hands, and OpenSSL then shakes hands by itself, past every hook; it may go on after an error;
-a blocking socket whose TLS failed sends plaintext. So each door of these objects asks the gate first. An object that nobody has
-armed with a handshake (made straight from an inner context by who knows whom) lets nothing through at all.
+A library may write before it shakes hands, and OpenSSL then shakes hands by itself, past every
+hook; it may go on after an error; a blocking socket whose TLS failed sends plaintext. So each door
+of these objects asks the gate first. An object that nobody has armed with a handshake (made
+straight from an inner context by who knows whom) lets nothing through at all.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from pinio.tls.handshake.handshake import Handshake
     from pinio.tls.handshake.judge import Judge
 
-FOREIGN_SESSION: Final = (
-    "a TLS session from elsewhere skips the name check and shows no chain; pinio keeps its own (resumption=)"
-)
+FOREIGN_SESSION: Final = "a TLS session from elsewhere skips the name check and shows no chain; pinio keeps its own (resumption=)"
 
 
 class _GatedObject:
@@ -105,10 +104,14 @@ class _GatedObject:
     def _refuse(self) -> NoReturn:
         if self._handshake is None:
             raise NotJudgedError(
-                Refusal("NOT_JUDGED", "unknown host", detail="a TLS object that pinio did not prepare")
+                Refusal(
+                    "NOT_JUDGED", "unknown host", detail="a TLS object that pinio did not prepare"
+                )
             )
         endpoint = self._handshake.judge.endpoint
-        raise NotJudgedError(Refusal("NOT_JUDGED", endpoint.host, endpoint.port, noted=endpoint.rule))
+        raise NotJudgedError(
+            Refusal("NOT_JUDGED", endpoint.host, endpoint.port, noted=endpoint.rule)
+        )
 
     def _discard(self) -> None:
         """Let nothing through any more, and forget what was to be sent."""
@@ -148,7 +151,8 @@ class PinnedSSLObject(_GatedObject, ssl.SSLObject):
         self._advance_handshake(super().do_handshake)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  # `ssl` calls it so
-        # While it shuts down, a loop reads what the peer still sends, to find its close_notify (uvloop does).
+        # While it shuts down, a loop reads what the peer still sends, to find its close_notify
+        # (uvloop does).
         if self.state is not CLOSING:
             self._check_read()
         try:
@@ -186,14 +190,17 @@ class PinnedSSLSocket(_GatedObject, ssl.SSLSocket):
         self.do_handshake_on_connect = do_handshake_on_connect
         if do_handshake_on_connect and has_core(self):
             if self.gettimeout() == 0.0:
-                raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
+                raise ValueError(
+                    "do_handshake_on_connect should not be specified for non-blocking sockets"
+                )
             self.do_handshake()
 
     def do_handshake(self, block: bool = False) -> None:
         try:
             self._advance_handshake(lambda: ssl.SSLSocket.do_handshake(self, block))
         except BaseException as error:
-            # Of a failure of TLS or TCP the caller decides what becomes of the socket, as with `ssl`.
+            # Of a failure of TLS or TCP the caller decides what becomes of the socket, as with
+            # `ssl`.
             if isinstance(error, PinVerificationError) or not isinstance(error, OSError):
                 self._hang_up()
             raise
@@ -216,7 +223,8 @@ class PinnedSSLSocket(_GatedObject, ssl.SSLSocket):
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         if self._handshake is None and not has_core(self):
-            # `ssl` itself looks whether anything arrived on a socket that it takes over before it is connected.
+            # `ssl` itself looks whether anything arrived on a socket that it takes over before it
+            # is connected.
             raise OSError(errno.ENOTCONN, "not connected")
         self._check_read()
         return super().recv(buflen, flags)
@@ -288,15 +296,22 @@ for _name in ("write", "send", "sendall", "sendto", "sendmsg", "sendfile"):
 for _kind in (PinnedSSLObject, PinnedSSLSocket):
     _refuse_setting(_kind, "session", FOREIGN_SESSION)
     _refuse_setting(_kind, "context", "the context of a pinned connection cannot be replaced")
-# `ssl` reads it when a socket connects, long after `wrap_socket` looked up the pins of this very name; with None it would verify
-# no name at all.
-_set_once(PinnedSSLSocket, "server_hostname", "the name that a pinned connection verifies cannot be replaced")
+# `ssl` reads it when a socket connects, long after `wrap_socket` looked up the pins of this very
+# name; with None it would verify no name at all.
+_set_once(
+    PinnedSSLSocket,
+    "server_hostname",
+    "the name that a pinned connection verifies cannot be replaced",
+)
 
 
-def bind(tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
+def bind(
+    tls: ssl.SSLObject | ssl.SSLSocket, handshake: Handshake, outgoing: ssl.MemoryBIO | None
+) -> None:
     """Tie a TLS object, just made by an inner context, to the handshake that judges it.
 
-    Raises `JudgementError` for any other object, and if its context does not verify as the profile says.
+    Raises `JudgementError` for any other object, and if its context does not verify as the profile
+    says.
     """
     if not isinstance(tls, _GatedObject):
         raise handshake.judge.refuse("JUDGEMENT_FAILED", f"a {type(tls).__name__} has no latch")

@@ -1,9 +1,11 @@
 """The context that libraries get to hold, and what comes of what they do to it.
 
-Libraries set things on the context they are given: certifi's roots, `verify_mode`, ALPN, ciphers. Each attribute of
-`ssl.SSLContext` is in one of the classes below; what a newer Python adds, and nobody has classified, is refused. What takes
-effect takes it in the `Settings` from which the inner contexts are made. The C context of the object itself is never touched: it
-verifies, checks names, and trusts nobody, so that a TLS engine that reaches past the Python methods cannot connect to anybody.
+Libraries set things on the context they are given: certifi's roots, `verify_mode`, ALPN, ciphers.
+Each attribute of `ssl.SSLContext` is in one of the classes below; what a newer Python adds, and
+nobody has classified, is refused. What takes effect takes it in the `Settings` from which the inner
+contexts are made. The C context of the object itself is never touched: it verifies, checks names,
+and trusts nobody, so that a TLS engine that reaches past the Python methods cannot connect to
+anybody.
 """
 
 from __future__ import annotations
@@ -35,7 +37,13 @@ from pinio.tls.context.unreadable import UNREADABLE, unreadable
 logger = logging.getLogger("pinio")
 
 FORWARDED: Final = frozenset(
-    {"keylog_filename", "load_cert_chain", "post_handshake_auth", "set_alpn_protocols", "set_ecdh_curve"}
+    {
+        "keylog_filename",
+        "load_cert_chain",
+        "post_handshake_auth",
+        "set_alpn_protocols",
+        "set_ecdh_curve",
+    }
 )
 """Reach the inner contexts, also those that are made later."""
 TIGHTEN_ONLY: Final = frozenset(
@@ -71,13 +79,18 @@ INTERNAL: Final = frozenset(
 )  # fmt: skip
 """`ssl`'s own helpers. What they make of the outer context cannot verify anybody."""
 
-CLASSIFIED: Final = FORWARDED | TIGHTEN_ONLY | IGNORED | SHOWN | REFUSED | UNREADABLE | READ_ONLY | INTERNAL
+CLASSIFIED: Final = (
+    FORWARDED | TIGHTEN_ONLY | IGNORED | SHOWN | REFUSED | UNREADABLE | READ_ONLY | INTERNAL
+)
 
-# So that of two threads that change a context neither undoes the other's change; and a fork does not leave it locked.
+# So that of two threads that change a context neither undoes the other's change; and a fork does
+# not leave it locked.
 _changing: Final = threading.Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
+        before=_changing.acquire,
+        after_in_parent=_changing.release,
+        after_in_child=_changing.release,
     )
 
 
@@ -94,7 +107,8 @@ class OuterContext(StockContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, settings: Settings) -> None:
-        # Without its switch aiofastnet fails closed, for the C context cannot verify anybody; with it, it works.
+        # Without its switch aiofastnet fails closed, for the C context cannot verify anybody; with
+        # it, it works.
         self._store(
             settings=settings,
             ignored=frozenset[str](),
@@ -132,7 +146,8 @@ class OuterContext(StockContext):
             self._store(ignored=self.ignored | {name})
         logger.log(level, message, name)
 
-    # Forwarded. Each is tried on a context that is thrown away, so that a mistake is told to whom made it.
+    # Forwarded. Each is tried on a context that is thrown away, so that a mistake is told to whom
+    # made it.
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         protocols = tuple(alpn_protocols)
@@ -221,7 +236,9 @@ def _version(name: str, stricter: Callable[[int, int], int]) -> property:
 
 def _absolute(version: ssl.TLSVersion) -> int:
     """`MINIMUM_SUPPORTED` and `MAXIMUM_SUPPORTED` as versions that compare."""
-    return {-2: int(ssl.TLSVersion.TLSv1), -1: int(ssl.TLSVersion.TLSv1_3)}.get(int(version), int(version))
+    return {-2: int(ssl.TLSVersion.TLSv1), -1: int(ssl.TLSVersion.TLSv1_3)}.get(
+        int(version), int(version)
+    )
 
 
 def _bits(name: str, kind: Callable[[int], Any], allowed: int, base: int) -> property:

@@ -71,7 +71,9 @@ class PinnedSSLContext(OuterContext):
     ) -> ssl.SSLObject:
         """As `ssl` does; raises `UnpinnedHostError`, `ServerNameError` or `PolicyError` at once."""
         endpoint, context, handshake = self._prepare(server_side, server_hostname, session)
-        tls = context.wrap_bio(incoming, outgoing, server_hostname=endpoint.host, session=handshake.session)
+        tls = context.wrap_bio(
+            incoming, outgoing, server_hostname=endpoint.host, session=handshake.session
+        )
         bind(tls, handshake, outgoing)
         return tls
 
@@ -207,7 +209,9 @@ def create_ssl_context(
     protocols = _protocols(alpn)
     files: Any = client_cert if isinstance(client_cert, tuple) else (client_cert,)
     if not 1 <= len(files) <= 3:
-        raise PolicyError("client_cert= is a file, or a tuple of certificate, key and perhaps its password")
+        raise PolicyError(
+            "client_cert= is a file, or a tuple of certificate, key and perhaps its password"
+        )
     context = PinnedSSLContext(
         expectation,
         settings=Settings(),
@@ -228,6 +232,8 @@ def _protocols(alpn: Iterable[str] | None) -> list[str]:
     if alpn is None:
         return []
     names = list(alpn) if isinstance(alpn, Iterable) and not isinstance(alpn, str) else [None]
-    if not all(isinstance(name, str) and name.isascii() and 1 <= len(name) <= 255 for name in names):
+    if not all(
+        isinstance(name, str) and name.isascii() and 1 <= len(name) <= 255 for name in names
+    ):
         raise PolicyError(f'alpn= is a list of protocols, such as ["h2", "http/1.1"], not {alpn!r}')
     return cast("list[str]", names)

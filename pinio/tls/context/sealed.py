@@ -1,9 +1,10 @@
 """Inner contexts are closed to changes once they are built.
 
-They are private, yet every TLS object shows the context that it was made from (`.context`), and one inner context serves all who
-have the same configuration. A library that loaded its own CAs there would widen the trust of the whole process, and one that took
-it for the next connection would have no judge. So a sealed context can be looked at, and makes nothing but TLS objects that
-nobody has armed, which let nothing through.
+They are private, yet every TLS object shows the context that it was made from (`.context`), and one
+inner context serves all who have the same configuration. A library that loaded its own CAs there
+would widen the trust of the whole process, and one that took it for the next connection would have
+no judge. So a sealed context can be looked at, and makes nothing but TLS objects that nobody has
+armed, which let nothing through.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pinio.tls.handshake.peer import checks_names
 
 LOOKING: Final = frozenset({"get_ciphers", "get_groups", "security_level", "session_stats"})
 """Methods that change nothing."""
-MAKING: Final = frozenset({"_encode_hostname", "_wrap_bio", "_wrap_socket", "wrap_bio", "wrap_socket"})
+MAKING: Final = frozenset(
+    {"_encode_hostname", "_wrap_bio", "_wrap_socket", "wrap_bio", "wrap_socket"}
+)
 """Methods that make TLS objects, which `pinio.tls.context.objects` keeps shut."""
 
 _CHECKED_ELSEWHERE: Final = "_pinio_checked_elsewhere"
@@ -66,4 +69,6 @@ def _refusing(name: str) -> Callable[..., NoReturn]:
 
 for _name in set(dir(StockContext)) - LOOKING - MAKING:
     if not _name.startswith("__") and callable(getattr(StockContext, _name)):
-        setattr(SealedContext, _name, unreadable(_name) if _name in UNREADABLE else _refusing(_name))
+        setattr(
+            SealedContext, _name, unreadable(_name) if _name in UNREADABLE else _refusing(_name)
+        )

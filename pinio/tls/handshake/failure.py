@@ -31,7 +31,9 @@ _NO_FAILURE: Final = (
 _WORDS: Final = re.compile(r"\[\w+\] (?P<words>.+?) \(_ssl\.c")
 
 
-def refusal_of(error: BaseException, endpoint: Endpoint, tls: peer.TLSObject, time: float) -> Refusal | None:
+def refusal_of(
+    error: BaseException, endpoint: Endpoint, tls: peer.TLSObject, time: float
+) -> Refusal | None:
     """The refusal for what a handshake raised at `time`, in POSIX seconds; None if TLS did not fail."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, _NO_FAILURE):
         return None
@@ -64,7 +66,12 @@ def refusal_of_identity(
 
 
 def tls_failed(
-    error: ssl.SSLError, host: str, port: int | None, *, revision: str | None = None, time: float = 0.0
+    error: ssl.SSLError,
+    host: str,
+    port: int | None,
+    *,
+    revision: str | None = None,
+    time: float = 0.0,
 ) -> Refusal:
     """The refusal for TLS that failed for another reason than a certificate."""
     return Refusal(

@@ -1,11 +1,15 @@
-"""The state of one connection, as a table. Everything that may happen to application bytes is decided here.
+"""The state of one connection, as a table.
+
+Everything that may happen to application bytes is decided here.
 
 Rule 1: every transition stands in `TRANSITIONS`; what does not is an error and changes nothing.
-Rule 2: the gate opens for a `Permit` and for nothing else, and a `Permit` is made by `pinio.core.verify.decide` alone.
-Rule 3: between VERIFYING and PERMITTED nothing leaves; application bytes exist in OPEN only.
+Rule 2: the gate opens for a `Permit` and for nothing else, and a `Permit` is made by
+`pinio.core.verify.decide` alone. Rule 3: between VERIFYING and PERMITTED nothing leaves;
+application bytes exist in OPEN only.
 
-PERMITTED is provisional. With TLS 1.2 the chain is known while the client's final flight is still unsent, so it is judged there;
-whether the peer finishes its own half is not known yet, and until then no Permit is published, no observer called.
+PERMITTED is provisional. With TLS 1.2 the chain is known while the client's final flight is still
+unsent, so it is judged there; whether the peer finishes its own half is not known yet, and until
+then no Permit is published, no observer called.
 """
 
 from __future__ import annotations
@@ -41,7 +45,8 @@ class Event(StrEnum):
     FAIL = "fail"
 
 
-# Before Python 3.12 a member of an enum costs ten times what a global does, and these are asked for with every record.
+# Before Python 3.12 a member of an enum costs ten times what a global does, and these are asked for
+# with every record.
 IDLE, HANDSHAKING, VERIFYING, PERMITTED, OPEN, CLOSING, REFUSED, CLOSED = State
 START, CHAIN_KNOWN, PERMIT, HANDSHAKE_DONE, SHUTDOWN, CLOSED_BY_PEER, FAIL = Event
 
@@ -74,7 +79,10 @@ class Gate:
         self._pending: Permit | None = None
 
     def advance(self, event: Event) -> None:
-        """Take a transition other than those that need a Permit. Raises `GateError` if the table has none."""
+        """Take a transition other than those that need a Permit.
+
+        Raises `GateError` if the table has none.
+        """
         if event is PERMIT or event is HANDSHAKE_DONE:
             raise GateError(f"{event} takes a Permit")
         self._take(event)
@@ -101,7 +109,9 @@ class Gate:
         Raises `GateError` in any other state.
         """
         if type(permit) is not Permit or self.state not in (OPEN, CLOSING):
-            raise GateError(f"{type(permit).__name__} cannot renew a connection that is {self.state}")
+            raise GateError(
+                f"{type(permit).__name__} cannot renew a connection that is {self.state}"
+            )
         self.permit = permit
 
     def fail(self) -> None:

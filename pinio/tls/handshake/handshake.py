@@ -1,7 +1,8 @@
 """One handshake, whoever drives it: the judge is asked at the right moments, sessions are offered and kept.
 
-The raw doors drive it from `Engine`, the context door from the TLS object that a library holds; both call `step` with OpenSSL's
-own `do_handshake`, and send nothing between its return and that of `step`.
+The raw doors drive it from `Engine`, the context door from the TLS object that a library holds;
+both call `step` with OpenSSL's own `do_handshake`, and send nothing between its return and that of
+`step`.
 """
 
 from __future__ import annotations
@@ -63,11 +64,15 @@ class Handshake:
     ) -> Handshake:
         """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now.
 
-        `watched` says whether its driver tells the trial of that offer how the connection ends, `dials_again`
-        whether it then shakes hands once more, in full.
+        `watched` says whether its driver tells the trial of that offer how the connection ends,
+        `dials_again` whether it then shakes hands once more, in full.
         """
         sessions = resuming(endpoint, resumption)
-        offer = sessions.offer(context, endpoint, profile.identity, now()) if sessions is not None else None
+        offer = (
+            sessions.offer(context, endpoint, profile.identity, now())
+            if sessions is not None
+            else None
+        )
         if sessions is None or offer is None:
             return cls(Judge(endpoint, profile, observer, source=source), sessions)
         judge = Judge(endpoint, profile, observer, source=source, evidence=offer.evidence)
@@ -79,14 +84,17 @@ class Handshake:
         """The session to offer."""
         return self._kept.session if self._kept is not None else None
 
-    def step(self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
+    def step(
+        self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None
+    ) -> None:
         """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
 
-        Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does, `PinVerificationError` where the
-        judge refuses, `CertificateNotVerifiedError` where OpenSSL does not verify the certificate, `TLSFailedError` where TLS
-        fails, and whatever an observer raises that is no `Exception`. After any failure `outgoing` holds nothing but the
-        alert of a TLS failure: what else was in it, such as the client's final flight, is thrown away, so that a caller that
-        flushes it cannot complete the handshake.
+        Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does,
+        `PinVerificationError` where the judge refuses, `CertificateNotVerifiedError` where OpenSSL
+        does not verify the certificate, `TLSFailedError` where TLS fails, and whatever an observer
+        raises that is no `Exception`. After any failure `outgoing` holds nothing but the alert of a
+        TLS failure: what else was in it, such as the client's final flight, is thrown away, so that
+        a caller that flushes it cannot complete the handshake.
         """
         judge = self.judge
         tls_failed = False
@@ -112,12 +120,13 @@ class Handshake:
             raise
         except BaseException as error:
             judge.gate.fail()
-            # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2 server sends its part and then
-            # garbage, or the end of the stream.
+            # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2
+            # server sends its part and then garbage, or the end of the stream.
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
             self.ended(error)
-            # Of an offer that failed nobody need hear where the connection that comes next will say more.
+            # Of an offer that failed nobody need hear where the connection that comes next will say
+            # more.
             again = self._dials_again and self.trial is not None and self.trial.again
             refusal = judge.failed(tls, error, told=not again)
             if refusal is not None:
@@ -171,7 +180,8 @@ class Handshake:
     def keep_session(self, tls: TLSObject) -> bool:
         """Keep the session of an open connection for the next one; False while its ticket has not arrived.
 
-        With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called after the first ones.
+        With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called
+        after the first ones.
         """
         cache, endpoint = self.sessions, self.judge.endpoint
         if cache is None:
@@ -181,7 +191,10 @@ class Handshake:
         moment = self.judge.clock()
         if tls.session_reused and not once:
             return True  # the one that was offered is kept still, and as good
-        if not cache.expects_ticket(tls.context, endpoint, moment) or (session := tls.session) is None:
+        if (
+            not cache.expects_ticket(tls.context, endpoint, moment)
+            or (session := tls.session) is None
+        ):
             return True
         if not session.has_ticket and (by_ticket or not session.id):
             cache.record_no_ticket(tls.context, endpoint, moment)
@@ -201,9 +214,9 @@ class Handshake:
     def invalidate_session(self, tls: TLSObject, error: OSError) -> Refusal | None:
         """An open connection broke.
 
-        If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no failure. Returns
-        the refusal to raise in place of `error`, if that says that the peer does not accept the
-        client's certificate.
+        If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no
+        failure. Returns the refusal to raise in place of `error`, if that says that the peer does
+        not accept the client's certificate.
         """
         if self.trial is not None:
             self.trial.invalidate_session(error)

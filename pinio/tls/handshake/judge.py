@@ -1,9 +1,10 @@
 """One connection before its judge: from a TLS object in mid-handshake to a Permit, or to an error.
 
-The raw doors and the context door meet here, so that there is one verdict and one place where it is asked. Theory of
-operation: whoever drives the handshake calls `flight_ready` each time that OpenSSL wants to read while bytes to send are
-pending, and `handshake_done` when it returned, and sends nothing in between. Either returns quietly, or raises what refuses
-the connection; then the pending bytes, the client's final flight, must be thrown away.
+The raw doors and the context door meet here, so that there is one verdict and one place where it is
+asked. Theory of operation: whoever drives the handshake calls `flight_ready` each time that OpenSSL
+wants to read while bytes to send are pending, and `handshake_done` when it returned, and sends
+nothing in between. Either returns quietly, or raises what refuses the connection; then the pending
+bytes, the client's final flight, must be thrown away.
 """
 
 from __future__ import annotations
@@ -77,18 +78,27 @@ class Judge:
     def check_profile(self, tls: peer.TLSObject) -> None:
         """Compare the object's context with the profile; raises `JudgementError` where it does not verify as that says.
 
-        Called when the object is made, which keeps the verify mode of that moment, and again when it is judged.
+        Called when the object is made, which keeps the verify mode of that moment, and again when
+        it is judged.
         """
         if not verifies_as(tls, self.profile):
-            raise self.refuse("JUDGEMENT_FAILED", "the TLS context does not verify as its profile says")
+            raise self.refuse(
+                "JUDGEMENT_FAILED", "the TLS context does not verify as its profile says"
+            )
 
     def flight_ready(self, tls: peer.TLSObject) -> None:
-        """Judge early, if the peer has proven its key (TLS 1.2). Raises `PinVerificationError` to refuse."""
+        """Judge early, if the peer has proven its key (TLS 1.2).
+
+        Raises `PinVerificationError` to refuse.
+        """
         if self.gate.state is HANDSHAKING and self.endpoint.needs_chain:
             self._guard(self._judge_early, tls)
 
     def handshake_done(self, tls: peer.TLSObject) -> Permit:
-        """Judge, or confirm what was judged early, and open the gate. Raises `PinVerificationError` to refuse."""
+        """Judge, or confirm what was judged early, and open the gate.
+
+        Raises `PinVerificationError` to refuse.
+        """
         permit = self._guard(self._judge_finally, tls)
         notify(self.observer, permit)
         return permit
@@ -142,10 +152,12 @@ class Judge:
         except PinVerificationError as error:
             return before, error.refusal
         if Profile.of(endpoint).identity != self.profile.identity:
-            # A chain that nobody verified, or under other anchors, is no evidence for a policy that asks for that.
+            # A chain that nobody verified, or under other anchors, is no evidence for a policy that
+            # asks for that.
             detail = "the policy verifies this host in another way than when it was connected"
             return endpoint, self._refusal(endpoint, "NO_VERIFIED_CHAIN", detail)
-        # A connection that is open stays so when a clock is set back; only how old its evidence is, nobody knows then.
+        # A connection that is open stays so when a clock is set back; only how old its evidence is,
+        # nobody knows then.
         age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
         return endpoint, judge(endpoint, self._chain, moment.wall, age)
 
@@ -163,7 +175,9 @@ class Judge:
             self._judge_resumed(tls, moment)
         else:
             if self.gate.state is HANDSHAKING:
-                self._decide(tls, self._verified(tls) if self.endpoint.needs_chain else None, moment)
+                self._decide(
+                    tls, self._verified(tls) if self.endpoint.needs_chain else None, moment
+                )
             if self._chain is not None:
                 self._compare_witnesses(self._chain.leaf.der, tls)
             self.evidence, self._moment = None, moment
@@ -172,7 +186,8 @@ class Judge:
     def session_evidence(self) -> Evidence | None:
         """Evidence for the session of an open connection; None if no pin matched, or its chain cannot be dated.
 
-        A resumed connection inherits the evidence, and with it the age, of the session that it resumed.
+        A resumed connection inherits the evidence, and with it the age, of the session that it
+        resumed.
         """
         permit = self.gate.permit
         if permit is None or not permit.pinned or self._chain is None or self._moment is None:
@@ -182,12 +197,15 @@ class Judge:
     def _judge_resumed(self, tls: peer.TLSObject, moment: Moment) -> None:
         """A resumed session shows no chain: what was seen in the full handshake is judged, under the policy as it is now.
 
-        Without evidence (a session that was not offered here, a pre-shared key from elsewhere) there is nothing to judge. The
-        leaf is `ssl`'s own copy from the session: comparing it notices a mixed-up cache, no more.
+        Without evidence (a session that was not offered here, a pre-shared key from elsewhere)
+        there is nothing to judge. The leaf is `ssl`'s own copy from the session: comparing it
+        notices a mixed-up cache, no more.
         """
         evidence = self.evidence
         if evidence is None:
-            raise self.refuse("NO_VERIFIED_CHAIN", "a session was resumed that nobody here has offered")
+            raise self.refuse(
+                "NO_VERIFIED_CHAIN", "a session was resumed that nobody here has offered"
+            )
         elapsed = moment.since(evidence.seen)
         self._evidence_age = 0.0 if elapsed is None else elapsed
         if elapsed is None:

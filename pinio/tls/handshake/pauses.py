@@ -1,15 +1,16 @@
 """Servers with which resuming a TLS session failed, and for how long no session is offered to them.
 
-A server that cannot resume a session should shake hands in full (RFC 8446 section 2.2). Some end the
-connection instead: OpenSSL's do so where they ask for a client certificate and were given no session id
-context. Each full handshake with such a server leaves a session, and each session makes a connection
-fail. So one failure stops the offers to that server for an hour, and each further one for twice as long
-as the one before, up to a day, until a handshake with an offer succeeds.
+A server that cannot resume a session should shake hands in full (RFC 8446 section 2.2). Some end
+the connection instead: OpenSSL's do so where they ask for a client certificate and were given no
+session id context. Each full handshake with such a server leaves a session, and each session makes
+a connection fail. So one failure stops the offers to that server for an hour, and each further one
+for twice as long as the one before, up to a day, until a handshake with an offer succeeds.
 
-Where a library drives the handshake, it may go away without a word when the server hangs up. So there
-one offer at a time is on trial (`begin`): it counts as a failure until the handshake is done, and with a
-server that has not resumed a session yet, until the server has said something on it. For such a server may
-still reject the end of the handshake, of which a client that is done with it hears later.
+Where a library drives the handshake, it may go away without a word when the server hangs up. So
+there one offer at a time is on trial (`begin`): it counts as a failure until the handshake is done,
+and with a server that has not resumed a session yet, until the server has said something on it. For
+such a server may still reject the end of the handshake, of which a client that is done with it
+hears later.
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ class Pauses:
     def _put(self, key: Key, moment: Moment, trial: object | None) -> None:
         before = self._pauses.get(key)
         _make_room(self._pauses, key, self._most)
-        self._pauses[key] = _Pause(moment, 1 if before is None else min(before.failures + 1, 32), trial)
+        self._pauses[key] = _Pause(
+            moment, 1 if before is None else min(before.failures + 1, 32), trial
+        )
 
     def _lift(self, key: Key, offer: object) -> None:
         pause = self._pauses.get(key)

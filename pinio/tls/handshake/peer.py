@@ -1,9 +1,14 @@
-"""What a TLS object knows about its peer. The only user of private names of `ssl`; a tripwire test watches each.
+"""What a TLS object knows about its peer.
 
-- `SSLObject._sslobj` and `SSLSocket._sslobj`, the C object: it has `get_verified_chain` on every Python version, also while the
-  handshake still runs, and its bound methods spare a Python call per read and write.
-- `_ssl._SSLContext.verify_mode` and `.check_hostname`, what a context does, whatever a subclass says.
-- `_ssl.ENCODING_DER`: those chains come as `_ssl.Certificate`, which exports PEM unless told otherwise.
+The only user of private names of `ssl`; a tripwire test watches each.
+
+- `SSLObject._sslobj` and `SSLSocket._sslobj`, the C object: it has `get_verified_chain` on every
+  Python version, also while the handshake still runs, and its bound methods spare a Python call per
+  read and write.
+- `_ssl._SSLContext.verify_mode` and `.check_hostname`, what a context does, whatever a subclass
+  says.
+- `_ssl.ENCODING_DER`: those chains come as `_ssl.Certificate`, which exports PEM unless told
+  otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +20,9 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 TLSObject: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
 _DER: Final[int] = _ssl.ENCODING_DER
-_VERIFY_MODE: Final[Any] = _ssl._SSLContext.verify_mode  # a descriptor, for which typeshed has an int
+_VERIFY_MODE: Final[Any] = (
+    _ssl._SSLContext.verify_mode
+)  # a descriptor, for which typeshed has an int
 _CHECK_HOSTNAME: Final[Any] = _ssl._SSLContext.check_hostname
 _REQUIRED: Final = int(ssl.CERT_REQUIRED)
 
@@ -53,9 +60,9 @@ def checks_names(context: ssl.SSLContext) -> bool:
 def verified_chain(tls: TLSObject) -> list[bytes] | None:
     """DER of the chain that OpenSSL built and, with `CERT_REQUIRED`, verified; leaf first. None if there is none.
 
-    Readable as soon as the peer's certificate was processed, also while `do_handshake` still wants more: then the peer has
-    proven nothing yet, but for what `final_flight_made` says. None on a resumed session. Under `CERT_NONE` everything above
-    position 0 is forgeable.
+    Readable as soon as the peer's certificate was processed, also while `do_handshake` still wants
+    more: then the peer has proven nothing yet, but for what `final_flight_made` says. None on a
+    resumed session. Under `CERT_NONE` everything above position 0 is forgeable.
     """
     return _export(tls._sslobj.get_verified_chain())  # type: ignore[union-attr]
 
@@ -65,8 +72,8 @@ def final_flight_made(tls: TLSObject) -> bool:
 
     While `do_handshake` still wants to read, that is so with TLS 1.2 alone: there the client
     finishes first, once the server has signed its key exchange (RFC 5246 section 7.3). With TLS 1.3
-    the server finishes first (RFC 8446 section 2), and the handshake ends with the client's message.
-    OpenSSL reports the message as the channel binding `tls-unique` (RFC 5929 section 3).
+    the server finishes first (RFC 8446 section 2), and the handshake ends with the client's
+    message. OpenSSL reports the message as the channel binding `tls-unique` (RFC 5929 section 3).
     """
     return tls.get_channel_binding("tls-unique") is not None
 

@@ -1,14 +1,17 @@
 """TLS sessions, each with the evidence that lets a resumed connection be judged.
 
-A resumed handshake skips what pinning needs: no chain is shown, and OpenSSL does not look at the name again. So a session is kept
-only beside the evidence of the full handshake it descends from, under the context, host and port it was made for; it is
-offered only if that evidence satisfies the policy in force now (`pinio.core.evidence.age`), and judged again after the handshake.
+A resumed handshake skips what pinning needs: no chain is shown, and OpenSSL does not look at the
+name again. So a session is kept only beside the evidence of the full handshake it descends from,
+under the context, host and port it was made for; it is offered only if that evidence satisfies the
+policy in force now (`pinio.core.evidence.age`), and judged again after the handshake.
 
-TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server on each connection; a TLS 1.2 session may be used
-again until it is too old. Age counts from the last full handshake, whatever the number of renewals.
+TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server on each connection;
+a TLS 1.2 session may be used again until it is too old. Age counts from the last full handshake,
+whatever the number of renewals.
 
-Reading a session is not free, and in some Pythons very dear (`reading_leaks`). So a server that gives none is asked no more for a
-while. Neither is one with which resuming failed (`pinio.tls.handshake.pauses`).
+Reading a session is not free, and in some Pythons very dear (`reading_leaks`). So a server that
+gives none is asked no more for a while. Neither is one with which resuming failed
+(`pinio.tls.handshake.pauses`).
 """
 
 from __future__ import annotations
@@ -38,8 +41,9 @@ PATIENCE: Final = 10
 
 reading_leaks: bool = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
 """Whether reading `.session` loses memory for good, 6.7 kB each time, and copies the session, which with OpenSSL 3.0 costs a
-tenth of a handshake (python/cpython#116810). There a TLS 1.3 ticket is used as often as a TLS 1.2 session, so that a session is
-read once for each full handshake and not for each connection."""
+tenth of a handshake (python/cpython#116810). There a TLS 1.3 ticket is used as often as a TLS 1.2
+session, so that a session is read once for each full handshake and not for each connection.
+"""
 
 
 def now() -> Moment:
@@ -71,9 +75,9 @@ class _Ticketless:
 class SessionCache:
     """Sessions by TLS configuration, host and port. Thread-safe, bounded, empty after a fork.
 
-    One cache serves the whole process by default; pass another as `resumption=` to keep sessions apart. `hosts` is how many are
-    kept, counted by port and TLS configuration, with at most four sessions each (some 13 kB a session); raises `PolicyError` for
-    what is no number above 0.
+    One cache serves the whole process by default; pass another as `resumption=` to keep sessions
+    apart. `hosts` is how many are kept, counted by port and TLS configuration, with at most four
+    sessions each (some 13 kB a session); raises `PolicyError` for what is no number above 0.
     """
 
     def __init__(self, hosts: int = MAX_HOSTS) -> None:
@@ -106,7 +110,11 @@ class SessionCache:
         with self._lock:
             fresh = [kept for kept in self._kept.pop(key, ()) if _fresh(kept, moment)]
             chosen = next(
-                (kept for kept in fresh if age(kept.offer.evidence, endpoint, profile, moment) is not None),
+                (
+                    kept
+                    for kept in fresh
+                    if age(kept.offer.evidence, endpoint, profile, moment) is not None
+                ),
                 None,
             )
             if chosen is not None and chosen.once:
@@ -115,7 +123,9 @@ class SessionCache:
                 self._kept[key] = fresh
         return None if chosen is None else chosen.offer
 
-    def keep(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, *, once: bool) -> None:
+    def keep(
+        self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, *, once: bool
+    ) -> None:
         """Keep a session whose connection was permitted."""
         key = Key(context, endpoint.host, endpoint.port)
         with self._lock:
@@ -128,7 +138,8 @@ class SessionCache:
     def expects_ticket(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
         """Whether a server may give a session that is of use.
 
-        False of one that gave none, each of the last `PATIENCE` times, and of one to which none is offered.
+        False of one that gave none, each of the last `PATIENCE` times, and of one to which none is
+        offered.
         """
         key = Key(context, endpoint.host, endpoint.port)
         if self.pauses.active(key, moment):
@@ -156,7 +167,9 @@ class SessionCache:
             if left:
                 self._kept[key] = left
 
-    def fail(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, moment: Moment) -> None:
+    def fail(
+        self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, moment: Moment
+    ) -> None:
         """Note that a connection with this offer failed; the server's other sessions would fail likewise."""
         key = Key(context, endpoint.host, endpoint.port)
         self.pauses.fail(key, offer, moment)
@@ -165,21 +178,27 @@ class SessionCache:
 
     def _forget(self, context: ssl.SSLContext) -> None:
         with self._lock:
-            self._kept = {key: kept for key, kept in self._kept.items() if key.context is not context}
+            self._kept = {
+                key: kept for key, kept in self._kept.items() if key.context is not context
+            }
             self._ticketless = {
-                key: ticketless for key, ticketless in self._ticketless.items() if key.context is not context
+                key: ticketless
+                for key, ticketless in self._ticketless.items()
+                if key.context is not context
             }
             self.pauses.forget(context)
 
 
-# Weakly: what is registered for a fork is never let go, and a cache of a program's own should end with its last user.
+# Weakly: what is registered for a fork is never let go, and a cache of a program's own should end
+# with its last user.
 _caches: Final[weakref.WeakSet[SessionCache]] = weakref.WeakSet()
 
 
 def forget(context: ssl.SSLContext | None = None) -> None:
     """Forget, in every cache, the sessions of a context that makes no more connections; without one, all of them.
 
-    A session holds its context, and with it the anchors: kept for nobody, a thousand of them would take a gigabyte.
+    A session holds its context, and with it the anchors: kept for nobody, a thousand of them would
+    take a gigabyte.
     """
     for cache in list(_caches):
         if context is None:

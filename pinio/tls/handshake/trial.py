@@ -21,7 +21,9 @@ _NO_FAILURE: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLZeroRe
 
 
 class Trial:
-    """An offer under way. Over once the server has said something on the session, or shaken hands in full.
+    """An offer under way.
+
+    Over once the server has said something on the session, or shaken hands in full.
 
     `watched` says whether the driver of the handshake tells of every end. A library does not.
     """
@@ -81,8 +83,9 @@ class Trial:
     def ended(self, error: BaseException | None) -> None:
         """The connection ended, by an error or by the caller's wish.
 
-        A peer whose certificate or key is refused has shaken hands in full, so that the offer is not to
-        blame, and the session is worth nothing. Whatever else fails may be the offer's fault.
+        A peer whose certificate or key is refused has shaken hands in full, so that the offer is
+        not to blame, and the session is worth nothing. Whatever else fails may be the offer's
+        fault.
         """
         if self.over or self._began is None:
             return
@@ -96,7 +99,9 @@ class Trial:
             self.again = self._judgement.gate.permit is None
             self._cache.fail(self._context, self._judgement.endpoint, self._offer, moment)
             why = "given up" if error is None else type(error).__name__
-            logger.info("resuming a TLS session with %s failed (%s); none is offered for a while", self, why)
+            logger.info(
+                "resuming a TLS session with %s failed (%s); none is offered for a while", self, why
+            )
 
     def __str__(self) -> str:
         return self._key.host if self._key.port is None else f"{self._key.host}:{self._key.port}"

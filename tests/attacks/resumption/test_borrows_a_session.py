@@ -3,8 +3,8 @@
     first connection     client ──── chain, key proved ────► judged, ticket kept beside the evidence
     second connection    client ──── ticket ───────────────► nothing to look at but the evidence
 
-Pinning libraries either forbid the second, or let it pass unlooked at. Here it is judged by the policy as it is now. Whether a
-connection was resumed is read off the server.
+Pinning libraries either forbid the second, or let it pass unlooked at. Here it is judged by the
+policy as it is now. Whether a connection was resumed is read off the server.
 """
 
 from __future__ import annotations
@@ -63,11 +63,16 @@ async def test_a_session_in_the_wrong_drawer_is_noticed(tls_version: ssl.TLSVers
 async def test_a_stolen_ticket_is_worth_nothing_without_its_key(
     tls_version: ssl.TLSVersion, reserved_port: int
 ) -> None:
-    """An interceptor takes the server's place. It cannot read the ticket, has to shake hands in full, and is refused."""
+    """An interceptor takes the server's place.
+
+    It cannot read the ticket, has to shake hands in full, and is refused.
+    """
     cache = SessionCache()
     async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, pinned(), cache)
-    async with Interceptor(ROOT, "localhost", port=reserved_port, tls_version=tls_version) as interceptor:
+    async with Interceptor(
+        ROOT, "localhost", port=reserved_port, tls_version=tls_version
+    ) as interceptor:
         with pytest.raises(PinMismatchError):
             await visit(interceptor, pinned(), cache)
         await end_of(interceptor)
@@ -79,14 +84,19 @@ async def test_a_stolen_ticket_is_worth_nothing_without_its_key(
 async def test_a_session_with_the_wrong_evidence_is_retried_in_full(
     copies: int, tls_version: ssl.TLSVersion
 ) -> None:
-    """The leaf that `ssl` still knows is compared. Where we dial, a full handshake then decides, once, however many there are."""
+    """The leaf that `ssl` still knows is compared.
+
+    Where we dial, a full handshake then decides, once, however many there are.
+    """
     cache = SessionCache()
     policy = pinned(GENUINE.pin, OTHER_KEY.pin)
     async with Server(GENUINE, tls_version=tls_version) as server:
         await visit(server, policy, cache)
         ((key, (kept,)),) = cache._kept.items()
         chain = VerifiedChain([*OTHER_KEY.chain, ROOT.der])
-        wrong = Evidence.of("localhost", chain, kept.offer.evidence.profile, kept.offer.evidence.seen)
+        wrong = Evidence.of(
+            "localhost", chain, kept.offer.evidence.profile, kept.offer.evidence.seen
+        )
         assert wrong is not None
         cache.clear()
         for _ in range(copies):
@@ -104,10 +114,16 @@ async def test_a_session_with_the_wrong_evidence_is_retried_in_full(
     assert (refusal.reason, refusal.resumed) == ("WITNESSES_DISAGREE", True)  # type: ignore[union-attr]
     assert after is permit
     assert sum(map(len, cache._kept.values())) == copies - 1, "the refused one is forgotten"
-    assert [bytes(record.application_bytes) for record in server.connections] == [b"ping", b"", b"ping"]
+    assert [bytes(record.application_bytes) for record in server.connections] == [
+        b"ping",
+        b"",
+        b"ping",
+    ]
 
 
-async def test_the_context_door_refuses_where_the_raw_one_retries(tls_version: ssl.TLSVersion) -> None:
+async def test_the_context_door_refuses_where_the_raw_one_retries(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """Somebody else dials there, so a session that turns out wrong refuses the connection, and the next one is full."""
     policy = pinned(GENUINE.pin, OTHER_KEY.pin)
     cache = SessionCache()
@@ -135,7 +151,9 @@ async def test_the_context_door_refuses_where_the_raw_one_retries(tls_version: s
         await end_of(server)
 
 
-async def test_another_client_identity_resumes_nothing(tls_version: ssl.TLSVersion, tmp_path: Any) -> None:
+async def test_another_client_identity_resumes_nothing(
+    tls_version: ssl.TLSVersion, tmp_path: Any
+) -> None:
     """A resumed session carries the identity of its first connection; with another certificate the handshake is full."""
     first = IDENTITY.write(tmp_path, "first")
     second_identity = ROOT.issue_client("second@pinio.test")
@@ -160,7 +178,9 @@ def ruin(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("door", ["raw", "context"])
-async def test_a_session_on_which_tls_broke_is_forgotten(door: str, tls_version: ssl.TLSVersion) -> None:
+async def test_a_session_on_which_tls_broke_is_forgotten(
+    door: str, tls_version: ssl.TLSVersion
+) -> None:
     """RFC 5246 section 7.2.2, also where the handshake was long over."""
     cache = SessionCache()
     context = pinio.create_ssl_context(pinned(), resumption=cache)

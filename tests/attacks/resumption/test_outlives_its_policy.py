@@ -38,7 +38,9 @@ async def test_sessions_of_unpinned_hosts_are_not_kept(tls_version: ssl.TLSVersi
     assert resumed(server) == [False, False]
 
 
-async def test_a_session_made_under_a_looser_policy_is_not_offered(tls_version: ssl.TLSVersion) -> None:
+async def test_a_session_made_under_a_looser_policy_is_not_offered(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """Report-only let the first connection through with a wrong key; enforcing refuses it, and no session helps."""
     cache = SessionCache()
     async with Server(GENUINE, tls_version=tls_version) as server:
@@ -95,7 +97,10 @@ async def test_a_devices_session_says_nothing_where_certificates_are_verified(
 async def test_what_was_waived_after_an_offer_leaves_nothing(
     tls_version: ssl.TLSVersion, tickets_last: bool, reserved_port: int
 ) -> None:
-    """The server takes another key and forgets its tickets. The old session's evidence is not that of the new one."""
+    """The server takes another key and forgets its tickets.
+
+    The old session's evidence is not that of the new one.
+    """
     cache = SessionCache()
     policy = pinned(mode="report-only")
     async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
@@ -109,10 +114,14 @@ async def test_what_was_waived_after_an_offer_leaves_nothing(
         await end_of(server)
     assert resumed(server) == [False, False]
     assert all(kept == before for kept in cache._kept.values())
-    assert len(cache) == (tickets_last or tls_version is ssl.TLSVersion.TLSv1_2), "or it was used up"
+    assert len(cache) == (tickets_last or tls_version is ssl.TLSVersion.TLSv1_2), (
+        "or it was used up"
+    )
 
 
-async def test_a_swap_during_the_handshake_does_not_change_its_policy(tls_version: ssl.TLSVersion) -> None:
+async def test_a_swap_during_the_handshake_does_not_change_its_policy(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """The policy is read once per connection; the next one is judged by the new policy."""
     cache = SessionCache()
     source = Swapped(pinned())

@@ -36,7 +36,9 @@ async def test_the_larger_of_both_clocks_counts(
     assert resumed(server) == [False, False]
 
 
-async def test_pins_that_expire_end_their_sessions(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+async def test_pins_that_expire_end_their_sessions(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     """The policy stays the same; its time is over."""
     cache = SessionCache()
     policy = pinned(expires=datetime.fromtimestamp(clock.wall + 60, UTC))
@@ -52,7 +54,9 @@ async def test_pins_that_expire_end_their_sessions(tls_version: ssl.TLSVersion, 
     assert resumed(server) == [False, True]
 
 
-async def test_a_certificate_that_ends_ends_its_sessions(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+async def test_a_certificate_that_ends_ends_its_sessions(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     """OpenSSL looks at its dates in a full handshake and in no other, so that one is asked for."""
     ending = ISSUER.issue("localhost", not_after=datetime.fromtimestamp(clock.wall + 600, UTC))
     cache = SessionCache()
@@ -89,5 +93,10 @@ async def test_renewed_tickets_inherit_the_age(tls_version: ssl.TLSVersion, cloc
             ages.append((await visit(server, pinned(), cache)).evidence_age)
             clock.tick(600)
         await end_of(server)
-    assert ages == [None, *map(pytest.approx, (600, 1200, 1800, 2400, 3000)), None, pytest.approx(600)]
+    assert ages == [
+        None,
+        *map(pytest.approx, (600, 1200, 1800, 2400, 3000)),
+        None,
+        pytest.approx(600),
+    ]
     assert resumed(server) == [age is not None for age in ages]

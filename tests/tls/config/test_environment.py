@@ -13,7 +13,8 @@ import pytest
 
 from pinio.testing import CA
 
-# What every inner context would verify and offer, and whether the CA of the environment is believed.
+# What every inner context would verify and offer, and whether the CA of the environment is
+# believed.
 SCRIPT = """
 import _ssl, json, ssl, sys
 from pinio.core.anchors import Anchors
@@ -82,16 +83,27 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.mkdir()
     (folder / "planted.pem").write_text(PLANTED.certificate_pem)
     (store / "planted.pem").write_text(PLANTED.certificate_pem)
-    (folder / "openssl.cnf").write_text(CONFIGURATION.format(file=folder / "planted.pem", directory=store))
+    (folder / "openssl.cnf").write_text(
+        CONFIGURATION.format(file=folder / "planted.pem", directory=store)
+    )
     IMPOSTOR.write(folder, "impostor")
     return folder
 
 
 def run(files: Path, **environment: str) -> Any:
     """What the script prints in such an environment."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("SSL", "OPENSSL"))}
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SSL", "OPENSSL"))
+    }
     completed = subprocess.run(
-        [sys.executable, "-c", SCRIPT, files / "impostor.pem", files / "impostor.key", IMPOSTOR.pin],
+        [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            files / "impostor.pem",
+            files / "impostor.key",
+            IMPOSTOR.pin,
+        ],
         env={**plain, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         stdout=subprocess.PIPE,
         check=True,
@@ -110,7 +122,9 @@ def test_in_the_usual_environment(usual: Any) -> None:
     assert usual["public"]["anchors"] > 100
 
 
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF", "SSLKEYLOGFILE"])
+@pytest.mark.parametrize(
+    "variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF", "SSLKEYLOGFILE"]
+)
 def test_nothing_changes(files: Path, usual: Any, variable: str) -> None:
     value = {
         "SSL_CERT_FILE": files / "planted.pem",

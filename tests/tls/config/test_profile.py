@@ -21,7 +21,14 @@ from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, pinned
 from tests.tls.certificates import Issued, anchors_of
 from tests.tls.memory import MemoryPeer, drive, engine_for
-from tests.tls.messages import ALPN, COMPRESS_CERTIFICATE, PRE_SHARED_KEY, TLS_1_2, TLS_1_3, ClientHello
+from tests.tls.messages import (
+    ALPN,
+    COMPRESS_CERTIFICATE,
+    PRE_SHARED_KEY,
+    TLS_1_2,
+    TLS_1_3,
+    ClientHello,
+)
 from tests.tls.through import ask, context_for, inner
 
 PROFILES = {
@@ -63,22 +70,30 @@ def test_the_suites_are_the_same_on_every_runtime(profile: Profile) -> None:
     suites = inner_context(profile).get_ciphers()
     assert {suite["name"] for suite in suites} == EPHEMERAL_AEAD
     offered = {suite["id"] & 0xFFFF for suite in suites}
-    hello = ClientHello.parse(MemoryPeer(inner_context(profile), server_hostname="localhost").hello())
+    hello = ClientHello.parse(
+        MemoryPeer(inner_context(profile), server_hostname="localhost").hello()
+    )
     assert set(hello.suites) - {NO_SUITE_BUT_A_SIGNAL} == offered
 
 
 def test_a_client_hello_offers_nothing_that_is_not_meant(profile: Profile) -> None:
-    hello = ClientHello.parse(MemoryPeer(inner_context(profile), server_hostname="pinned.test").hello())
+    hello = ClientHello.parse(
+        MemoryPeer(inner_context(profile), server_hostname="pinned.test").hello()
+    )
     assert hello.versions == (TLS_1_3, TLS_1_2)
     assert hello.server_name == "pinned.test"
-    assert COMPRESS_CERTIFICATE not in hello.extensions, "nothing is decompressed before its sender is known"
+    assert COMPRESS_CERTIFICATE not in hello.extensions, (
+        "nothing is decompressed before its sender is known"
+    )
     assert PRE_SHARED_KEY not in hello.extensions
     assert (ALPN in hello.extensions) == bool(profile.settings.alpn)
 
 
 def test_an_address_is_no_server_name() -> None:
     """RFC 6066 section 3."""
-    hello = ClientHello.parse(MemoryPeer(inner_context(Profile()), server_hostname="192.0.2.7").hello())
+    hello = ClientHello.parse(
+        MemoryPeer(inner_context(Profile()), server_hostname="192.0.2.7").hello()
+    )
     assert hello.server_name is None
 
 
@@ -94,7 +109,10 @@ def test_old_versions_are_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context = ISSUER.issue("localhost").server_context(ciphers="ALL:@SECLEVEL=0")
-        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        context.minimum_version, context.maximum_version = (
+            ssl.TLSVersion.TLSv1,
+            ssl.TLSVersion.TLSv1_1,
+        )
     old_client = ROOT.client_context()
     with pytest.raises(ssl.SSLError, match=r"(?i)protocol|version"):
         drive(engine_for(pinned()), MemoryPeer(context))
@@ -143,7 +161,9 @@ def test_a_strict_context_would_refuse_the_sloppy_one() -> None:
     [
         pytest.param(anchors_of(ROOT.der), [GENUINE.pin, ISSUER.pin, ROOT.pin], id="root"),
         pytest.param(
-            anchors_of(ROOT.der, ISSUER.der), [GENUINE.pin, ISSUER.pin, ROOT.pin], id="root and intermediate"
+            anchors_of(ROOT.der, ISSUER.der),
+            [GENUINE.pin, ISSUER.pin, ROOT.pin],
+            id="root and intermediate",
         ),
         pytest.param(anchors_of(ISSUER.der), [GENUINE.pin, ISSUER.pin], id="intermediate only"),
         pytest.param(anchors_of(GENUINE.der), [GENUINE.pin], id="leaf only"),
@@ -235,7 +255,9 @@ def test_nothing_holds_a_context_that_gave_way(
     cache = SessionCache()
     held: list[weakref.ref[ssl.SSLContext]] = []
     with Server(GENUINE, tls_version=tls_version) as server:
-        contexts = [context_for(pinned(), alpn=[f"test/{number}"], resumption=cache) for number in range(4)]
+        contexts = [
+            context_for(pinned(), alpn=[f"test/{number}"], resumption=cache) for number in range(4)
+        ]
         for number, context in enumerate(contexts):
             ask(context, server)
             held.append(weakref.ref(inner(context)))
@@ -250,7 +272,9 @@ def test_nothing_holds_a_context_that_gave_way(
 def test_contexts_are_not_inherited_by_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock could be held by a thread that the child does not have."""
     registered = []
-    monkeypatch.setattr(os, "register_at_fork", lambda *, after_in_child: registered.append(after_in_child))
+    monkeypatch.setattr(
+        os, "register_at_fork", lambda *, after_in_child: registered.append(after_in_child)
+    )
     contexts = inner_contexts._InnerContexts()
     context = contexts(Profile("leaf-pin"))
     (after_fork,) = registered

@@ -103,7 +103,11 @@ def insisting(door: Door, tls_version: ssl.TLSVersion) -> Iterator[Server]:
 def swap_anchors(context: PinnedSSLContext, source: Swappable) -> None:
     other = CA("another root")
     source.current = Policy(
-        {"localhost": PinSet([GENUINE.pin], backup=[SPARE], anchors=anchors_of(ROOT.der, other.der))}
+        {
+            "localhost": PinSet(
+                [GENUINE.pin], backup=[SPARE], anchors=anchors_of(ROOT.der, other.der)
+            )
+        }
     )
 
 
@@ -116,7 +120,9 @@ Rebuild: TypeAlias = Callable[[PinnedSSLContext, Swappable], object]
 REBUILDS: dict[str, Rebuild] = {
     "nothing": lambda context, source: None,
     "ALPN": lambda context, source: context.set_alpn_protocols(["http/1.1"]),
-    "a version": lambda context, source: setattr(context, "options", context.options | ssl.OP_NO_TICKET),
+    "a version": lambda context, source: setattr(
+        context, "options", context.options | ssl.OP_NO_TICKET
+    ),
     "other anchors": swap_anchors,
     "eviction": evict,
 }
@@ -213,7 +219,9 @@ def test_a_forked_child_shows_what_was_loaded_and_asks_nobody(
 # A renewal is another identity
 
 
-def test_P4_sessions_of_the_old_identity_are_not_offered(files: Files, tls_version: ssl.TLSVersion) -> None:
+def test_P4_sessions_of_the_old_identity_are_not_offered(
+    files: Files, tls_version: ssl.TLSVersion
+) -> None:
     """A server would take the session for the identity under which it was made."""
     context = context_for(pinned(), client_cert=files)
     with Server(GENUINE, client_ca=ROOT, tls_version=tls_version) as server:
@@ -268,7 +276,9 @@ def test_links_that_are_swapped_are_a_renewal(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         leaf.write(tmp_path / name, "client")
     (tmp_path / "data").symlink_to("first")
-    context = context_for(pinned(), client_cert=(tmp_path / "data/client.pem", tmp_path / "data/client.key"))
+    context = context_for(
+        pinned(), client_cert=(tmp_path / "data/client.pem", tmp_path / "data/client.key")
+    )
     with Server(GENUINE, client_ca=ROOT) as server:
         ask(context, server)
         (tmp_path / "new").symlink_to("second")

@@ -1,6 +1,7 @@
 """Every root that a list of CAs has can end a chain, on every Python.
 
-Of each root of certifi's list there is a twin here: its name and its extensions, and a key of the test's.
+Of each root of certifi's list there is a twin here: its name and its extensions, and a key of the
+test's.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def _issued(
     return builder.sign(issuer_key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def _builder(name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    name: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -120,7 +123,9 @@ def _name(text: str) -> x509.Name:
 @pytest.fixture(scope="module")
 def roots() -> list[x509.Certificate]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some have 0 as serial number, which RFC 5280 no longer allows
+        warnings.simplefilter(
+            "ignore"
+        )  # some have 0 as serial number, which RFC 5280 no longer allows
         return x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
 
 
@@ -155,21 +160,30 @@ def test_every_root_of_the_public_list_can_end_a_chain(
             twin.issue(key_identifiers=False),  # as below a root that has none
         ):
             server = leaf.server_context()
-            drive(engine_for(pinned(f"ca:{public_key_pin(root)}", anchors=None)), peer := MemoryPeer(server))
+            drive(
+                engine_for(pinned(f"ca:{public_key_pin(root)}", anchors=None)),
+                peer := MemoryPeer(server),
+            )
             assert peer.finished, twin.name
     with pytest.raises(PinMismatchError):
         drive(
-            engine_for(pinned(ABSENT, anchors=None)), MemoryPeer(twins[0].issue_directly().server_context())
+            engine_for(pinned(ABSENT, anchors=None)),
+            MemoryPeer(twins[0].issue_directly().server_context()),
         )
 
 
-def test_no_root_of_the_public_list_has_a_key_that_is_too_weak(roots: list[x509.Certificate]) -> None:
+def test_no_root_of_the_public_list_has_a_key_that_is_too_weak(
+    roots: list[x509.Certificate],
+) -> None:
     """What a twin cannot tell: at OpenSSL's security level 2 a key has 112 bits of security."""
     for root in roots:
         key = root.public_key()
         assert isinstance(
             key,
-            rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey,
+            rsa.RSAPublicKey
+            | ec.EllipticCurvePublicKey
+            | ed25519.Ed25519PublicKey
+            | ed448.Ed448PublicKey,
         )
         if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
             assert key.key_size >= (2048 if isinstance(key, rsa.RSAPublicKey) else 224)
@@ -220,7 +234,9 @@ def test_the_flags_are_the_same_on_every_python() -> None:
         assert inner_context(profile).verify_flags == ssl.VERIFY_X509_TRUSTED_FIRST
 
 
-def test_a_certificate_without_basic_constraints_issues_nothing(tls_version: ssl.TLSVersion) -> None:
+def test_a_certificate_without_basic_constraints_issues_nothing(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """Of the strict checks the one that matters: OpenSSL makes it for every intermediate."""
     root = Issued.root("root")
     intermediate = root.issue("no CA", "no-ca.test", ca=False)

@@ -14,7 +14,9 @@ from tests.tls.cast import IDENTITY
 
 
 def tls_1_2_suites(context: ssl.SSLContext) -> list[str]:
-    return [suite["name"] for suite in context.get_ciphers() if not suite["name"].startswith("TLS_")]
+    return [
+        suite["name"] for suite in context.get_ciphers() if not suite["name"].startswith("TLS_")
+    ]
 
 
 def applied(settings: Settings) -> ssl.SSLContext:
@@ -28,12 +30,16 @@ def test_the_floor_holds_without_any_setting() -> None:
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & OPTIONS == OPTIONS
     assert context.options & ssl.OP_NO_RENEGOTIATION
-    assert all(name.startswith("ECDHE-") for name in tls_1_2_suites(context)), "ephemeral keys alone"
+    assert all(name.startswith("ECDHE-") for name in tls_1_2_suites(context)), (
+        "ephemeral keys alone"
+    )
 
 
 def test_options_and_flags_come_on_top_of_those_that_a_context_has() -> None:
     stock = scratch()
-    context = applied(Settings(options=int(ssl.OP_NO_TICKET), verify_flags=int(ssl.VERIFY_X509_STRICT)))
+    context = applied(
+        Settings(options=int(ssl.OP_NO_TICKET), verify_flags=int(ssl.VERIFY_X509_STRICT))
+    )
     assert context.options & (stock.options | ssl.OP_NO_TICKET) == stock.options | ssl.OP_NO_TICKET
     assert context.verify_flags & (stock.verify_flags | ssl.VERIFY_X509_STRICT) == (
         stock.verify_flags | ssl.VERIFY_X509_STRICT
@@ -49,7 +55,9 @@ def test_settings_are_compared_by_value() -> None:
 # Ciphers
 
 
-@pytest.mark.parametrize("wanted", ["DEFAULT", "ALL", "ALL:COMPLEMENTOFALL:@SECLEVEL=0", "HIGH:!DH"])
+@pytest.mark.parametrize(
+    "wanted", ["DEFAULT", "ALL", "ALL:COMPLEMENTOFALL:@SECLEVEL=0", "HIGH:!DH"]
+)
 def test_ciphers_are_those_named_that_were_allowed(wanted: str) -> None:
     stricter, left_out = Settings().tighter_ciphers(wanted)
     named, context = scratch(), scratch()
@@ -65,7 +73,10 @@ def test_ciphers_never_come_back() -> None:
     once, _ = Settings().tighter_ciphers("ECDHE+CHACHA20")
     again, left_out = Settings(ciphers=once).tighter_ciphers("DEFAULT")
     context = applied(Settings(ciphers=again))
-    assert tls_1_2_suites(context) == ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"]
+    assert tls_1_2_suites(context) == [
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+    ]
     assert left_out
 
 
@@ -112,7 +123,9 @@ class Replacement(StockContext):
 def test_a_context_is_ssls_own_whatever_is_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssl, "SSLContext", Replacement)
     assert type(scratch()) is StockContext
-    context = applied(Settings(maximum_version=ssl.TLSVersion.TLSv1_2, options=int(ssl.OP_NO_TICKET)))
+    context = applied(
+        Settings(maximum_version=ssl.TLSVersion.TLSv1_2, options=int(ssl.OP_NO_TICKET))
+    )
     assert context.maximum_version is ssl.TLSVersion.TLSv1_2
 
 

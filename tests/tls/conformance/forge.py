@@ -1,7 +1,8 @@
 """Records that no TLS library writes by itself, sealed by hand with the keys of a real connection.
 
-Takes over what the server sends; what it receives is still read by its TLS object. AES-256-GCM with SHA-384, which is what
-pinio and OpenSSL agree on. RFC 8446 sections 5.2 and 7 for TLS 1.3, RFC 5246 sections 5 and 6.3 with RFC 5288 for TLS 1.2.
+Takes over what the server sends; what it receives is still read by its TLS object. AES-256-GCM with
+SHA-384, which is what pinio and OpenSSL agree on. RFC 8446 sections 5.2 and 7 for TLS 1.3, RFC 5246
+sections 5 and 6.3 with RFC 5288 for TLS 1.2.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Forge(ABC):
     def of(tls_version: ssl.TLSVersion, keylog: Path, replies: bytes) -> Forge:
         """The forge of a connection whose secrets were logged, and whose server's flights `replies` begins with."""
         secrets = {
-            line.split()[0]: line.split()[1:] for line in keylog.read_text().splitlines() if line[0] != "#"
+            line.split()[0]: line.split()[1:]
+            for line in keylog.read_text().splitlines()
+            if line[0] != "#"
         }
         if tls_version is ssl.TLSVersion.TLSv1_3:
             return Forge13(bytes.fromhex(secrets["SERVER_TRAFFIC_SECRET_0"][1]))

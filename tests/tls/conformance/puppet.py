@@ -1,6 +1,7 @@
 """A TLS server on strings: a test says, step by step, what the other side of its connection does, and sees what it saw.
 
-A step is a callable of the server's `Connection`, run in the server's thread. The ones below are enough for most stories.
+A step is a callable of the server's `Connection`, run in the server's thread. The ones below are
+enough for most stories.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def to_the_end(connection: Connection) -> tuple[bytes, Ending]:
 def farewell(connection: Connection) -> bytes:
     """A close_notify, to be sent. What the client has said already can be read afterwards."""
     assert connection.tls is not None
-    # SSL_shutdown() as Python calls it looks for the peer's close_notify at once, and breaks on anything else.
+    # SSL_shutdown() as Python calls it looks for the peer's close_notify at once, and breaks on
+    # anything else.
     unread = connection._incoming.read()
     with suppress(ssl.SSLWantReadError):
         connection.tls.unwrap()
@@ -186,6 +188,9 @@ def in_one_segment(*messages: bytes) -> Step[None]:
 
 
 async def turns(count: int = 20) -> None:
-    """Let the loop look at its sockets so many times. On loopback, what was sent is there when the sender returns."""
+    """Let the loop look at its sockets so many times.
+
+    On loopback, what was sent is there when the sender returns.
+    """
     for _ in range(count):
         await asyncio.sleep(0)

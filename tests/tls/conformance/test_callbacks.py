@@ -31,7 +31,9 @@ def complaints() -> Iterator[list[dict[str, Any]]]:
         loop.set_exception_handler(before)
 
 
-def failing_in(name: str, base: type[Diary] = Diary, error: BaseException | None = None) -> type[Diary]:
+def failing_in(
+    name: str, base: type[Diary] = Diary, error: BaseException | None = None
+) -> type[Diary]:
     """An application with a mistake in one callback."""
 
     def callback(self: Diary, *arguments: Any) -> Any:
@@ -148,7 +150,9 @@ async def test_an_os_error_is_no_defect_and_is_not_reported() -> None:
     """A callback that meets a broken pipe of its own ends the connection, as with asyncio, without a complaint."""
     async with Puppet() as puppet:
         with complaints() as told:
-            _, app = await puppet.connect(failing_in("data_received", error=BrokenPipeError("elsewhere")))
+            _, app = await puppet.connect(
+                failing_in("data_received", error=BrokenPipeError("elsewhere"))
+            )
             await puppet.sends(b"trouble")
             assert isinstance(await app.lost(), BrokenPipeError)
     assert told == []
@@ -166,7 +170,9 @@ async def test_one_mistake_among_many_records_ends_it() -> None:
         with complaints() as told:
             _, app = await puppet.connect(Failing)
             # Some of it may meet a connection that is gone already.
-            await puppet.does(lambda connection: connection.send_raw(connection.seal(MUCH[:60_000])))
+            await puppet.does(
+                lambda connection: connection.send_raw(connection.seal(MUCH[:60_000]))
+            )
             await app.lost()
             await turns()
     assert app.names == ["made", "data", "lost"]

@@ -33,7 +33,9 @@ GONE = ("lost", "NoneType")
 # The application closes
 
 
-async def test_closing_sends_what_was_written_and_a_close_notify(tls_version: ssl.TLSVersion) -> None:
+async def test_closing_sends_what_was_written_and_a_close_notify(
+    tls_version: ssl.TLSVersion,
+) -> None:
     async with Puppet(tls_version) as puppet:
         transport, app = await puppet.connect()
         assert not transport.is_closing()
@@ -87,7 +89,9 @@ async def test_closing_twice_is_closing_once() -> None:
 
 
 @pytest.mark.parametrize("answer", [goodbye, close, truncate], ids=lambda step: step.__name__)
-async def test_any_end_of_the_peer_answers_ours(answer: Step[None], tls_version: ssl.TLSVersion) -> None:
+async def test_any_end_of_the_peer_answers_ours(
+    answer: Step[None], tls_version: ssl.TLSVersion
+) -> None:
     """A close_notify alone closes TCP, too, and so does the end of TCP alone."""
     async with Puppet(tls_version) as puppet:
         transport, app = await puppet.connect()
@@ -188,7 +192,9 @@ async def test_a_peer_that_never_stops_is_cut_off(tls_version: ssl.TLSVersion) -
 
 
 @pytest.mark.parametrize("factory", [Diary, BufferedDiary])
-@pytest.mark.parametrize(("ending", "how"), [(close, "clean"), (goodbye, "clean"), (truncate, "ragged")])
+@pytest.mark.parametrize(
+    ("ending", "how"), [(close, "clean"), (goodbye, "clean"), (truncate, "ragged")]
+)
 async def test_the_peer_closes(
     factory: Callable[[], Diary], ending: Step[None], how: str, tls_version: ssl.TLSVersion
 ) -> None:
@@ -207,7 +213,9 @@ async def test_the_peer_closes(
 @pytest.mark.parametrize(
     "factory", [Diary, BufferedDiary, lambda: BufferedDiary(3)], ids=["copied", "buffered", "of 3"]
 )
-async def test_data_and_end_in_one_segment(factory: Callable[[], Diary], tls_version: ssl.TLSVersion) -> None:
+async def test_data_and_end_in_one_segment(
+    factory: Callable[[], Diary], tls_version: ssl.TLSVersion
+) -> None:
     async with Puppet(tls_version) as puppet:
         _, app = await puppet.connect(factory)
         await puppet.does(last_words(b"the last words"))
@@ -234,7 +242,9 @@ async def test_the_application_may_have_last_words_too(
         assert await app.lost() is None
 
 
-async def test_what_was_written_before_the_peers_end_still_arrives(tls_version: ssl.TLSVersion) -> None:
+async def test_what_was_written_before_the_peers_end_still_arrives(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """A remote shutdown does not cut short what is on its way there."""
     async with Puppet(tls_version) as puppet:
         transport, app = await puppet.connect()
@@ -263,7 +273,9 @@ async def test_the_answer_of_eof_received_does_not_keep_tls_open(
 
 @pytest.mark.parametrize("end", ["close", "abort"])
 @pytest.mark.parametrize("ending", [close, truncate], ids=lambda step: step.__name__)
-async def test_an_end_inside_eof_received(end: str, ending: Step[None], tls_version: ssl.TLSVersion) -> None:
+async def test_an_end_inside_eof_received(
+    end: str, ending: Step[None], tls_version: ssl.TLSVersion
+) -> None:
     class Hasty(Diary):
         def eof_received(self) -> None:
             super().eof_received()
@@ -387,7 +399,9 @@ async def test_a_timeout_is_positive(option: str, value: float) -> None:
 # Half-closed
 
 
-async def test_a_peer_that_closed_its_half_in_good_order_hears_the_rest(tls_version: ssl.TLSVersion) -> None:
+async def test_a_peer_that_closed_its_half_in_good_order_hears_the_rest(
+    tls_version: ssl.TLSVersion,
+) -> None:
     async with Puppet(tls_version) as puppet:
         transport, app = await puppet.connect()
         transport.pause_reading()  # so that its end is not noticed yet

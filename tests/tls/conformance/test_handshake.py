@@ -37,7 +37,10 @@ async def test_a_handshake_byte_by_byte(tls_version: ssl.TLSVersion) -> None:
 
 
 async def size_of_the_servers_flights(tls_version: ssl.TLSVersion) -> int:
-    """Bytes up to the end of the handshake. Signatures make it vary a little from one connection to the next."""
+    """Bytes up to the end of the handshake.
+
+    Signatures make it vary a little from one connection to the next.
+    """
     context = GENUINE.server_context(tls_version=tls_version, tickets=False)
     async with Puppet(identity=context) as puppet, DripRelay(puppet.server, step=CHUNK) as relay:
         transport, app = await puppet.connect(port=relay.port)
@@ -48,7 +51,9 @@ async def size_of_the_servers_flights(tls_version: ssl.TLSVersion) -> int:
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.97])
-async def test_a_connection_lost_in_any_state(ending: Any, share: float, tls_version: ssl.TLSVersion) -> None:
+async def test_a_connection_lost_in_any_state(
+    ending: Any, share: float, tls_version: ssl.TLSVersion
+) -> None:
     """Before the first byte, in the first record, in the certificate, and in the server's Finished.
 
     The last is, with TLS 1.2, a connection that was judged, and not open yet.
@@ -69,7 +74,9 @@ async def test_a_connection_lost_in_any_state(ending: Any, share: float, tls_ver
     assert [app.entries for app in apps] == [[]]
 
 
-async def test_a_deferred_flight_leaves_when_nothing_is_written(tls_version: ssl.TLSVersion) -> None:
+async def test_a_deferred_flight_leaves_when_nothing_is_written(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """With TLS 1.3 the client's Finished waits for company, and not for long."""
     async with Puppet(tls_version) as puppet:
         transport, app = await pinio.create_connection(Diary, **puppet.where)
@@ -113,7 +120,9 @@ FAILURES: dict[str, tuple[dict[str, Any], type[BaseException]]] = {
 
 @pytest.mark.usefixtures("without_collector")
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_a_refused_connection_is_freed_at_once(failure: str, tls_version: ssl.TLSVersion) -> None:
+async def test_a_refused_connection_is_freed_at_once(
+    failure: str, tls_version: ssl.TLSVersion
+) -> None:
     options, expected = FAILURES[failure]
     async with Puppet(tls_version) as puppet, nothing_left():
         try:
@@ -156,7 +165,9 @@ async def test_a_failed_connection_is_freed_at_once(server: str) -> None:
 async def test_a_cancelled_connection_is_freed_at_once() -> None:
     async with RawServer(silent) as raw, nothing_left():
         attempt = asyncio.create_task(
-            pinio.create_connection(Diary, raw.host, raw.port, server_hostname="localhost", policy=pinned())
+            pinio.create_connection(
+                Diary, raw.host, raw.port, server_hostname="localhost", policy=pinned()
+            )
         )
         while not raw.connections:  # noqa: ASYNC110 - a thread's list
             await asyncio.sleep(0)
@@ -168,7 +179,9 @@ async def test_a_cancelled_connection_is_freed_at_once() -> None:
 
 
 @pytest.mark.usefixtures("without_collector")
-@pytest.mark.parametrize("end", ["close", "abort", "the peer's", "a truncation", "a reset", "an error"])
+@pytest.mark.parametrize(
+    "end", ["close", "abort", "the peer's", "a truncation", "a reset", "an error"]
+)
 async def test_a_connection_is_freed_at_its_end(end: str, tls_version: ssl.TLSVersion) -> None:
     async with Puppet(tls_version) as puppet, nothing_left():
         transport, app = await puppet.connect()
@@ -188,7 +201,9 @@ async def test_a_connection_is_freed_at_its_end(end: str, tls_version: ssl.TLSVe
             case "a reset":
                 await puppet.does(reset)
             case "an error":
-                await puppet.does(lambda connection: connection.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32)))
+                await puppet.does(
+                    lambda connection: connection.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32))
+                )
         await app.lost()
         del transport, app
 

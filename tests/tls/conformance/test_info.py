@@ -41,7 +41,9 @@ async def test_extra_info_knows_what_asyncio_knows(tls_version: ssl.TLSVersion) 
             ssl.DER_cert_to_PEM_cert(transport.get_extra_info("ssl_object").getpeercert(True))
             in GENUINE.chain_pem
         )
-        assert transport.get_extra_info("socket").getpeername() == transport.get_extra_info("peername")
+        assert transport.get_extra_info("socket").getpeername() == transport.get_extra_info(
+            "peername"
+        )
         assert isinstance(transport.get_extra_info("pinio"), Permit)
         for one in (transport, reference):
             assert one.get_extra_info("no such key") is None
@@ -105,14 +107,20 @@ async def test_debug_mode_changes_nothing(tls_version: ssl.TLSVersion) -> None:
 
 
 @pytest.mark.parametrize("debug", [False, True])
-async def test_debug_mode_logs_what_ended_a_connection(debug: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_debug_mode_logs_what_ended_a_connection(
+    debug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     asyncio.get_running_loop().set_debug(debug)
     async with Puppet() as puppet:
         with caplog.at_level(logging.DEBUG, "pinio"):
             _, app = await puppet.connect()
-            await puppet.does(lambda connection: connection.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32)))
+            await puppet.does(
+                lambda connection: connection.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32))
+            )
             assert isinstance(await app.lost(), ssl.SSLError)
-    logged = [record for record in caplog.records if record.exc_info and record.exc_info[1] is app.error]
+    logged = [
+        record for record in caplog.records if record.exc_info and record.exc_info[1] is app.error
+    ]
     assert len(logged) == debug
 
 

@@ -48,7 +48,11 @@ async def to_the_proxy(lower: str, proxy: ConnectProxy, app: Diary) -> asyncio.T
         )[0]
     tls: dict[str, Any] = {"ssl": ROOT.client_context(), "server_hostname": "proxy.pinned.test"}
     loop = asyncio.get_running_loop()
-    return (await loop.create_connection(lambda: app, *proxy.address, **(tls if lower != "plain" else {})))[0]
+    return (
+        await loop.create_connection(
+            lambda: app, *proxy.address, **(tls if lower != "plain" else {})
+        )
+    )[0]
 
 
 @asynccontextmanager
@@ -77,7 +81,9 @@ async def tunnel(
 
 
 kinds = pytest.mark.parametrize(
-    "factory", [Diary, BufferedDiary, lambda: BufferedDiary(100)], ids=["copied", "buffered", "of 100"]
+    "factory",
+    [Diary, BufferedDiary, lambda: BufferedDiary(100)],
+    ids=["copied", "buffered", "of 100"],
 )
 
 
@@ -133,9 +139,13 @@ async def test_closing_inside_pause_writing(lower: str, tls_version: ssl.TLSVers
 
 @layers
 @pytest.mark.parametrize(
-    ("ending", "how"), [(last_words(b"bye"), "clean"), (truncate, "ragged")], ids=["clean", "ragged"]
+    ("ending", "how"),
+    [(last_words(b"bye"), "clean"), (truncate, "ragged")],
+    ids=["clean", "ragged"],
 )
-async def test_the_peer_closes(lower: str, ending: Step[None], how: str, tls_version: ssl.TLSVersion) -> None:
+async def test_the_peer_closes(
+    lower: str, ending: Step[None], how: str, tls_version: ssl.TLSVersion
+) -> None:
     app = Diary()
     async with tunnel(lower, tls_version, app) as (puppet, transport, _):
         await puppet.does(ending)
@@ -146,7 +156,9 @@ async def test_the_peer_closes(lower: str, ending: Step[None], how: str, tls_ver
 
 @layers
 @kinds
-async def test_pauses(lower: str, factory: Callable[[], Diary], tls_version: ssl.TLSVersion) -> None:
+async def test_pauses(
+    lower: str, factory: Callable[[], Diary], tls_version: ssl.TLSVersion
+) -> None:
     """Each record is followed by a pause; nothing is delivered during one, nothing is lost."""
     app = factory()
     told = app.data_received

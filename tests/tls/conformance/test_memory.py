@@ -80,7 +80,9 @@ async def test_what_bulk_leaves_behind_is_a_slice_for_each_bio(
                 assert grown < SHARED // 2, "a BIO was given more than a slice"
 
 
-async def test_a_buffered_protocol_gets_its_bytes_without_a_copy(tls_version: ssl.TLSVersion) -> None:
+async def test_a_buffered_protocol_gets_its_bytes_without_a_copy(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """OpenSSL decrypts into the application's own memory."""
     app = BufferedDiary(100_000)
     async with Puppet(tls_version) as puppet:
@@ -105,7 +107,9 @@ def test_a_connection_that_its_loop_leaves_behind_complains(loop_kind: str) -> N
     """As every transport of asyncio does that nobody closed."""
 
     async def leave(server: Server) -> None:
-        transport, _ = await pinio.create_connection(Diary, "localhost", server.port, policy=pinned())
+        transport, _ = await pinio.create_connection(
+            Diary, "localhost", server.port, policy=pinned()
+        )
         assert not transport.is_closing()
 
     with Server(GENUINE) as server, warnings.catch_warnings(record=True) as told:
@@ -116,4 +120,6 @@ def test_a_connection_that_its_loop_leaves_behind_complains(loop_kind: str) -> N
         del loop
         gc.collect()
     messages = [str(warning.message) for warning in told if warning.category is ResourceWarning]
-    assert any("unclosed transport <PinnedTransport localhost" in message for message in messages), messages
+    assert any(
+        "unclosed transport <PinnedTransport localhost" in message for message in messages
+    ), messages

@@ -37,7 +37,9 @@ def kinds(*sizes: int) -> pytest.MarkDecorator:
 
 
 @kinds(65536, 16384, 16383, 1000, 7)
-async def test_what_is_sent_arrives_whole(factory: Callable[[], Diary], tls_version: ssl.TLSVersion) -> None:
+async def test_what_is_sent_arrives_whole(
+    factory: Callable[[], Diary], tls_version: ssl.TLSVersion
+) -> None:
     data = SOME if factory is Diary else SOME[:70_000]
     async with Puppet(tls_version) as puppet:
         _, app = await puppet.connect(factory)
@@ -157,7 +159,9 @@ async def test_the_protocol_can_be_set_inside_a_callback(
 
 
 @kinds(5)
-async def test_a_protocol_set_during_a_pause_gets_what_was_waiting(factory: Callable[[], Diary]) -> None:
+async def test_a_protocol_set_during_a_pause_gets_what_was_waiting(
+    factory: Callable[[], Diary],
+) -> None:
     class Pausing(BufferedDiary):
         def buffer_updated(self, nbytes: int) -> None:
             super().buffer_updated(nbytes)
@@ -360,7 +364,9 @@ async def test_the_kernel_holds_what_the_application_does_not_want() -> None:
 
         sent = await puppet.does(until_it_blocks)
         assert app.entries == ["made"]
-        assert transport._protocol is not None and 0 < len(transport._protocol._held) <= SHARED, "one read"
+        assert transport._protocol is not None and 0 < len(transport._protocol._held) <= SHARED, (
+            "one read"
+        )
         transport.resume_reading()
         await app.received(sent)
         transport.abort()

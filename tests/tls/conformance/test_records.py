@@ -25,7 +25,9 @@ RECORD = 16384
 class Story:
     """A connection whose server sends what a forge seals."""
 
-    def __init__(self, puppet: Puppet, forge: Forge, transport: PinnedTransport, app: Diary) -> None:
+    def __init__(
+        self, puppet: Puppet, forge: Forge, transport: PinnedTransport, app: Diary
+    ) -> None:
         self.puppet, self.forge, self.transport, self.app = puppet, forge, transport, app
 
     async def sends(self, *records: bytes) -> None:
@@ -58,7 +60,9 @@ async def forged(
 
 
 kinds = pytest.mark.parametrize(
-    "factory", [Diary, BufferedDiary, lambda: BufferedDiary(10)], ids=["copied", "buffered", "of 10"]
+    "factory",
+    [Diary, BufferedDiary, lambda: BufferedDiary(10)],
+    ids=["copied", "buffered", "of 10"],
 )
 
 
@@ -88,7 +92,9 @@ async def test_empty_records_are_nothing(
         assert story.app.names == ["made", "data"]
 
 
-async def test_endless_empty_records_are_an_attack(tmp_path: Path, tls_version: ssl.TLSVersion) -> None:
+async def test_endless_empty_records_are_an_attack(
+    tmp_path: Path, tls_version: ssl.TLSVersion
+) -> None:
     async with forged(tmp_path, tls_version) as story:
         await story.sends(*(story.forge.seal(b"") for _ in range(1000)))
         assert isinstance(await story.app.lost(), ssl.SSLError)
@@ -118,7 +124,10 @@ async def test_padding_is_no_data(tmp_path: Path) -> None:
         assert isinstance(story.forge, Forge13)
         seal = story.forge.seal
         await story.sends(
-            seal(b"a", padding=RECORD - 1), seal(b"b", padding=1), seal(b"", padding=100), seal(b"c")
+            seal(b"a", padding=RECORD - 1),
+            seal(b"b", padding=1),
+            seal(b"", padding=100),
+            seal(b"c"),
         )
         assert await story.app.received(3) == b"abc"
         await story.converses()
@@ -144,7 +153,9 @@ async def test_what_comes_before_a_broken_record_is_delivered(
 ) -> None:
     async with forged(tmp_path, tls_version, factory) as story:
         broken = (
-            bytearray(story.forge.seal(b"good")) + story.forge.seal(b"also good") + story.forge.seal(b"evil")
+            bytearray(story.forge.seal(b"good"))
+            + story.forge.seal(b"also good")
+            + story.forge.seal(b"evil")
         )
         broken[-1] ^= 1
         await story.sends(bytes(broken), story.forge.seal(b"never seen"))
@@ -162,7 +173,10 @@ async def test_what_comes_before_a_broken_record_is_delivered(
 
 
 def test_the_peer_is_told_what_was_broken(tmp_path: Path, tls_version: ssl.TLSVersion) -> None:
-    """By an alert (RFC 8446 section 6.2). On asyncio: uvloop sends in its next turn, and the abort comes before that."""
+    """By an alert (RFC 8446 section 6.2).
+
+    On asyncio: uvloop sends in its next turn, and the abort comes before that.
+    """
 
     async def hear_the_alert() -> None:
         async with forged(tmp_path, tls_version) as story:
@@ -200,10 +214,14 @@ async def test_an_alert_is_an_error(tmp_path: Path, tls_version: ssl.TLSVersion)
         assert story.app.names == ["made", "data", "lost"]
 
 
-async def test_a_sealed_close_notify_is_a_clean_end(tmp_path: Path, tls_version: ssl.TLSVersion) -> None:
+async def test_a_sealed_close_notify_is_a_clean_end(
+    tmp_path: Path, tls_version: ssl.TLSVersion
+) -> None:
     async with forged(tmp_path, tls_version) as story:
         await story.sends(
-            story.forge.seal(b"last"), story.forge.seal(bytes((1, 0)), ALERT), story.forge.seal(b"beyond")
+            story.forge.seal(b"last"),
+            story.forge.seal(bytes((1, 0)), ALERT),
+            story.forge.seal(b"beyond"),
         )
         assert await story.app.lost() is None
         assert story.app.entries == ["made", b"last", "eof", ("lost", "NoneType")]
@@ -232,7 +250,9 @@ async def test_keys_change_in_mid_stream(
         forge = story.forge
         assert isinstance(forge, Forge13)
         for _ in range(5):
-            await story.sends(forge.seal(b"old"), forge.key_update(requested=requested), forge.seal(b"new"))
+            await story.sends(
+                forge.seal(b"old"), forge.key_update(requested=requested), forge.seal(b"new")
+            )
         assert await story.app.received(30) == b"oldnew" * 5
         await story.converses()
 
@@ -245,7 +265,9 @@ async def test_P10_a_peer_that_asks_for_new_keys_and_takes_none_is_given_up(
     async with forged(tmp_path, ssl.TLSVersion.TLSv1_3) as story:
         forge = story.forge
         assert isinstance(forge, Forge13)
-        story.transport.write(bytes(64 << 20))  # more than the relay and the buffers of the system can take
+        story.transport.write(
+            bytes(64 << 20)
+        )  # more than the relay and the buffers of the system can take
         waiting = story.transport.get_write_buffer_size()
         with suppress(OSError):
             for _ in range(50):
@@ -285,7 +307,9 @@ async def test_keys_change_while_we_close(tmp_path: Path) -> None:
         forge = story.forge
         assert isinstance(forge, Forge13)
         story.transport.close()
-        await story.sends(forge.seal(b"crossing"), forge.key_update(requested=True), forge.seal(b"crossing"))
+        await story.sends(
+            forge.seal(b"crossing"), forge.key_update(requested=True), forge.seal(b"crossing")
+        )
         assert await story.puppet.does(to_the_end) == (b"", "clean")
         await story.sends(forge.seal(bytes((1, 0)), ALERT))
         assert await story.app.lost() is None

@@ -27,7 +27,9 @@ RECORD = 16384
 SOME = bytes(range(256)) * 1024  # 256 KiB
 
 
-async def streams(puppet: Puppet, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def streams(
+    puppet: Puppet, **options: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await pinio.open_connection(**puppet.where, **options)
     await puppet.does(lambda connection: None)
     return reader, writer
@@ -63,7 +65,9 @@ async def test_a_message_of_many_records_arrives_in_one_piece_for_each_read(
 
 
 @pytest.mark.parametrize("limit", [1, 1000, 65536], ids=str)
-async def test_whatever_the_limit_nothing_is_lost_or_doubled(limit: int, tls_version: ssl.TLSVersion) -> None:
+async def test_whatever_the_limit_nothing_is_lost_or_doubled(
+    limit: int, tls_version: ssl.TLSVersion
+) -> None:
     """The reader pauses again and again, and the pieces are larger than its limit."""
     async with Puppet(tls_version) as puppet:
         reader, writer = await streams(puppet, limit=limit)
@@ -111,7 +115,9 @@ async def test_a_reader_that_keeps_what_it_is_fed_may() -> None:
     assert reader.pieces == [b"first", b"other"]
 
 
-@pytest.mark.parametrize("patched", ["the class of readers", "the class of protocols", "this reader"])
+@pytest.mark.parametrize(
+    "patched", ["the class of readers", "the class of protocols", "this reader"]
+)
 async def test_whoever_patched_the_reader_may_keep_it_too(
     patched: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +175,10 @@ async def test_what_came_before_a_broken_record_is_handed_over(tls_version: ssl.
         reader, writer = await streams(puppet)
         await puppet.does(
             lambda connection: connection.send_raw(
-                connection.seal(b"good ") + connection.seal(b"news") + b"\x17\x03\x03\x00\x20" + b"x" * 32
+                connection.seal(b"good ")
+                + connection.seal(b"news")
+                + b"\x17\x03\x03\x00\x20"
+                + b"x" * 32
             )
         )
         with pytest.raises(ssl.SSLError):
@@ -206,7 +215,9 @@ async def test_an_end_while_the_reader_has_paused_waits_for_what_came_before_it(
         await writer.wait_closed()
 
 
-async def test_a_record_that_fills_the_memory_of_the_loop_is_no_end(tls_version: ssl.TLSVersion) -> None:
+async def test_a_record_that_fills_the_memory_of_the_loop_is_no_end(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """One read began a record, the next brings more than the memory takes, which is full where a slice of it ends."""
     async with Puppet(tls_version) as puppet:
         reader, writer = await streams(puppet, limit=4 * SHARED)
@@ -236,7 +247,9 @@ async def test_an_interrupt_in_the_middle_of_a_read_ends_the_connection() -> Non
         transport = cast(PinnedTransport, writer.transport)
         protocol = transport._protocol
         assert protocol is not None
-        sealed = await puppet.does(lambda connection: b"".join(connection.seal(SOME[:RECORD]) for _ in "123"))
+        sealed = await puppet.does(
+            lambda connection: b"".join(connection.seal(SOME[:RECORD]) for _ in "123")
+        )
         read, calls = protocol._engine.read, 0
 
         def interrupted(*arguments: Any) -> Any:

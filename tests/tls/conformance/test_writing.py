@@ -38,7 +38,9 @@ BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "memoryview": memoryview,
     "view of integers": lambda data: memoryview(array("I", data)),
     "view of a table": lambda data: memoryview(data).cast("B", (len(data) // 4, 4)),
-    "view of every other byte": lambda data: memoryview(b"".join(bytes((byte, 0)) for byte in data))[::2],
+    "view of every other byte": lambda data: memoryview(
+        b"".join(bytes((byte, 0)) for byte in data)
+    )[::2],
 }
 
 
@@ -65,7 +67,9 @@ async def test_a_buffer_may_be_changed_as_soon_as_it_was_written(size: int) -> N
         transport.abort()
 
 
-@pytest.mark.parametrize("wrong", ["text", 7, None, [b"a", b"b"]], ids=["str", "int", "None", "list"])
+@pytest.mark.parametrize(
+    "wrong", ["text", 7, None, [b"a", b"b"]], ids=["str", "int", "None", "list"]
+)
 async def test_what_is_no_buffer_is_a_type_error_and_harms_nothing(wrong: Any) -> None:
     async with Puppet() as puppet:
         transport, _ = await puppet.connect()
@@ -131,7 +135,9 @@ async def test_a_slow_reader_pauses_the_writer_and_resumes_it(tls_version: ssl.T
         transport.abort()
 
 
-async def test_the_size_of_the_write_buffer_is_what_waits_to_be_sent(tls_version: ssl.TLSVersion) -> None:
+async def test_the_size_of_the_write_buffer_is_what_waits_to_be_sent(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """All of it: nothing is hidden below or beside it."""
     async with Puppet(tls_version) as puppet:
         transport, _ = await puppet.connect()
@@ -165,7 +171,9 @@ async def test_write_buffer_limits_are_those_that_were_set() -> None:
 async def test_drain_waits_for_a_slow_reader() -> None:
     async with Puppet() as puppet:
         transport, _ = await puppet.connect(StreamLike)
-        writer = asyncio.StreamWriter(transport, transport.get_protocol(), None, asyncio.get_running_loop())
+        writer = asyncio.StreamWriter(
+            transport, transport.get_protocol(), None, asyncio.get_running_loop()
+        )
         writer.write(MUCH)
         draining = asyncio.create_task(writer.drain())
         hearing = asyncio.create_task(puppet.hears(len(MUCH)))
@@ -232,7 +240,9 @@ async def too_late(transport: PinnedTransport) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-async def test_what_is_written_after_the_end_goes_nowhere(end: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_written_after_the_end_goes_nowhere(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Puppet() as puppet:
         transport, app = await puppet.connect()
         transport.write(b"in time")

@@ -56,7 +56,9 @@ def test_P2_the_certificate_would_have_been_in_the_flight() -> None:
     assert IDENTITY.der in client.answer(server.answer(client.answer()))
 
 
-def test_P2_with_tls_1_2_the_flight_leaves_when_the_chain_is_permitted_and_not_when_it_is_known() -> None:
+def test_P2_with_tls_1_2_the_flight_leaves_when_the_chain_is_permitted_and_not_when_it_is_known() -> (
+    None
+):
     policy, told = pinned(), Told()
     server = asking(ssl.TLSVersion.TLSv1_2)
     engine = engine_for(policy, context=context_with(IDENTITY, policy), observer=told)
@@ -129,7 +131,10 @@ def test_a_changed_byte_never_turns_into_a_permit(tls_version: ssl.TLSVersion, a
 
 
 def test_application_bytes_come_with_the_handshake_and_wait(tls_version: ssl.TLSVersion) -> None:
-    engine, server = engine_for(pinned()), MemoryPeer(GENUINE.server_context(tls_version=tls_version))
+    engine, server = (
+        engine_for(pinned()),
+        MemoryPeer(GENUINE.server_context(tls_version=tls_version)),
+    )
     engine.handshake()
     engine.incoming.write(server.answer(engine.take()))
     done = engine.handshake()
@@ -141,7 +146,8 @@ def test_application_bytes_come_with_the_handshake_and_wait(tls_version: ssl.TLS
 
 
 @pytest.mark.parametrize(
-    ("spelled", "sent"), [("BÜCHER", "xn--bcher-kva"), ("xn--ls8h", "xn--ls8h"), ("XN--N3H", "xn--n3h")]
+    ("spelled", "sent"),
+    [("BÜCHER", "xn--bcher-kva"), ("xn--ls8h", "xn--ls8h"), ("XN--N3H", "xn--n3h")],
 )
 def test_the_name_on_the_wire_is_the_canonical_one(spelled: str, sent: str) -> None:
     engine = engine_for(pinned(host=f"{sent}.pinned.test"), host=f"{spelled}.pinned.test.")

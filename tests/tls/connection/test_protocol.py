@@ -31,7 +31,9 @@ class Lower:
         endpoint = policy.current.endpoint("localhost", 443)
         judge = Judge(endpoint, Profile.of(endpoint), Told(), source=policy)
         engine = Engine(inner_context(judge.profile), Handshake(judge))
-        self.protocol, self.upper = make_connection(asyncio.get_running_loop(), engine, app, Timeouts())
+        self.protocol, self.upper = make_connection(
+            asyncio.get_running_loop(), engine, app, Timeouts()
+        )
         self.protocol.connection_made(self.transport)
 
     def sent(self) -> bytes:
@@ -78,7 +80,9 @@ async def test_P1_a_refusal_aborts_in_the_turn_in_which_it_is_known(server: Memo
     assert not server.finished
 
 
-@pytest.mark.parametrize("words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"])
+@pytest.mark.parametrize(
+    "words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x03\x00\x02\x02\x28"]
+)
 async def test_what_is_no_handshake_aborts_in_the_same_turn(words: bytes) -> None:
     app = App()
     lower = Lower(pinned(), app)

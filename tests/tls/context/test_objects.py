@@ -85,7 +85,9 @@ def test_P5_an_object_lets_nothing_through_before_its_handshake(
 
 
 @object_method
-def test_P5_nor_in_the_middle_of_it(use: Callable[[Any], object], tls_version: ssl.TLSVersion) -> None:
+def test_P5_nor_in_the_middle_of_it(
+    use: Callable[[Any], object], tls_version: ssl.TLSVersion
+) -> None:
     pair = Pair(pinned(), tls_version)
     with pytest.raises(ssl.SSLWantReadError):
         pair.tls.do_handshake()
@@ -201,7 +203,9 @@ def test_P5_a_socket_lets_nothing_through_before_its_handshake(
 ) -> None:
     context = context_for(pinned())
     with Server(GENUINE, tls_version=tls_version) as server, tcp(server) as sock:
-        with context.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False) as tls:
+        with context.wrap_socket(
+            sock, server_hostname="localhost", do_handshake_on_connect=False
+        ) as tls:
             with pytest.raises(NotJudgedError):
                 use(tls)
             tls.do_handshake()
@@ -265,7 +269,9 @@ def test_P5_the_name_of_a_socket_cannot_be_replaced_before_it_connects(
 
 
 @pytest.mark.parametrize("by", ["connect", "connect_ex"])
-def test_a_socket_may_be_wrapped_before_it_is_connected(by: str, tls_version: ssl.TLSVersion) -> None:
+def test_a_socket_may_be_wrapped_before_it_is_connected(
+    by: str, tls_version: ssl.TLSVersion
+) -> None:
     with Server(GENUINE, tls_version=tls_version) as server:
         with socket.socket() as sock:
             sock.settimeout(60)
@@ -288,7 +294,9 @@ def test_a_socket_may_be_wrapped_before_it_is_connected(by: str, tls_version: ss
         assert all(not record.plaintext_bytes for record in server.connections)
 
 
-def test_after_a_chain_that_openssl_refuses_nothing_is_sent_in_clear(tls_version: ssl.TLSVersion) -> None:
+def test_after_a_chain_that_openssl_refuses_nothing_is_sent_in_clear(
+    tls_version: ssl.TLSVersion,
+) -> None:
     context = context_for(pinned(anchors=CA("another").anchors))
     with Server(GENUINE, tls_version=tls_version) as server, socket.socket() as sock:
         sock.settimeout(60)
@@ -320,7 +328,10 @@ def test_a_connection_that_nobody_takes_leaves_the_socket_shut(reserved_port: in
 def test_an_open_socket_is_as_any_other(tls_version: ssl.TLSVersion, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"from a file")
-    with Server(GENUINE, tls_version=tls_version) as server, blocking(context_for(pinned()), server) as tls:
+    with (
+        Server(GENUINE, tls_version=tls_version) as server,
+        blocking(context_for(pinned()), server) as tls,
+    ):
         tls.sendall(b"one")
         assert tls.recv(3) == b"one"
         assert tls.send(b"two") == 3
@@ -343,7 +354,10 @@ def test_an_open_socket_is_as_any_other(tls_version: ssl.TLSVersion, tmp_path: P
 
 def test_after_a_shutdown_nothing_goes_out_in_clear(tls_version: ssl.TLSVersion) -> None:
     """`ssl` forgets its TLS object there, and would write past it."""
-    with Server(GENUINE, tls_version=tls_version) as server, blocking(context_for(pinned()), server) as tls:
+    with (
+        Server(GENUINE, tls_version=tls_version) as server,
+        blocking(context_for(pinned()), server) as tls,
+    ):
         tls.sendall(SECRET)
         tls.recv(100)
         tls.shutdown(socket.SHUT_RD)
@@ -398,7 +412,9 @@ def test_a_non_blocking_socket_is_judged(tls_version: ssl.TLSVersion) -> None:
                     assert select.select([tls], [], [], 60)[0]
 
 
-def test_P1_a_refused_non_blocking_socket_ends_and_keeps_its_number(tls_version: ssl.TLSVersion) -> None:
+def test_P1_a_refused_non_blocking_socket_ends_and_keeps_its_number(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """Its owner's selector has that number registered, and the next socket would get it."""
     with Server(GENUINE, tls_version=tls_version) as server, tcp(server) as sock:
         sock.setblocking(False)
@@ -470,7 +486,9 @@ def test_every_method_of_ssl_that_carries_bytes_is_behind_the_latch() -> None:
         }
 
 
-def test_a_raw_core_goes_around_the_latch_and_is_for_pinio_alone(tls_version: ssl.TLSVersion) -> None:
+def test_a_raw_core_goes_around_the_latch_and_is_for_pinio_alone(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """What the documentation says of `_sslobj`: code inside the process can do anything."""
     pair = Pair(MISPINNED, tls_version)
     with pytest.raises(ssl.SSLWantReadError):

@@ -81,7 +81,9 @@ WRITES: dict[str, Callable[[PinnedSSLContext], object]] = {
     "verify_mode": lambda context: setattr(context, "verify_mode", ssl.CERT_NONE),
     "check_hostname": lambda context: setattr(context, "check_hostname", False),
     "both": verify_nothing,
-    "hostname_checks_common_name": lambda context: setattr(context, "hostname_checks_common_name", True),
+    "hostname_checks_common_name": lambda context: setattr(
+        context, "hostname_checks_common_name", True
+    ),
     "load_verify_locations": lambda context: context.load_verify_locations(certifi.where()),
     "load_verify_locations by data": lambda context: context.load_verify_locations(
         cadata=ROOT.certificate_pem
@@ -97,8 +99,12 @@ WRITES: dict[str, Callable[[PinnedSSLContext], object]] = {
     "options |= no renegotiation": lambda context: setattr(
         context, "options", context.options | ssl.OP_NO_RENEGOTIATION
     ),
-    "minimum_version": lambda context: setattr(context, "minimum_version", ssl.TLSVersion.MINIMUM_SUPPORTED),
-    "maximum_version": lambda context: setattr(context, "maximum_version", ssl.TLSVersion.MAXIMUM_SUPPORTED),
+    "minimum_version": lambda context: setattr(
+        context, "minimum_version", ssl.TLSVersion.MINIMUM_SUPPORTED
+    ),
+    "maximum_version": lambda context: setattr(
+        context, "maximum_version", ssl.TLSVersion.MAXIMUM_SUPPORTED
+    ),
     "set_ciphers": lambda context: context.set_ciphers("ALL:@SECLEVEL=0"),
     "set_alpn_protocols": lambda context: context.set_alpn_protocols(["http/1.1"]),
     "set_ecdh_curve": lambda context: context.set_ecdh_curve("prime256v1"),
@@ -111,7 +117,9 @@ WRITES: dict[str, Callable[[PinnedSSLContext], object]] = {
     "a method": lambda context: setattr(context, "wrap_bio", scratch().wrap_bio),
     "what nobody knows": lambda context: setattr(context, "trust_everybody", True),
 }
-each_write = pytest.mark.parametrize("write", [ignoring(write) for write in WRITES.values()], ids=WRITES)
+each_write = pytest.mark.parametrize(
+    "write", [ignoring(write) for write in WRITES.values()], ids=WRITES
+)
 
 
 @each_write
@@ -127,7 +135,9 @@ def test_P5_nothing_that_a_library_writes_reaches_the_c_context(
     assert context.sslobject_class is PinnedSSLObject and context.sslsocket_class is PinnedSSLSocket
 
 
-def drive_raw(engine: Any, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server: MemoryPeer) -> None:
+def drive_raw(
+    engine: Any, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server: MemoryPeer
+) -> None:
     """A handshake of a C object that nobody stands beside."""
     while not server.finished:
         with contextlib.suppress(ssl.SSLWantReadError):
@@ -178,7 +188,9 @@ def test_a_private_ca_that_a_library_loads_widens_no_trust() -> None:
     context = context_for(pinned())
     context.load_verify_locations(cadata=stranger.certificate_pem)
     with Server(stranger.issue("localhost")) as server:
-        with pytest.raises(ssl.SSLCertVerificationError, match=r"unable to get local issuer|self-signed"):
+        with pytest.raises(
+            ssl.SSLCertVerificationError, match=r"unable to get local issuer|self-signed"
+        ):
             ask(context, server)
         server.wait_quiet()
         assert server.application_bytes == b""
@@ -187,7 +199,9 @@ def test_a_private_ca_that_a_library_loads_widens_no_trust() -> None:
 def test_a_device_works_under_a_library_that_asks_for_verification() -> None:
     """urllib3 sets `verify_mode` on every connection."""
     device = self_signed("device.local")
-    context = context_for(Policy({"device.local": PinSet([device.pin], single="a device", trust="leaf-pin")}))
+    context = context_for(
+        Policy({"device.local": PinSet([device.pin], single="a device", trust="leaf-pin")})
+    )
     context.verify_mode = ssl.CERT_REQUIRED
     context.check_hostname = True
     with Server(device) as server:
@@ -291,7 +305,9 @@ def test_what_is_as_it_was_set_is_not_worth_a_word(write: str) -> None:
 
 def test_a_context_serves_no_clients_and_cannot_be_copied() -> None:
     context = context_for(pinned())
-    with pytest.raises(PolicyError, match=r"for clients.*another one for a server.*PROTOCOL_TLS_SERVER"):
+    with pytest.raises(
+        PolicyError, match=r"for clients.*another one for a server.*PROTOCOL_TLS_SERVER"
+    ):
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
     with (
         Server(GENUINE, handler=silent) as server,
@@ -421,7 +437,8 @@ def test_stricter_options_and_flags_reach_the_inner_contexts() -> None:
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     assert context.options & ssl.OP_NO_TICKET and inner(context).options & ssl.OP_NO_TICKET
     assert (
-        context.verify_flags & ssl.VERIFY_X509_STRICT and inner(context).verify_flags & ssl.VERIFY_X509_STRICT
+        context.verify_flags & ssl.VERIFY_X509_STRICT
+        and inner(context).verify_flags & ssl.VERIFY_X509_STRICT
     )
     assert context.ignored == frozenset()
 

@@ -26,8 +26,29 @@ from pinio.errors import (
 from pinio.testing import Interceptor, Server, echo, http, self_signed
 from pinio.tls.config.settings import scratch
 from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
-from tests.tls.cast import GENUINE, IDENTITY, ISSUER, MISPINNED, ROOT, SPARE, App, Told, end_of, pinned
-from tests.tls.through import SECRET, Swappable, ask, ask_asyncio, blocking, context_for, inner, tcp, unsealed
+from tests.tls.cast import (
+    GENUINE,
+    IDENTITY,
+    ISSUER,
+    MISPINNED,
+    ROOT,
+    SPARE,
+    App,
+    Told,
+    end_of,
+    pinned,
+)
+from tests.tls.through import (
+    SECRET,
+    Swappable,
+    ask,
+    ask_asyncio,
+    blocking,
+    context_for,
+    inner,
+    tcp,
+    unsealed,
+)
 
 # Whom a context connects to
 
@@ -107,7 +128,10 @@ def test_pins_alone_are_for_whatever_host_is_named() -> None:
         ({"policy": pinned(), "alpn": ["h2", ""]}, "alpn= is a list"),
         ({"policy": pinned(), "alpn": ["h2", b"http/1.1"]}, "alpn= is a list"),
         ({"policy": pinned(), "client_cert": ()}, "client_cert= is a file, or a tuple"),
-        ({"policy": pinned(), "client_cert": ("a", "b", "c", "d")}, "client_cert= is a file, or a tuple"),
+        (
+            {"policy": pinned(), "client_cert": ("a", "b", "c", "d")},
+            "client_cert= is a file, or a tuple",
+        ),
         ({"policy": pinned(), "observer": "log"}, "observer= is a callable"),
     ],
     ids=range(12),
@@ -129,11 +153,15 @@ def test_P4_a_session_from_elsewhere_is_refused(tls_version: ssl.TLSVersion) -> 
             tls.recv(100)
             stolen = tls.session
         with pytest.raises(PolicyError, match="skips the name check"):
-            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost", session=stolen)
+            context.wrap_bio(
+                ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost", session=stolen
+            )
         with tcp(server) as sock, pytest.raises(PolicyError, match="skips the name check"):
             context.wrap_socket(sock, server_hostname="localhost", session=stolen)
         with tcp(server) as sock:
-            fresh = context.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
+            fresh = context.wrap_socket(
+                sock, server_hostname="localhost", do_handshake_on_connect=False
+            )
             with fresh, pytest.raises(PolicyError, match="skips the name check"):
                 fresh.session = stolen
         made = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
@@ -143,7 +171,9 @@ def test_P4_a_session_from_elsewhere_is_refused(tls_version: ssl.TLSVersion) -> 
 
 def test_the_context_of_a_tls_object_cannot_be_replaced() -> None:
     """`SSLObject.context` is meant for servers; on a client it would be another trust."""
-    made = context_for(pinned()).wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    made = context_for(pinned()).wrap_bio(
+        ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"
+    )
     with pytest.raises(PolicyError, match="cannot be replaced"):
         made.context = scratch()
 
@@ -159,7 +189,14 @@ def test_P4_resumption_is_judged_and_can_be_switched_off(tls_version: ssl.TLSVer
     with Server(GENUINE, tls_version=tls_version) as server:
         for context in (on, on, off, off, kept_off, kept_off):
             assert ask(context, server) == SECRET
-    assert [record.resumed for record in server.connections] == [False, True, False, False, False, False]
+    assert [record.resumed for record in server.connections] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert [decision.resumed for decision in told if isinstance(decision, Permit)] == [
         record.resumed for record in server.connections
     ]
@@ -188,7 +225,11 @@ async def test_P4_asyncio_resumes_too(tls_version: ssl.TLSVersion) -> None:
             assert await ask_asyncio(context, server) == SECRET
         await end_of(server)
     assert [record.resumed for record in server.connections] == [False, True, True]
-    assert [decision.resumed for decision in told if isinstance(decision, Permit)] == [False, True, True]
+    assert [decision.resumed for decision in told if isinstance(decision, Permit)] == [
+        False,
+        True,
+        True,
+    ]
 
 
 # The verify mode around the making of an object
@@ -197,10 +238,14 @@ async def test_P4_asyncio_resumes_too(tls_version: ssl.TLSVersion) -> None:
 def test_a_mode_flipped_around_wrap_has_no_effect(tls_version: ssl.TLSVersion) -> None:
     """An SSL object keeps the mode of its making, so a look at the context afterwards tells nothing."""
     context = context_for(pinned(f"ca:{ISSUER.pin}"))
-    with Server(self_signed("localhost").serving(ISSUER.der, ROOT.der), tls_version=tls_version) as server:
+    with Server(
+        self_signed("localhost").serving(ISSUER.der, ROOT.der), tls_version=tls_version
+    ) as server:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with tcp(server) as sock:
-            tls = context.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
+            tls = context.wrap_socket(
+                sock, server_hostname="localhost", do_handshake_on_connect=False
+            )
             context.verify_mode, context.check_hostname = ssl.CERT_REQUIRED, True
             with tls, pytest.raises(ssl.SSLCertVerificationError):
                 tls.do_handshake()
@@ -218,7 +263,9 @@ def test_a_mode_flipped_on_an_inner_context_is_noticed(kind: str) -> None:
     private.check_hostname, private.verify_mode = False, ssl.CERT_NONE
     with Server(GENUINE) as server:
         connect: dict[str, Callable[[], object]] = {
-            "object": lambda: context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"),
+            "object": lambda: context.wrap_bio(
+                ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"
+            ),
             "socket": lambda: ask(context, server),
         }
         with pytest.raises(JudgementError):
@@ -244,7 +291,10 @@ def test_an_object_made_by_hand_from_an_inner_context_lets_nothing_through() -> 
 def test_the_observer_hears_one_decision(policy: Policy, tls_version: ssl.TLSVersion) -> None:
     told = Told()
     context = context_for(policy, observer=told)
-    with Server(GENUINE, tls_version=tls_version) as server, contextlib.suppress(PinVerificationError):
+    with (
+        Server(GENUINE, tls_version=tls_version) as server,
+        contextlib.suppress(PinVerificationError),
+    ):
         ask(context, server)
     (decision,) = told
     assert isinstance(decision, Refusal if policy is MISPINNED else Permit)

@@ -24,14 +24,18 @@ from tests.tls.through import SECRET, ask, ask_asyncio, blocking, context_for, t
 
 def shown() -> ssl.SSLContext:
     """The context of a TLS object, as any library gets to see it."""
-    made = context_for(pinned()).wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    made = context_for(pinned()).wrap_bio(
+        ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost"
+    )
     return made.context
 
 
 PUBLIC = sorted(name for name in dir(ssl.SSLContext) if not name.startswith("_"))
 METHODS = [name for name in PUBLIC if callable(getattr(ssl.SSLContext, name))]
 CHANGING = [
-    name for name in METHODS if name not in LOOKING | MAKING | UNREADABLE and not name.endswith("_class")
+    name
+    for name in METHODS
+    if name not in LOOKING | MAKING | UNREADABLE and not name.endswith("_class")
 ]
 
 
@@ -81,13 +85,17 @@ def test_P5_a_library_that_loads_its_own_ca_there_widens_nobodys_trust(
     """Hosts without pins would go to whoever holds that CA."""
     stranger = CA("stranger")
     policy = Policy(
-        {"elsewhere.test": PinSet([SPARE], single="unused")}, unpinned="allow", unpinned_anchors=ROOT.anchors
+        {"elsewhere.test": PinSet([SPARE], single="unused")},
+        unpinned="allow",
+        unpinned_anchors=ROOT.anchors,
     )
     context = context_for(policy)
     with Server(GENUINE, tls_version=tls_version) as server, blocking(context, server) as tls:
         made = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
         with pytest.raises(PolicyError):
-            (made if door == "object" else tls).context.load_verify_locations(cadata=stranger.certificate_pem)
+            (made if door == "object" else tls).context.load_verify_locations(
+                cadata=stranger.certificate_pem
+            )
     with Server(stranger.issue("localhost"), tls_version=tls_version) as server:
         with pytest.raises(ssl.SSLCertVerificationError, match=r"(?i)verify failed"):
             ask(context, server)
@@ -106,7 +114,10 @@ async def test_P5_a_loop_that_is_given_it_connects_to_nobody(tls_version: ssl.TL
 
 
 async def test_P5_nor_does_aiofastnet() -> None:
-    """It would shake hands by itself, but for its switch. An object that fails at once it leaves to its own time limit."""
+    """It would shake hands by itself, but for its switch.
+
+    An object that fails at once it leaves to its own time limit.
+    """
     aiofastnet = pytest.importorskip("aiofastnet", reason="aiofastnet is not installed")
     complaints: list[BaseException] = []
     loop = asyncio.get_running_loop()
@@ -128,7 +139,9 @@ def test_P5_nor_does_a_blocking_client(tls_version: ssl.TLSVersion) -> None:
         with (
             tcp(server) as sock,
             contextlib.closing(
-                shown().wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
+                shown().wrap_socket(
+                    sock, server_hostname="localhost", do_handshake_on_connect=False
+                )
             ) as tls,
         ):
             for use in (tls.do_handshake, lambda: tls.sendall(SECRET), lambda: tls.recv(1)):

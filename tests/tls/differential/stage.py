@@ -1,11 +1,12 @@
 """The same play twice: once over the event loop's own TLS, once over ours, with the same server on the same strings.
 
-A test is a story: what server and application do, step by step. `Stage.same` lets both transports play it and asks that the
-application was told the same, in the same order, that the server saw the same, and that the loop complained of the same.
-A `Departure` beside the story is where ours differs on purpose: it says in what, and why.
+A test is a story: what server and application do, step by step. `Stage.same` lets both transports
+play it and asks that the application was told the same, in the same order, that the server saw the
+same, and that the loop complained of the same. A `Departure` beside the story is where ours differs
+on purpose: it says in what, and why.
 
-What is not compared: into how many pieces bytes are cut on their way to the application (a `Diary` joins them), and the texts of
-errors.
+What is not compared: into how many pieces bytes are cut on their way to the application (a `Diary`
+joins them), and the texts of errors.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from tests.tls.conformance.puppet import POLICY, Puppet, small, turns
 
 Door: TypeAlias = Literal["create_connection", "start_tls"]
 Story: TypeAlias = "Callable[[Act], Awaitable[None]]"
-Connect: TypeAlias = "Callable[[Act, Callable[[], Diary], dict[str, Any]], Awaitable[asyncio.Transport]]"
+Connect: TypeAlias = (
+    "Callable[[Act, Callable[[], Diary], dict[str, Any]], Awaitable[asyncio.Transport]]"
+)
 
 DOORS: Final[tuple[Door, ...]] = ("create_connection", "start_tls")
 TRUST: Final = ROOT.client_context()
@@ -98,7 +101,9 @@ class Act:
     def finish(self) -> Record:
         """What the story has come to; what happens later is no part of it."""
         if hasattr(self, "app"):
-            self.record.told = [entry for entry in self.app.entries[self._before :] if entry != "TLS"]
+            self.record.told = [
+                entry for entry in self.app.entries[self._before :] if entry != "TLS"
+            ]
             self.record.flow = list(self.app.flow)
         return self.record
 
@@ -135,7 +140,9 @@ class Stage:
         """Both transports play it alike, but for what is said."""
         records = []
         for connect in _CONNECT[self.door]:
-            async with Puppet(self._version(identity), identity, **self._dialogue(greeting)) as puppet:
+            async with Puppet(
+                self._version(identity), identity, **self._dialogue(greeting)
+            ) as puppet:
                 act = Act(puppet, connect)
                 records.append(await self._play(act, story))
         theirs, ours = records
@@ -179,9 +186,13 @@ async def _their_connection(
     return (await loop.create_connection(make, act.puppet.server.host, act.port, **tls))[0]
 
 
-async def _our_connection(act: Act, make: Callable[[], Diary], options: dict[str, Any]) -> asyncio.Transport:
+async def _our_connection(
+    act: Act, make: Callable[[], Diary], options: dict[str, Any]
+) -> asyncio.Transport:
     act.tls_begins.set()
-    return (await pinio.create_connection(make, **(act.puppet.where | {"port": act.port} | options)))[0]
+    return (
+        await pinio.create_connection(make, **(act.puppet.where | {"port": act.port} | options))
+    )[0]
 
 
 async def _plain(act: Act, make: Callable[[], Diary]) -> asyncio.Transport:
@@ -195,7 +206,9 @@ async def _plain(act: Act, make: Callable[[], Diary]) -> asyncio.Transport:
     return plain
 
 
-async def _their_upgrade(act: Act, make: Callable[[], Diary], options: dict[str, Any]) -> asyncio.Transport:
+async def _their_upgrade(
+    act: Act, make: Callable[[], Diary], options: dict[str, Any]
+) -> asyncio.Transport:
     plain = await _plain(act, make)
     tls: dict[str, Any] = {"server_hostname": "localhost"} | options
     loop = asyncio.get_running_loop()
@@ -204,7 +217,9 @@ async def _their_upgrade(act: Act, make: Callable[[], Diary], options: dict[str,
     return cast(asyncio.Transport, transport)
 
 
-async def _our_upgrade(act: Act, make: Callable[[], Diary], options: dict[str, Any]) -> asyncio.Transport:
+async def _our_upgrade(
+    act: Act, make: Callable[[], Diary], options: dict[str, Any]
+) -> asyncio.Transport:
     plain = await _plain(act, make)
     tls: dict[str, Any] = {"server_hostname": "localhost", "policy": POLICY} | options
     act.app.transport = transport = await pinio.start_tls(plain, act.app, **tls)

@@ -55,7 +55,9 @@ async def test_in_connection_made(dialling: Stage) -> None:
     [("data_received", Diary), ("get_buffer", BufferedDiary), ("buffer_updated", BufferedDiary)],
     ids=["data_received", "get_buffer", "buffer_updated"],
 )
-async def test_while_receiving(stage: Stage, name: str, base: type[Diary], error: Exception) -> None:
+async def test_while_receiving(
+    stage: Stage, name: str, base: type[Diary], error: Exception
+) -> None:
     async def story(act: Act) -> None:
         await act.connect(failing_in(name, base, error))
         tire(act.app)

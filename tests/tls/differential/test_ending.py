@@ -25,7 +25,9 @@ from tests.tls.differential.departures import TRUNCATION_IS_TOLD, all_of, answer
 from tests.tls.differential.stage import Act, Departure, Stage
 
 kinds = pytest.mark.parametrize("factory", [Diary, BufferedDiary], ids=["copied", "buffered"])
-endings = pytest.mark.parametrize("ending", [close, goodbye, truncate, reset], ids=lambda step: step.__name__)
+endings = pytest.mark.parametrize(
+    "ending", [close, goodbye, truncate, reset], ids=lambda step: step.__name__
+)
 
 
 def truncated(ending: Step[None]) -> list[Departure]:
@@ -78,7 +80,9 @@ async def test_what_the_server_sees_of_our_answer(stage: Stage, ending: Step[Non
 
 @pytest.mark.parametrize("answer", [True, None])
 @pytest.mark.parametrize("ending", [close, truncate], ids=lambda step: step.__name__)
-async def test_what_eof_received_returns(stage: Stage, answer: bool | None, ending: Step[None]) -> None:
+async def test_what_eof_received_returns(
+    stage: Stage, answer: bool | None, ending: Step[None]
+) -> None:
     class Opinionated(Diary):
         def eof_received(self) -> bool | None:
             super().eof_received()
@@ -95,7 +99,9 @@ async def test_what_eof_received_returns(stage: Stage, answer: bool | None, endi
 
 @pytest.mark.parametrize("ending", [close, truncate], ids=lambda step: step.__name__)
 @pytest.mark.parametrize("last", ["write", "close", "abort"])
-async def test_what_an_application_does_in_eof_received(stage: Stage, last: str, ending: Step[None]) -> None:
+async def test_what_an_application_does_in_eof_received(
+    stage: Stage, last: str, ending: Step[None]
+) -> None:
     class Eager(Diary):
         def eof_received(self) -> None:
             super().eof_received()
@@ -116,7 +122,9 @@ async def test_what_an_application_does_in_eof_received(stage: Stage, last: str,
 # Ours
 
 
-@pytest.mark.parametrize("answer", [goodbye, close, truncate, reset], ids=lambda step: step.__name__)
+@pytest.mark.parametrize(
+    "answer", [goodbye, close, truncate, reset], ids=lambda step: step.__name__
+)
 @pytest.mark.parametrize("data", [b"a little", MUCH], ids=["a little", "much"])
 async def test_a_close_with_data_pending(stage: Stage, answer: Step[None], data: bytes) -> None:
     async def story(act: Act) -> None:
@@ -128,7 +136,9 @@ async def test_a_close_with_data_pending(stage: Stage, answer: Step[None], data:
         await act.puppet.does(answer)
         await act.app.lost()
 
-    await stage.same(story, *truncated(answer), *([flow("pause", "resume")] if data is MUCH else []))
+    await stage.same(
+        story, *truncated(answer), *([flow("pause", "resume")] if data is MUCH else [])
+    )
 
 
 @kinds
@@ -316,7 +326,9 @@ async def test_a_close_during_a_pause(stage: Stage) -> None:
 
 WHAT_CAME_BEFORE = Departure(
     "What had arrived before a reset is delivered when the application wants it, and then the reset is told. The others drop it.",
-    lambda record: replace(record, told=[*record.told[:-1], bytearray(b"read in time"), record.told[-1]]),
+    lambda record: replace(
+        record, told=[*record.told[:-1], bytearray(b"read in time"), record.told[-1]]
+    ),
 )
 
 

@@ -10,7 +10,17 @@ from typing import Any, Final, Literal, cast
 import pytest
 
 import pinio
-from pinio.testing import CA, CutRelay, DripRelay, Handler, RawServer, hear, reset, silent, tls_alert
+from pinio.testing import (
+    CA,
+    CutRelay,
+    DripRelay,
+    Handler,
+    RawServer,
+    hear,
+    reset,
+    silent,
+    tls_alert,
+)
 from tests.tls.cast import GENUINE, ROOT, pinned
 from tests.tls.conformance.puppet import POLICY, turns
 from tests.tls.differential.stage import Act, Departure, Record, Stage

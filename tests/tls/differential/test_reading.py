@@ -27,7 +27,9 @@ kinds = pytest.mark.parametrize(
 
 
 @kinds
-async def test_data_in_the_last_flight_of_the_handshake(stage: Stage, factory: Callable[[], Diary]) -> None:
+async def test_data_in_the_last_flight_of_the_handshake(
+    stage: Stage, factory: Callable[[], Diary]
+) -> None:
     async def story(act: Act) -> None:
         await act.connect(factory)
         await act.app.received(5 if stage.door == "create_connection" else 30)

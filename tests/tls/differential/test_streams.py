@@ -11,7 +11,16 @@ import pytest
 
 import pinio
 from tests.tls.conformance.diary import kind_of
-from tests.tls.conformance.puppet import MUCH, Puppet, Step, close, last_words, reset, to_the_end, truncate
+from tests.tls.conformance.puppet import (
+    MUCH,
+    Puppet,
+    Step,
+    close,
+    last_words,
+    reset,
+    to_the_end,
+    truncate,
+)
 from tests.tls.differential.stage import TRUST
 
 Story = Callable[[Puppet, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[list[Any]]]
@@ -25,7 +34,9 @@ async def same(tls_version: ssl.TLSVersion, story: Story) -> None:
             reader, writer = (
                 await pinio.open_connection(**puppet.where)
                 if pinned
-                else await asyncio.open_connection(**address, ssl=TRUST, server_hostname="localhost")
+                else await asyncio.open_connection(
+                    **address, ssl=TRUST, server_hostname="localhost"
+                )
             )
             answers.append(await story(puppet, reader, writer))
             writer.transport.abort()
@@ -42,7 +53,9 @@ async def outcome(attempt: Awaitable[Any]) -> Any:
 
 
 async def test_a_question_and_an_answer(tls_version: ssl.TLSVersion) -> None:
-    async def story(puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[Any]:
+    async def story(
+        puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> list[Any]:
         writer.writelines([b"ques", b"tion\n"])
         await writer.drain()
         heard = await puppet.hears(9)
@@ -51,7 +64,12 @@ async def test_a_question_and_an_answer(tls_version: ssl.TLSVersion) -> None:
         writer.close()
         seen += [writer.is_closing(), await puppet.does(to_the_end)]
         await puppet.does(close)
-        return [*seen, await outcome(writer.wait_closed()), await outcome(reader.read()), reader.at_eof()]
+        return [
+            *seen,
+            await outcome(writer.wait_closed()),
+            await outcome(reader.read()),
+            reader.at_eof(),
+        ]
 
     await same(tls_version, story)
 
@@ -62,7 +80,9 @@ async def test_a_question_and_an_answer(tls_version: ssl.TLSVersion) -> None:
     ids=["close", "truncate", "reset", "last words"],
 )
 async def test_a_peer_that_ends(tls_version: ssl.TLSVersion, ending: Step[None]) -> None:
-    async def story(puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[Any]:
+    async def story(
+        puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> list[Any]:
         await puppet.sends(b"not all")
         seen = [await reader.readexactly(3)]
         await puppet.does(ending)
@@ -75,7 +95,9 @@ async def test_a_peer_that_ends(tls_version: ssl.TLSVersion, ending: Step[None])
 
 
 async def test_much_both_ways(tls_version: ssl.TLSVersion) -> None:
-    async def story(puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[Any]:
+    async def story(
+        puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> list[Any]:
         sending = asyncio.create_task(puppet.sends(MUCH))
         seen = [await reader.readexactly(len(MUCH)) == MUCH]
         await sending
@@ -90,7 +112,9 @@ async def test_much_both_ways(tls_version: ssl.TLSVersion) -> None:
 async def test_a_reader_that_has_enough(tls_version: ssl.TLSVersion) -> None:
     """It pauses the transport, and goes on when there is room."""
 
-    async def story(puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[Any]:
+    async def story(
+        puppet: Puppet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> list[Any]:
         sending = asyncio.create_task(puppet.sends(MUCH[:500_000]))
         data = bytearray()
         while len(data) < 500_000:

@@ -176,7 +176,8 @@ async def test_an_end_inside_pause_writing(stage: Stage, end: str) -> None:
         act.transport.write(MUCH)
         data, how = await act.puppet.does(to_the_end)
         act.sees(how)
-        # A write is sent whole, and none after the close; ours asks for a pause after the first, asyncio after the second.
+        # A write is sent whole, and none after the close; ours asks for a pause after the first,
+        # asyncio after the second.
         act.sees(data in (MUCH, MUCH + MUCH) if end == "close" else (MUCH + MUCH).startswith(data))
         await act.puppet.does(close if end == "close" else truncate)
         await act.app.lost()

@@ -79,7 +79,9 @@ made_by = pytest.mark.parametrize("make", [by_pins, by_policy, by_source])
 
 
 @made_by
-def test_P6_a_socket_ends_with_its_pins(make: Made, tls_version: ssl.TLSVersion, clock: Clock) -> None:
+def test_P6_a_socket_ends_with_its_pins(
+    make: Made, tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     told = Told()
     with (
         Server(GENUINE, tls_version=tls_version) as server,
@@ -105,7 +107,9 @@ async def test_P6_a_stream_of_the_loop_ends_with_its_pins(
 ) -> None:
     told = Told()
     async with Server(GENUINE, tls_version=tls_version) as server:
-        reader, writer = await asyncio.open_connection("localhost", server.port, ssl=make(clock, told))
+        reader, writer = await asyncio.open_connection(
+            "localhost", server.port, ssl=make(clock, told)
+        )
         writer.write(b"before")
         assert await reader.readexactly(6) == b"before"
         clock.tick(HOUR)
@@ -135,16 +139,24 @@ def test_a_pooled_connection_of_httpx_is_not_used(
             assert client.get(url).text == "ok"
         clock.tick(HOUR)
         with pytest.raises(httpx.HTTPError):
-            client.get(url)  # httpcore hides what a write raises, and reads from the socket that was closed
+            client.get(
+                url
+            )  # httpcore hides what a write raises, and reads from the socket that was closed
         with pytest.raises(httpx.HTTPError) as caught:
             client.get(url)
         assert isinstance(find_pin_error(caught.value), PinExpiredError)
         server.wait_quiet()
     assert [len(record.requests) for record in server.connections] == [2, 0]
-    assert [getattr(decision, "reason", None) for decision in told] == [None, "PINS_EXPIRED", "PINS_EXPIRED"]
+    assert [getattr(decision, "reason", None) for decision in told] == [
+        None,
+        "PINS_EXPIRED",
+        "PINS_EXPIRED",
+    ]
 
 
-def test_a_pooled_connection_of_an_adapter_is_not_used(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+def test_a_pooled_connection_of_an_adapter_is_not_used(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     """Which say why."""
     with Server(GENUINE, handler=http(), tls_version=tls_version) as server:
         url = f"https://localhost:{server.port}/"
@@ -176,7 +188,9 @@ async def test_a_pooled_connection_of_an_adapter_for_loops_is_not_used(
     assert sum(len(record.requests) for record in server.connections) == 1
 
 
-def test_a_resumed_connection_ends_with_its_pins_too(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+def test_a_resumed_connection_ends_with_its_pins_too(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     context = context_for(expiring(clock))
     with Server(GENUINE, tls_version=tls_version) as server:
         for turn in range(2):
@@ -288,7 +302,9 @@ async def test_a_pooled_tunnel_is_not_used(which: str, clock: Clock) -> None:
 
 
 @waiving
-async def test_aiohttp_uses_what_is_waived_and_tells_once(waiver: dict[str, Any], clock: Clock) -> None:
+async def test_aiohttp_uses_what_is_waived_and_tells_once(
+    waiver: dict[str, Any], clock: Clock
+) -> None:
     told = Told()
     async with Server(GENUINE, handler=http()) as server:
         connector = PinnedConnector(expiring(clock, **waiver), observer=told)
@@ -309,7 +325,12 @@ async def test_the_name_in_the_url_has_a_date_too(clock: Clock) -> None:
     policy = Policy(
         {
             "a.pinned.test": PinSet([GENUINE.pin], expires=later, **key),  # type: ignore[arg-type]
-            "localhost": PinSet([f"ca:{ISSUER.pin}"], expires=in_an_hour(clock), on_expiry="report", **key),  # type: ignore[arg-type]
+            "localhost": PinSet(
+                [f"ca:{ISSUER.pin}"],
+                expires=in_an_hour(clock),
+                on_expiry="report",
+                **key,  # type: ignore[arg-type]
+            ),
         }
     )
     told = Told()
@@ -334,7 +355,9 @@ async def test_attest_does_not_call_expired_pins_a_match(
     by: str, tls_version: ssl.TLSVersion, clock: Clock
 ) -> None:
     policy = expiring(clock)
-    expected: dict[str, Any] = {"policy": policy} if by == "policy" else {"pins": policy.hosts["localhost"]}
+    expected: dict[str, Any] = (
+        {"policy": policy} if by == "policy" else {"pins": policy.hosts["localhost"]}
+    )
     told = Told()
     async with Server(GENUINE, tls_version=tls_version) as server:
         transport, app = await pinio.create_connection(
@@ -355,7 +378,9 @@ async def test_attest_does_not_call_expired_pins_a_match(
 
 
 @waiving
-async def test_attest_tells_of_an_expiry_that_is_waived(waiver: dict[str, Any], clock: Clock) -> None:
+async def test_attest_tells_of_an_expiry_that_is_waived(
+    waiver: dict[str, Any], clock: Clock
+) -> None:
     async with Server(GENUINE) as server:
         transport, app = await pinio.create_connection(
             App, "localhost", server.port, policy=expiring(clock, **waiver), observer=Told()

@@ -27,7 +27,13 @@ ROUTES: dict[State, list[Event]] = {
     State.VERIFYING: [Event.START, Event.CHAIN_KNOWN],
     State.PERMITTED: [Event.START, Event.CHAIN_KNOWN, Event.PERMIT],
     State.OPEN: [Event.START, Event.CHAIN_KNOWN, Event.PERMIT, Event.HANDSHAKE_DONE],
-    State.CLOSING: [Event.START, Event.CHAIN_KNOWN, Event.PERMIT, Event.HANDSHAKE_DONE, Event.SHUTDOWN],
+    State.CLOSING: [
+        Event.START,
+        Event.CHAIN_KNOWN,
+        Event.PERMIT,
+        Event.HANDSHAKE_DONE,
+        Event.SHUTDOWN,
+    ],
     State.REFUSED: [Event.START, Event.FAIL],
     State.CLOSED: [Event.FAIL],
 }
@@ -54,14 +60,18 @@ def gate_in(state: State) -> Gate:
 EDGES = [(state, event) for state in State for event in Event]
 
 
-@pytest.mark.parametrize(("state", "event"), [edge for edge in EDGES if edge[1] in TRANSITIONS[edge[0]]])
+@pytest.mark.parametrize(
+    ("state", "event"), [edge for edge in EDGES if edge[1] in TRANSITIONS[edge[0]]]
+)
 def test_every_edge_of_the_table_is_taken(state: State, event: Event) -> None:
     gate = gate_in(state)
     take(gate, event)
     assert gate.state is TRANSITIONS[state][event]
 
 
-@pytest.mark.parametrize(("state", "event"), [edge for edge in EDGES if edge[1] not in TRANSITIONS[edge[0]]])
+@pytest.mark.parametrize(
+    ("state", "event"), [edge for edge in EDGES if edge[1] not in TRANSITIONS[edge[0]]]
+)
 def test_a_missing_edge_raises_and_changes_nothing(state: State, event: Event) -> None:
     gate = gate_in(state)
     permit = gate.permit

@@ -82,7 +82,9 @@ def test_a_connection_that_another_thread_has_closed_is_not_judged(outgoing: byt
     assert connection.told.kinds == ["Permit"]
 
 
-def test_a_connection_whose_tls_fails_takes_its_session_with_it(tls_version: ssl.TLSVersion) -> None:
+def test_a_connection_whose_tls_fails_takes_its_session_with_it(
+    tls_version: ssl.TLSVersion,
+) -> None:
     """RFC 5246 section 7.2.2: a session must not be resumed after a fatal alert."""
     connection = Open(tls_version)
     assert connection.engine.heard()

@@ -133,8 +133,12 @@ def test_what_is_waived_is_told(server: MemoryPeer, policy: Policy) -> None:
     assert not permit.report.enforced
 
 
-def test_a_host_without_pins_pays_nothing(server: MemoryPeer, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = Policy({"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors)
+def test_a_host_without_pins_pays_nothing(
+    server: MemoryPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Policy(
+        {"other.test": [GENUINE.pin, SPARE]}, unpinned="allow", unpinned_anchors=ROOT.anchors
+    )
     told = Told()
     monkeypatch.setattr(peer, "verified_chain", lambda tls: pytest.fail("no chain is extracted"))
     drive(engine_for(policy, observer=told), server)
@@ -163,7 +167,10 @@ def test_two_names_must_both_pass(server: MemoryPeer) -> None:
     with pytest.raises(PinMismatchError):
         drive(engine, server)
     assert not server.finished
-    agreeing = {"localhost": pinned().hosts["localhost"], "url.test": pinned(ISSUER.pin).hosts["localhost"]}
+    agreeing = {
+        "localhost": pinned().hosts["localhost"],
+        "url.test": pinned(ISSUER.pin).hosts["localhost"],
+    }
     drive(_engine_to_two_names(Policy(agreeing)), MemoryPeer(GENUINE.server_context()))
 
 
@@ -323,7 +330,9 @@ def test_a_context_changed_when_the_object_is_made_refuses() -> None:
     assert told.kinds == ["Refusal"]
 
 
-def test_an_observer_cannot_fail_a_connection(server: MemoryPeer, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_cannot_fail_a_connection(
+    server: MemoryPeer, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(decision: Permit | Refusal) -> None:
         raise ZeroDivisionError
 
@@ -400,7 +409,10 @@ def judge_resumed(
     steady: float = 60,
     leaf: bytes = GENUINE.der,
 ) -> Judge:
-    """Put a session that was made with `host` so many seconds ago before its judge. Returns him in any case."""
+    """Put a session that was made with `host` so many seconds ago before its judge.
+
+    Returns him in any case.
+    """
     endpoint = policy.endpoint("localhost", 443)
     chain = VerifiedChain([GENUINE.der, ISSUER.der, ROOT.der])
     evidence = Evidence.of(host, chain, Profile.of(endpoint).identity, SEEN)
@@ -426,7 +438,11 @@ def test_a_resumed_session_is_judged_by_its_evidence() -> None:
     [
         ({"policy": MISPINNED}, PinMismatchError, "resumed session"),
         ({"policy": pinned(policy={"deny": [ROOT.pin]})}, DeniedKeyError, "denied"),
-        ({"policy": pinned(expires=datetime(2030, 1, 1, 0, 1, tzinfo=UTC))}, PinExpiredError, "expired"),
+        (
+            {"policy": pinned(expires=datetime(2030, 1, 1, 0, 1, tzinfo=UTC))},
+            PinExpiredError,
+            "expired",
+        ),
         ({"host": "127.0.0.1"}, WitnessError, "made with another host"),
         ({"leaf": ISSUER.der}, WitnessError, "two different certificates"),
         ({"wall": -1}, NoVerifiedChainError, "a clock ran backwards"),
@@ -466,7 +482,10 @@ def test_a_connection_that_is_asked_again_tells_the_age_of_its_evidence() -> Non
         judge.clock = lambda seconds=seconds: Moment(SEEN.wall + seconds, SEEN.monotonic + 60)  # type: ignore[misc]
         _, decision = judge.hold_against(pinned(f"ca:{ROOT.pin}"))
         assert isinstance(decision, Permit)
-        assert (decision.resumed, decision.evidence_age) == (True, max(age, 60) if seconds > 0 else 0)
+        assert (decision.resumed, decision.evidence_age) == (
+            True,
+            max(age, 60) if seconds > 0 else 0,
+        )
 
 
 def test_a_swap_is_judged_once_and_a_refusal_is_for_good(server: MemoryPeer) -> None:

@@ -53,7 +53,9 @@ def test_tripwire_the_c_object_is_under_an_ssl_socket() -> None:
         assert not peer.has_core(tls), "a closed socket has none"
 
 
-def test_tripwire_chains_are_certificates_that_export_der(pair: tuple[MemoryPeer, MemoryPeer]) -> None:
+def test_tripwire_chains_are_certificates_that_export_der(
+    pair: tuple[MemoryPeer, MemoryPeer],
+) -> None:
     shake_hands(*pair)
     (leaf, *_) = pair[0].tls._sslobj.get_verified_chain()  # type: ignore[attr-defined]
     assert leaf.public_bytes(_ssl.ENCODING_DER) == GENUINE.der
@@ -132,7 +134,9 @@ def test_tripwire_the_final_flight_exists_in_mid_handshake_with_tls_1_2_alone(
     assert not peer.final_flight_made(client.tls)
     client.answer(flight)
     assert peer.final_flight_made(client.tls)
-    assert client.finished == (tls_version is ssl.TLSVersion.TLSv1_3), "with TLS 1.3 that is the end"
+    assert client.finished == (tls_version is ssl.TLSVersion.TLSv1_3), (
+        "with TLS 1.3 that is the end"
+    )
 
 
 def test_tripwire_a_client_that_tries_again_after_a_retry_request_has_no_final_flight() -> None:
@@ -147,10 +151,15 @@ def test_tripwire_a_client_that_tries_again_after_a_retry_request_has_no_final_f
 
 
 def test_a_client_hello_that_waits_is_no_final_flight() -> None:
-    """A library may leave it in the BIO. Whoever replays a TLS 1.2 chain, and no more, is not judged."""
+    """A library may leave it in the BIO.
+
+    Whoever replays a TLS 1.2 chain, and no more, is not judged.
+    """
     client = MemoryPeer(ROOT.client_context(), server_hostname="localhost")
     client.outgoing.write(hello := client.answer())
-    impostor = flight(server_hello(0xC02B, extensions=b"\xff\x01\x00\x01\x00"), certificate(GENUINE.chain))
+    impostor = flight(
+        server_hello(0xC02B, extensions=b"\xff\x01\x00\x01\x00"), certificate(GENUINE.chain)
+    )
     assert hello
     client.incoming.write(impostor)
     with pytest.raises(ssl.SSLWantReadError):

@@ -47,7 +47,9 @@ def keep(cache: SessionCache, offer: Offer, name: str = "a", *, once: bool = Tru
     cache.keep(CONTEXT, endpoint(name), offer, once=once)
 
 
-def offered(cache: SessionCache, name: str = "a", moment: Moment = START, port: int = 443) -> Offer | None:
+def offered(
+    cache: SessionCache, name: str = "a", moment: Moment = START, port: int = 443
+) -> Offer | None:
     return cache.offer(CONTEXT, endpoint(name, port), PROFILE.identity, moment)
 
 
@@ -81,7 +83,13 @@ def test_the_host_that_was_least_recently_used_goes_first() -> None:
     keep(cache, session("d"), "d", once=False)
     assert [offered(cache, name) is not None for name in "abcd"] == [True, True, False, True]
     keep(cache, session("e"), "e", once=False)
-    assert [offered(cache, name) is not None for name in "abcde"] == [False, True, False, True, True]
+    assert [offered(cache, name) is not None for name in "abcde"] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_host_that_is_kept_again_costs_no_other_its_place() -> None:
@@ -96,7 +104,9 @@ def test_a_host_that_is_kept_again_costs_no_other_its_place() -> None:
 def test_who_resumes_nothing_has_no_cache() -> None:
     """Then nothing is copied out of a connection that could not be used: unpinned hosts, and those who said no."""
     cache = SessionCache()
-    unlisted = Policy({"x.test": [GENUINE.pin, ROOT.pin]}, unpinned="allow").endpoint("localhost", 443)
+    unlisted = Policy({"x.test": [GENUINE.pin, ROOT.pin]}, unpinned="allow").endpoint(
+        "localhost", 443
+    )
     assert resuming(endpoint(), cache) is cache
     assert resuming(endpoint(), True) is sessions.default_sessions
     assert resuming(endpoint(), False) is None
@@ -109,7 +119,10 @@ def test_a_session_that_can_never_be_offered_again_is_freed(moment: Moment) -> N
     """By age and clock alone; one that another policy may like again stays."""
     cache = SessionCache()
     keep(cache, session(), once=False)
-    assert cache.offer(CONTEXT, pinned(ROOT.pin[:-5] + "AAAA=").endpoint("localhost", 443), "", START) is None
+    assert (
+        cache.offer(CONTEXT, pinned(ROOT.pin[:-5] + "AAAA=").endpoint("localhost", 443), "", START)
+        is None
+    )
     assert cache.offer(CONTEXT, endpoint(), "another profile", START) is None
     assert len(cache) == 1
     assert offered(cache, moment=moment) is None
@@ -158,7 +171,9 @@ def test_a_server_that_was_asked_in_vain_too_often_is_asked_no_more() -> None:
     assert not cache.expects_ticket(CONTEXT, endpoint(), after(MAX_AGE - 1))
     assert cache.expects_ticket(CONTEXT, endpoint(port=8443), START), "another server"
     assert cache.expects_ticket(CONTEXT, endpoint(), after(MAX_AGE))
-    assert cache.expects_ticket(CONTEXT, endpoint(), after(-1)), "nobody knows how long ago that was"
+    assert cache.expects_ticket(CONTEXT, endpoint(), after(-1)), (
+        "nobody knows how long ago that was"
+    )
     cache.record_no_ticket(CONTEXT, endpoint(), after(MAX_AGE))
     assert not cache.expects_ticket(CONTEXT, endpoint(), after(MAX_AGE)), "once more in vain"
 
@@ -186,7 +201,9 @@ def test_what_is_noted_of_servers_is_bounded_and_forgotten_with_the_rest() -> No
 
 
 @pytest.mark.parametrize("leaks", [False, True])
-def test_a_ticket_is_used_once_unless_reading_it_leaks(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ticket_is_used_once_unless_reading_it_leaks(
+    leaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sessions, "reading_leaks", leaks)
     assert sessions.tickets_are_used_once() is not leaks
 

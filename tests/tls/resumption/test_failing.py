@@ -47,7 +47,9 @@ late = pytest.mark.parametrize("how", LATE)
 
 
 @asynccontextmanager
-async def hostile(how: How | None, version: ssl.TLSVersion) -> AsyncIterator[tuple[Unresuming, There]]:
+async def hostile(
+    how: How | None, version: ssl.TLSVersion
+) -> AsyncIterator[tuple[Unresuming, There]]:
     """A way to a good server, on which offers end like this."""
     async with (
         Server(GENUINE, tls_version=version, handler=http()) as server,
@@ -68,7 +70,9 @@ async def fails(door: Door, there: There) -> None:
 
 @dialling
 @at_once
-async def test_where_we_dial_nobody_notices(door: Door, how: How, tls_version: ssl.TLSVersion) -> None:
+async def test_where_we_dial_nobody_notices(
+    door: Door, how: How, tls_version: ssl.TLSVersion
+) -> None:
     """One connection more, once; from then on none is offered."""
     async with hostile(how, tls_version) as (way, there):
         for _ in range(5):
@@ -125,7 +129,9 @@ async def test_the_pause_grows_while_offers_fail(
 
 
 @every_door
-async def test_a_server_that_was_resumed_before_may_stop_it(door: Door, tls_version: ssl.TLSVersion) -> None:
+async def test_a_server_that_was_resumed_before_may_stop_it(
+    door: Door, tls_version: ssl.TLSVersion
+) -> None:
     """Still one failure at most: that it worked once is no reason to try again."""
     async with hostile(None, tls_version) as (way, there):
         for _ in range(3):
@@ -141,8 +147,13 @@ async def test_a_server_that_was_resumed_before_may_stop_it(door: Door, tls_vers
 
 @every_door
 @late
-async def test_a_server_may_say_no_at_the_end(door: Door, how: How, tls_version: ssl.TLSVersion) -> None:
-    """To the client's Finished. With TLS 1.3 the client is through by then, and may have said something."""
+async def test_a_server_may_say_no_at_the_end(
+    door: Door, how: How, tls_version: ssl.TLSVersion
+) -> None:
+    """To the client's Finished.
+
+    With TLS 1.3 the client is through by then, and may have said something.
+    """
     async with hostile(how, tls_version) as (way, there):
         await door(there)
         failed = 0
@@ -250,7 +261,9 @@ async def test_a_stall_ends_with_the_timeout_of_aiohttp(
 
     async with hostile("stall", tls_version) as (way, there):
         await by_aiohttp(there)
-        monkeypatch.setattr(hooks, "asyncio", SimpleNamespace(**vars(asyncio) | {"timeout": timeout}))
+        monkeypatch.setattr(
+            hooks, "asyncio", SimpleNamespace(**vars(asyncio) | {"timeout": timeout})
+        )
         visit = asyncio.ensure_future(by_aiohttp(there))
         await asyncio.to_thread(way.stalled.wait, 60)
         limits[-1].reschedule(0)
@@ -264,7 +277,10 @@ async def test_a_stall_ends_with_the_timeout_of_aiohttp(
 async def test_a_caller_that_gives_up(
     door: str, seconds: float, tls_version: ssl.TLSVersion, clock: Clock, tickets_last: bool
 ) -> None:
-    """It is not dialled again. A caller that has waited for long gives up because the server does not answer."""
+    """It is not dialled again.
+
+    A caller that has waited for long gives up because the server does not answer.
+    """
     async with hostile("stall", tls_version) as (way, there):
         await DOORS[door](there)
         visit = asyncio.ensure_future(DOORS[door](there))
@@ -307,13 +323,18 @@ async def test_without_an_offer_nothing_is_dialled_twice(
 async def test_a_peer_that_is_refused_in_a_full_handshake_is_not_dialled_again(
     door: Door, tls_version: ssl.TLSVersion, reserved_port: int
 ) -> None:
-    """It declined the offer as it should, and its key is its own. The genuine server is resumed later."""
+    """It declined the offer as it should, and its key is its own.
+
+    The genuine server is resumed later.
+    """
     cache = SessionCache()
     there = There(reserved_port, pinned(), cache)
     context = GENUINE.server_context(tls_version=tls_version)
     async with Server(context, port=reserved_port, handler=http()) as server:
         await door(there)
-    async with Interceptor(ROOT, "localhost", port=reserved_port, tls_version=tls_version) as between:
+    async with Interceptor(
+        ROOT, "localhost", port=reserved_port, tls_version=tls_version
+    ) as between:
         await fails(door, there)
         await end_of(between)
         assert len(between.connections) == 1
@@ -348,7 +369,9 @@ async def test_an_interceptor_that_breaks_the_first_connection_is_judged_on_the_
 
 
 @dialling
-async def test_when_both_fail_the_second_error_is_told(door: Door, tls_version: ssl.TLSVersion) -> None:
+async def test_when_both_fail_the_second_error_is_told(
+    door: Door, tls_version: ssl.TLSVersion
+) -> None:
     """And nobody dials a third time."""
     async with hostile("end", tls_version) as (way, there):
         await door(there)

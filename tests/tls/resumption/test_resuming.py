@@ -17,7 +17,9 @@ from tests.tls.cast import GENUINE, ROOT, end_of, pinned
 from tests.tls.visits import Clock, meanwhile, resumed, visit
 
 
-async def test_a_session_is_resumed_and_the_permit_says_so(tls_version: ssl.TLSVersion, clock: Clock) -> None:
+async def test_a_session_is_resumed_and_the_permit_says_so(
+    tls_version: ssl.TLSVersion, clock: Clock
+) -> None:
     """The pinned key proved in the full handshake vouches for the sessions that descend from it."""
     cache = SessionCache()
     async with Server(GENUINE, tls_version=tls_version) as server:
@@ -83,10 +85,16 @@ async def test_a_ticket_is_used_once_where_the_server_gives_new_ones(
     async with Server(GENUINE, tls_version=tls_version) as server, meanwhile(server, event) as port:
         there: Any = SimpleNamespace(port=port)
         await visit(there, pinned(), cache)
-        at_once = asyncio.Barrier(2)  # or the second could show the ticket that the first one was given
+        at_once = asyncio.Barrier(
+            2
+        )  # or the second could show the ticket that the first one was given
         await asyncio.gather(*(visit(there, pinned(), cache) for _ in range(2)))
         await end_of(server)
-    assert sorted(resumed(server)) == [False, tickets_last or tls_version is ssl.TLSVersion.TLSv1_2, True]
+    assert sorted(resumed(server)) == [
+        False,
+        tickets_last or tls_version is ssl.TLSVersion.TLSv1_2,
+        True,
+    ]
 
 
 async def test_a_swap_that_keeps_the_key_keeps_the_session(tls_version: ssl.TLSVersion) -> None:
@@ -128,7 +136,9 @@ async def test_a_full_handshake_after_an_offer_is_told_as_one(
     async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, pinned(), cache)
     async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
-        _, writer = await pinio.open_connection("localhost", server.port, policy=pinned(), resumption=cache)
+        _, writer = await pinio.open_connection(
+            "localhost", server.port, policy=pinned(), resumption=cache
+        )
         assert not pinio.attest(writer).resumed
         assert not pinio.attest(writer, policy=pinned(f"ca:{ROOT.pin}")).resumed
         writer.close()
@@ -139,7 +149,10 @@ async def test_a_full_handshake_after_an_offer_is_told_as_one(
 async def test_a_server_that_forgot_is_judged_anew(
     tls_version: ssl.TLSVersion, clock: Clock, reserved_port: int
 ) -> None:
-    """Restarted, it cannot read the ticket that it is shown. Age counts from the full handshake that follows."""
+    """Restarted, it cannot read the ticket that it is shown.
+
+    Age counts from the full handshake that follows.
+    """
     cache = SessionCache()
     async with Server(GENUINE, tls_version=tls_version, port=reserved_port) as server:
         await visit(server, pinned(), cache)

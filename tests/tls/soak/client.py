@@ -119,7 +119,9 @@ class Client:
         }
         if fate.server != "STARTTLS":
             return (await pinio.create_connection(lambda: app, "127.0.0.1", port, **options))[0]
-        plain, _ = await asyncio.get_running_loop().create_connection(lambda: app, "127.0.0.1", port)
+        plain, _ = await asyncio.get_running_loop().create_connection(
+            lambda: app, "127.0.0.1", port
+        )
         try:
             plain.write(b"STARTTLS\r\n")
             await app.arrived.wait()

@@ -2,8 +2,9 @@
 
     python -m tests.tls.soak.peer CERTIFICATE_AND_KEY.pem
 
-Prints the ports on which it listens, one for each way to treat a client, as JSON; then, when its standard input ends, which
-clients it heard application bytes of. Behind TLS a client says by its first line what is to be done to it.
+Prints the ports on which it listens, one for each way to treat a client, as JSON; then, when its
+standard input ends, which clients it heard application bytes of. Behind TLS a client says by its
+first line what is to be done to it.
 """
 
 from __future__ import annotations
@@ -93,11 +94,15 @@ def flight(context: ssl.SSLContext, hello: bytes) -> bytes:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
     writer.transport.abort()
 
 
-async def contained(story: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def contained(
+    story: object, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Whatever the client does, go on."""
     with suppress(OSError, EOFError, ValueError):
         await story(reader, writer)  # type: ignore[operator]
@@ -121,7 +126,9 @@ async def main(identity: str) -> None:
     logging.disable()  # asyncio has much to say about such clients
     ports = {}
     for name, (story, tls) in stories.items():
-        server = await asyncio.start_server(partial(contained, story), "127.0.0.1", 0, ssl=tls, backlog=1024)
+        server = await asyncio.start_server(
+            partial(contained, story), "127.0.0.1", 0, ssl=tls, backlog=1024
+        )
         ports[name] = server.sockets[0].getsockname()[1]
     print(json.dumps(ports), flush=True)  # noqa: T201
     await asyncio.to_thread(sys.stdin.read)

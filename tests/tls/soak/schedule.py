@@ -43,7 +43,9 @@ class Fate:
         if self.server in HANDSHAKES:
             # A genuine flight of 900 bytes holds no whole certificate chain: nobody was judged.
             return "failed"
-        return "opened" if self.pins == "genuine" else "refused" if self.pins == "nobody" else "failed"
+        return (
+            "opened" if self.pins == "genuine" else "refused" if self.pins == "nobody" else "failed"
+        )
 
 
 def fate(seed: int, number: int) -> Fate:

@@ -1,6 +1,7 @@
 """Thousands of connections, opened, refused, cancelled, half-closed, reset at random points: nothing is left of any of them.
 
-The schedule is drawn from a seed and each connection's number. An ordinary run has a thousand on each loop; the whole soak is
+The schedule is drawn from a seed and each connection's number. An ordinary run has a thousand on
+each loop; the whole soak is
 
     ./run tests -n 2 tests/tls/soak --soak 20000
 
@@ -71,12 +72,18 @@ async def test_nothing_is_left(
 
     for one, outcome in zip(fates, outcomes, strict=True):
         assert outcome == one.outcome or (outcome == "cancelled" and one.cancelled is not None), one
-    unopened = {one.number for one, outcome in zip(fates, outcomes, strict=True) if outcome != "opened"}
+    unopened = {
+        one.number for one, outcome in zip(fates, outcomes, strict=True) if outcome != "opened"
+    }
     assert unopened.isdisjoint(heard), "a server that was not to hear a byte heard one"
-    kept = sum(outcome == "opened" and one.resumption for one, outcome in zip(fates, outcomes, strict=True))
+    kept = sum(
+        outcome == "opened" and one.resumption for one, outcome in zip(fates, outcomes, strict=True)
+    )
     full = min(kept, 2 * AT_ONCE * WAVES)  # each wave begins without sessions
     assert memory[-1] - min(memory[:3]) < GROWTH + LEAK * full
-    tally = ", ".join(f"{number} {outcome}" for outcome, number in sorted(Counter(outcomes).items()))
+    tally = ", ".join(
+        f"{number} {outcome}" for outcome, number in sorted(Counter(outcomes).items())
+    )
     record_property(
         "figures",
         f"soak of {count} on {type(asyncio.get_running_loop()).__module__}, seed {seed}: {tally}; {took:.0f} s, "
