@@ -8,6 +8,7 @@ from typing import Final
 
 from pinio.core.certificate import Certificate
 from pinio.core.der import OBJECT_IDENTIFIER, SEQUENCE, SET, DERError, element
+from pinio.core.visible import is_visible
 
 MOST_CHARACTERS: Final = 128
 MOST_CERTIFICATES: Final = 10
@@ -38,7 +39,7 @@ def escape(text: str) -> str:
     clipped = text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "..."
     return "".join(
         character
-        if character.isprintable() and character != "\\"
+        if is_visible(character) and character != "\\"
         else character.encode("unicode_escape").decode()
         for character in clipped
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from pinio.core.visible import is_visible
 from pinio.core.wording import escape
 from pinio.errors import PolicyError
 
@@ -100,7 +101,7 @@ def string(text: str) -> str:
 def _character(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
-    if character.isprintable():
+    if is_visible(character):
         return character
     code = ord(character)
     if 0xD800 <= code <= 0xDFFF:

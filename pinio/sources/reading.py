@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pinio.core.visible import is_visible
 from pinio.errors import PolicyError
 
 _KINDS: Final = (
@@ -126,4 +127,4 @@ def shown(path: str) -> str:
 
 
 def _escaped(letter: str) -> str:
-    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+    return letter if is_visible(letter) else letter.encode("unicode_escape").decode()
