@@ -65,5 +65,14 @@ def test_it_is_escaped_by_its_number_wherever_text_is_shown(code: int) -> None:
 
 
 def test_names_in_other_scripts_stay_readable() -> None:
-    for text in ("bücher", "北京大学", "ห้องสมุด", "университет", "मुक्त ज्ञान", "جامعة", "ខ្មែរ", "🏦 bank"):
+    for text in (
+        "bücher",
+        "北京大学",
+        "ห้องสมุด",
+        "университет",
+        "मुक्त ज्ञान",
+        "جامعة",
+        "ខ្មែរ",
+        "🏦 bank",
+    ):
         assert escape(text) == text
