@@ -338,7 +338,10 @@ async def test_retiring_all_needs_a_source_that_tells() -> None:
         ({"policy": pinned(), "observer": "log"}, "observer= is a callable"),
         ({"policy": pinned(), "resumption": None}, "resumption= is"),
         ({"policy": pinned(), "proxy_policy": {}}, "policy= is a Policy"),
-        ({"policy": pinned(), "verify_ssl": False}, "verify_ssl: the policy decides"),
+        (
+            {"policy": pinned(), "verify_ssl": False},
+            "takes no verify_ssl=: certificates are always verified",
+        ),
     ],
     ids=range(8),
 )
