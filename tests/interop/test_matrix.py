@@ -99,8 +99,16 @@ def test_what_becomes_of_plaintext_that_is_injected_before_tls(
 ) -> None:
     """The one who injects has no key, and sits before the genuine server: its pins match."""
     need(entry)
-    seen = run_injected(entry, tls_version=tls_version, loop_factory=LOOPS[loop] if loop else None)
     said = committed()[entry.name].injected.strip("*")
+    # On a busy machine the injected words may miss the read that brings the go-ahead: TLS then
+    # refuses them. What the table says is what can happen.
+    seen = ""
+    for _ in range(3):
+        seen = run_injected(
+            entry, tls_version=tls_version, loop_factory=LOOPS[loop] if loop else None
+        )
+        if seen == said:
+            break
     # Later Pythons hand on to TLS what asyncio's streams have not read yet, which refuses it.
     assert seen == said or (seen == "refused" and sys.version_info >= (3, 12))
 
