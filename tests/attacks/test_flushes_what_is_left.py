@@ -296,7 +296,7 @@ def outgoing(monkeypatch: pytest.MonkeyPatch) -> list[ssl.MemoryBIO | None]:
         kept.append(bio)
         bind(self, handshake, bio)
 
-    monkeypatch.setattr(_GatedObject, "_arm", keep)
+    monkeypatch.setattr(_GatedObject, "_bind", keep)
     return kept
 
 
