@@ -30,19 +30,24 @@ def poll(
     timeout: float | None = None,
 ) -> Ready:
     """Wait, at most `timeout` seconds, until some of the sockets can be read or written without blocking."""
-    expectation: defaultdict[socket.socket, int] = defaultdict(int)
+    wanted: defaultdict[socket.socket, int] = defaultdict(int)
     for sock in reading:
-        expectation[sock] |= selectors.EVENT_READ
+        wanted[sock] |= selectors.EVENT_READ
     for sock in writing:
-        expectation[sock] |= selectors.EVENT_WRITE
+        wanted[sock] |= selectors.EVENT_WRITE
     with _Selector() as selector:
-        for sock, events in expectation.items():
+        for sock, events in wanted.items():
             selector.register(sock, events)
         ready = {key.fileobj: events for key, events in selector.select(timeout)}
     return Ready(
-        {sock for sock in expectation if ready.get(sock, 0) & selectors.EVENT_READ},
-        {sock for sock in expectation if ready.get(sock, 0) & selectors.EVENT_WRITE},
+        {sock for sock in wanted if ready.get(sock, 0) & selectors.EVENT_READ},
+        {sock for sock in wanted if ready.get(sock, 0) & selectors.EVENT_WRITE},
     )
+
+
+def _open(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """Leave out the sockets that were closed: nothing arrives there any more."""
+    return [sock for sock in sockets if sock.fileno() >= 0]
 
 
 class Activity:
@@ -90,7 +95,9 @@ class Activity:
         With something left to send, a thread is not idle.
         """
         return (
-            bool(self._reading) and not self._writing and not poll(self._reading, timeout=0).to_read
+            bool(self._reading)
+            and not self._writing
+            and not poll(_open(self._reading), timeout=0).to_read
         )
 
     def stalled(self) -> bool:
@@ -98,4 +105,5 @@ class Activity:
 
         The caller holds the lock.
         """
-        return self._waits and not any(poll(self._reading, self._writing, timeout=0))
+        ready = poll(_open(self._reading), _open(self._writing), timeout=0)
+        return self._waits and not any(ready)

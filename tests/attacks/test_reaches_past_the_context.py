@@ -234,7 +234,7 @@ def test_P6_a_handshake_patched_away_is_none(
 
 
 @pytest.mark.parametrize(
-    "name", ["wrap_bio", "wrap_socket", "wanted", "settings", "observer", "profile"]
+    "name", ["wrap_bio", "wrap_socket", "expectation", "settings", "observer", "profile"]
 )
 def test_P5_a_context_itself_cannot_be_patched(name: str) -> None:
     context = context_for(pinned())
