@@ -1,0 +1,127 @@
+"""The rustls engine of pinio: bytes in, bytes out, and the certification path that was verified."""
+
+from collections.abc import Buffer
+from typing import Final, final
+
+__version__: Final[str]
+
+class TLSFailure(Exception):
+    """TLS failed. `args` are the kind, the reason as a short name, and a text.
+
+    The kind is "certificate", "alert", "protocol" or "internal".
+    """
+
+    args: tuple[str, str, str]
+
+@final
+class Session:
+    """A session that a server gave, to be offered on another connection of the same `Config`."""
+
+    @property
+    def single_use(self) -> bool:
+        """Whether it may be offered once, as a TLS 1.3 ticket (RFC 8446 appendix C.4)."""
+
+    @property
+    def used(self) -> bool:
+        """Whether it was offered already, and is used up."""
+
+@final
+class Config:
+    """What is the same for many connections.
+
+    Args:
+        anchors: trust anchors as DER; None verifies no path: the caller pins the leaf's key.
+        alpn: protocols to offer.
+        identity: the client's certificate chain and its private key, as DER.
+        tls12: whether TLS 1.2 is offered.
+        tls13: whether TLS 1.3 is offered.
+        remember_paths: whether verified paths are remembered, for an hour at most.
+
+    Raises:
+        ValueError: what cannot be used, and why.
+    """
+
+    def __new__(
+        cls,
+        anchors: list[bytes] | None,
+        *,
+        alpn: list[bytes] = ...,
+        identity: tuple[list[bytes], bytes] | None = None,
+        tls12: bool = True,
+        tls13: bool = True,
+        remember_paths: bool = True,
+    ) -> Config: ...
+    @property
+    def remembered_paths(self) -> int:
+        """How many verified paths are remembered."""
+
+@final
+class Connection:
+    """One TLS connection of a client, before any policy.
+
+    Nothing leaves by itself: `take` gives what is to be sent, the client's last flight too, so that a
+    caller that compares `verified_chain` with its pins first sends nothing to a peer that it refuses.
+
+    Args:
+        config: the configuration.
+        name: the name to verify, a lower-case A-label or an IP address.
+        session: a session of the same configuration, to be resumed.
+    """
+
+    def __new__(cls, config: Config, name: str, session: Session | None = None) -> Connection: ...
+    def feed(self, data: Buffer) -> None:
+        """Take in ciphertext. Raises `TLSFailure`; then `take` gives the alert."""
+
+    def read_into(self, buffer: Buffer) -> int:
+        """Read plaintext of as many records as fit; returns the number of bytes, 0 if there are none."""
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes of plaintext."""
+
+    def write(self, data: Buffer) -> None:
+        """Encrypt plaintext. Raises `TLSFailure` before the handshake is done."""
+
+    def take(self) -> bytes:
+        """Take the ciphertext that is to be sent."""
+
+    def close_notify(self) -> None:
+        """Say that no more will be written (RFC 8446 section 6.1)."""
+
+    def take_session(self) -> Session | None:
+        """The newest session that the server gave, once."""
+
+    def export(self, label: bytes, size: int, context: bytes | None = None) -> bytes:
+        """Keying material (RFC 8446 section 7.5, RFC 5705)."""
+
+    @property
+    def wants_write(self) -> bool: ...
+    @property
+    def is_handshaking(self) -> bool: ...
+    @property
+    def peer_closed(self) -> bool: ...
+    @property
+    def waiting(self) -> int:
+        """Bytes of ciphertext that wait until plaintext was read."""
+
+    @property
+    def verified_chain(self) -> list[bytes] | None:
+        """The path that was verified, as DER, leaf first; None before, and on a resumed connection."""
+
+    @property
+    def served_chain(self) -> list[bytes] | None:
+        """What the peer sent, as DER; nothing was verified about it."""
+
+    @property
+    def resumed(self) -> bool: ...
+    @property
+    def leaf(self) -> bytes | None:
+        """The leaf that rustls knows; of a resumed session it is the old one."""
+
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def cipher(self) -> str | None: ...
+    @property
+    def group(self) -> str | None: ...
+    @property
+    def alpn(self) -> bytes | None: ...

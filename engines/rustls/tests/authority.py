@@ -1,0 +1,136 @@
+"""Certificates of any shape, and a TLS server in memory."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import pinio_rustls
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def name_of(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate, its key, and who issued it."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+    issuer: Issued | None = None
+
+    @cached_property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @cached_property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @cached_property
+    def key_der(self) -> bytes:
+        return self.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def issue(
+    subject: str,
+    issuer: Issued | None = None,
+    *,
+    ca: bool = True,
+    days: tuple[int, int] = (-1, 30),
+    constraints: x509.BasicConstraints | None | str = "as it should be",
+    usage: x509.KeyUsage | None = None,
+    names: tuple[str, ...] = (),
+) -> Issued:
+    """Issue a certificate; one without an issuer is self-signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name_of(subject))
+        .issuer_name(issuer.certificate.subject if issuer else name_of(subject))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW + days[0] * DAY)
+        .not_valid_after(NOW + days[1] * DAY)
+    )
+    if isinstance(constraints, str):
+        constraints = x509.BasicConstraints(ca=True, path_length=None) if ca else None
+    if constraints is not None:
+        builder = builder.add_extension(constraints, critical=True)
+    if usage is not None:
+        builder = builder.add_extension(usage, critical=True)
+    if names:
+        general = [x509.DNSName(name) for name in names]
+        builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+    signer = issuer.key if issuer else key
+    return Issued(builder.sign(signer, hashes.SHA256()), key, issuer)
+
+
+ROOT = issue("Root")
+INTERMEDIATE = issue("Intermediate", ROOT)
+LEAF = issue("leaf", INTERMEDIATE, ca=False, names=("server.test",))
+
+
+class Server:
+    """`ssl`'s own server over memory BIOs."""
+
+    def __init__(self, leaf: Issued = LEAF, *others: Issued, version: str = "1.3", asks: Issued | None = None) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = self.context.maximum_version = VERSIONS[version]
+        pem = leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(pem + b"".join(item.pem for item in (leaf, *others)))
+            file.flush()
+            self.context.load_cert_chain(file.name)
+        if asks is not None:
+            self.context.verify_mode = ssl.CERT_REQUIRED
+            self.context.load_verify_locations(cadata=asks.der)
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait for the next connection."""
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = self.context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.done = False
+
+    def answer(self, data: bytes) -> bytes:
+        """Take what the client sent; return what the server says to it."""
+        self.incoming.write(data)
+        if not self.done:
+            try:
+                self.tls.do_handshake()
+                self.done = True
+            except ssl.SSLWantReadError:
+                pass
+        return self.outgoing.read()
+
+
+def connect(
+    config: pinio_rustls.Config,
+    server: Server,
+    name: str = "server.test",
+    session: pinio_rustls.Session | None = None,
+) -> pinio_rustls.Connection:
+    """Shake hands until both sides have nothing more to say."""
+    server.begin()
+    connection = pinio_rustls.Connection(config, name, session)
+    while True:
+        sent = connection.take()
+        answer = server.answer(sent)
+        if answer:
+            connection.feed(answer)
+        if not answer and not connection.wants_write:
+            return connection
