@@ -32,13 +32,18 @@ impl Anchors {
     pub fn new(certificates: Vec<Vec<u8>>) -> Result<Self, String> {
         let mut read = Vec::with_capacity(certificates.len());
         for (number, der) in certificates.into_iter().enumerate() {
-            let fields = Fields::read(&der)
-                .ok_or_else(|| format!("anchor {number} is not strict DER (RFC 5280 section 4.1)"))?;
-            read.push(Anchor { der: der.into(), fields });
+            let fields = Fields::read(&der).ok_or_else(|| {
+                format!("anchor {number} is not strict DER (RFC 5280 section 4.1)")
+            })?;
+            read.push(Anchor {
+                der: der.into(),
+                fields,
+            });
         }
         let rooted = read.iter().any(|anchor| anchor.fields.self_issued);
-        let (ends, helpers): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|anchor| !rooted || anchor.fields.self_issued);
+        let (ends, helpers): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .partition(|anchor| !rooted || anchor.fields.self_issued);
         let mut anchors = Self {
             helpers: helpers.into_iter().map(|helper| helper.der).collect(),
             ..Self::default()
@@ -56,7 +61,12 @@ impl Anchors {
     /// Checks the anchor that ends a path: its dates, and that it may sign certificates.
     ///
     /// A leaf that is itself the anchor signs nothing but itself, and needs no basic constraints.
-    pub fn accepts(&self, path: &VerifiedPath<'_>, leaf: &[u8], now: UnixTime) -> Result<(), webpki::Error> {
+    pub fn accepts(
+        &self,
+        path: &VerifiedPath<'_>,
+        leaf: &[u8],
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
         let anchor = self.end(path).ok_or(webpki::Error::UnknownIssuer)?;
         if now.as_secs() < anchor.fields.valid.0 {
             return Err(webpki::Error::CertNotValidYet {
@@ -80,7 +90,11 @@ impl Anchors {
             .intermediate_certificates()
             .filter(|certificate| certificate.subject() != certificate.issuer())
             .count();
-        if anchor.fields.path_len.is_some_and(|most| between > usize::from(most)) {
+        if anchor
+            .fields
+            .path_len
+            .is_some_and(|most| between > usize::from(most))
+        {
             return Err(webpki::Error::PathLenConstraintViolated);
         }
         Ok(())
@@ -94,7 +108,10 @@ impl Anchors {
     ) -> Option<(Vec<CertificateDer<'static>>, (u64, u64))> {
         let anchor = self.end(path)?;
         let mut chain = vec![leaf.clone().into_owned()];
-        chain.extend(path.intermediate_certificates().map(|found| found.der().into_owned()));
+        chain.extend(
+            path.intermediate_certificates()
+                .map(|found| found.der().into_owned()),
+        );
         if anchor.der.as_ref() != leaf.as_ref() {
             chain.push(anchor.der.clone());
         }
@@ -107,7 +124,10 @@ impl Anchors {
     }
 
     fn end(&self, path: &VerifiedPath<'_>) -> Option<&Anchor> {
-        let found = self.trusted.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
+        let found = self
+            .trusted
+            .iter()
+            .position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
         self.ends.get(found)
     }
 }

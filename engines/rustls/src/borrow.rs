@@ -22,7 +22,8 @@ pub fn read<R>(object: &Bound<'_, PyAny>, work: impl FnOnce(&[u8]) -> R) -> PyRe
     }
     // SAFETY: the buffer is contiguous, `len_bytes` long, kept alive by `buffer`, and see above.
     #[allow(unsafe_code)]
-    let bytes = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    let bytes =
+        unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
     Ok(work(bytes))
 }
 
@@ -30,13 +31,17 @@ pub fn read<R>(object: &Bound<'_, PyAny>, work: impl FnOnce(&[u8]) -> R) -> PyRe
 pub fn write<R>(object: &Bound<'_, PyAny>, work: impl FnOnce(&mut [u8]) -> R) -> PyResult<R> {
     let buffer = PyBuffer::<u8>::get(object)?;
     if !buffer.is_c_contiguous() || buffer.readonly() {
-        return Err(PyValueError::new_err("the buffer is not contiguous and writable"));
+        return Err(PyValueError::new_err(
+            "the buffer is not contiguous and writable",
+        ));
     }
     if buffer.len_bytes() == 0 {
         return Ok(work(&mut []));
     }
     // SAFETY: as above, and the buffer is writable.
     #[allow(unsafe_code)]
-    let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    let bytes = unsafe {
+        std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
+    };
     Ok(work(bytes))
 }

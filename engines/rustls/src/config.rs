@@ -38,7 +38,9 @@ impl Config {
         remember_paths: bool,
     ) -> PyResult<Self> {
         let trust = match anchors {
-            Some(certificates) => Trust::Pkix(Anchors::new(certificates).map_err(PyValueError::new_err)?),
+            Some(certificates) => {
+                Trust::Pkix(Anchors::new(certificates).map_err(PyValueError::new_err)?)
+            }
             None => Trust::LeafPin,
         };
         let provider = Arc::new(default_provider());
@@ -67,7 +69,11 @@ impl Config {
             }
         };
         tls.alpn_protocols = alpn;
-        Ok(Self { tls, hints: Arc::default(), verifier })
+        Ok(Self {
+            tls,
+            hints: Arc::default(),
+            verifier,
+        })
     }
 
     /// How many verified paths are remembered.

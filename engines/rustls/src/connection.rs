@@ -11,11 +11,11 @@ use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, Error, HandshakeKind, ProtocolVersion};
 
+use crate::borrow;
 use crate::config::Config;
 use crate::failure::{failure, internal};
 use crate::sessions::{Session, Store};
 use crate::verifier::{Finding, take_finding};
-use crate::borrow;
 
 /// Most bytes of ciphertext whose memory is kept after bulk traffic.
 const KEPT: usize = 32 << 10;
@@ -120,10 +120,14 @@ impl Connection {
     fn new(config: &Config, name: &str, session: Option<&Session>) -> PyResult<Self> {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| PyValueError::new_err("the server name is no host name and no address"))?;
-        let store = Arc::new(Store::new(config.hints.clone(), session.and_then(Session::offer)));
+        let store = Arc::new(Store::new(
+            config.hints.clone(),
+            session.and_then(Session::offer),
+        ));
         let mut tls = config.tls.clone();
         tls.resumption = Resumption::store(store.clone());
-        let mut tls = ClientConnection::new(Arc::new(tls), name).map_err(|error| failure(&error))?;
+        let mut tls =
+            ClientConnection::new(Arc::new(tls), name).map_err(|error| failure(&error))?;
         tls.set_buffer_limit(None); // the caller bounds what it writes, and takes it at once
         Ok(Self {
             tls,
@@ -174,7 +178,10 @@ impl Connection {
         }
         borrow::read(data, |bytes| {
             self.guarded(|this| {
-                this.tls.writer().write_all(bytes).map_err(|error| Error::General(error.to_string()))
+                this.tls
+                    .writer()
+                    .write_all(bytes)
+                    .map_err(|error| Error::General(error.to_string()))
             })
         })?
     }
@@ -183,7 +190,9 @@ impl Connection {
     fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = Vec::new();
         while self.tls.wants_write() {
-            self.tls.write_tls(&mut out).map_err(|error| internal(error.to_string()))?;
+            self.tls
+                .write_tls(&mut out)
+                .map_err(|error| internal(error.to_string()))?;
         }
         Ok(PyBytes::new(py, &out))
     }
@@ -223,13 +232,20 @@ impl Connection {
     /// and the peer's Finished may be missing still.
     #[getter]
     fn verified_chain<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        self.finding.as_ref().and_then(|found| found.path.as_ref()).map(|path| list(py, &path.chain)).transpose()
+        self.finding
+            .as_ref()
+            .and_then(|found| found.path.as_ref())
+            .map(|path| list(py, &path.chain))
+            .transpose()
     }
 
     /// What the peer sent, as DER: nobody has verified it.
     #[getter]
     fn served_chain<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        self.finding.as_ref().map(|found| list(py, &found.served)).transpose()
+        self.finding
+            .as_ref()
+            .map(|found| list(py, &found.served))
+            .transpose()
     }
 
     /// Whether the handshake resumed a session.
@@ -241,7 +257,10 @@ impl Connection {
     /// The leaf that rustls knows; of a resumed session it is the old one.
     #[getter]
     fn leaf<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.tls.peer_certificates()?.first().map(|leaf| PyBytes::new(py, leaf))
+        self.tls
+            .peer_certificates()?
+            .first()
+            .map(|leaf| PyBytes::new(py, leaf))
     }
 
     /// "TLSv1.2", "TLSv1.3", or None before it was agreed.
@@ -257,13 +276,17 @@ impl Connection {
     /// The cipher suite's name, such as "TLS13_AES_256_GCM_SHA384".
     #[getter]
     fn cipher(&self) -> Option<String> {
-        self.tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()))
+        self.tls
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()))
     }
 
     /// The key exchange group's name, such as "X25519MLKEM768".
     #[getter]
     fn group(&self) -> Option<String> {
-        self.tls.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()))
+        self.tls
+            .negotiated_key_exchange_group()
+            .map(|group| format!("{:?}", group.name()))
     }
 
     /// The protocol that ALPN chose.
@@ -286,11 +309,19 @@ impl Connection {
         size: usize,
         context: Option<&[u8]>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let material = self.guarded(|this| this.tls.export_keying_material(vec![0; size], label, context))?;
+        let material = self.guarded(|this| {
+            this.tls
+                .export_keying_material(vec![0; size], label, context)
+        })?;
         Ok(PyBytes::new(py, &material))
     }
 }
 
 fn list<'py>(py: Python<'py>, chain: &[CertificateDer<'_>]) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(py, chain.iter().map(|certificate| PyBytes::new(py, certificate)))
+    PyList::new(
+        py,
+        chain
+            .iter()
+            .map(|certificate| PyBytes::new(py, certificate)),
+    )
 }

@@ -21,7 +21,9 @@ pub fn failure(error: &Error) -> PyErr {
         Error::AlertReceived(alert) => ("alert", alert_name(*alert)),
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
-        | Error::InappropriateHandshakeMessage { .. } => ("protocol", "unexpected_message".to_owned()),
+        | Error::InappropriateHandshakeMessage { .. } => {
+            ("protocol", "unexpected_message".to_owned())
+        }
         Error::DecryptError => ("protocol", "bad_record_mac".to_owned()),
         Error::PeerIncompatible(why) => ("protocol", format!("{why:?}")),
         Error::PeerMisbehaved(why) => ("protocol", format!("{why:?}")),
@@ -43,12 +45,18 @@ fn alert_name(alert: AlertDescription) -> String {
 fn certificate(problem: &CertificateError) -> &'static str {
     match problem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not_yet_valid",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "wrong_name",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "not_yet_valid"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "wrong_name"
+        }
         CertificateError::UnknownIssuer => "unknown_issuer",
         CertificateError::BadEncoding => "bad_encoding",
         CertificateError::BadSignature => "bad_signature",
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong_purpose",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "wrong_purpose"
+        }
         CertificateError::UnhandledCriticalExtension => "critical_extension",
         _ => "other",
     }

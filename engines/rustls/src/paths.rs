@@ -100,7 +100,12 @@ impl Paths {
             memory.entries.clear();
             memory.bytes = 0;
         }
-        let entry = Entry { path, wall: now.as_secs(), monotonic: Instant::now(), bytes };
+        let entry = Entry {
+            path,
+            wall: now.as_secs(),
+            monotonic: Instant::now(),
+            bytes,
+        };
         memory.bytes += bytes;
         if let Some(old) = memory.entries.insert(key, entry) {
             memory.bytes -= old.bytes;
@@ -109,6 +114,118 @@ impl Paths {
 
     /// How many paths are remembered.
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.len()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entries
+            .len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    fn path(valid: (u64, u64), size: usize) -> Arc<Path> {
+        Arc::new(Path {
+            chain: vec![CertificateDer::from(vec![0; size])],
+            valid,
+        })
+    }
+
+    fn key(number: u64) -> Key {
+        Key::of(
+            &CertificateDer::from(number.to_be_bytes().to_vec()),
+            &[],
+            "server.test",
+        )
+    }
+
+    #[test]
+    fn a_key_tells_certificates_their_borders_and_the_name_apart() {
+        let (a, b, ab) = (
+            CertificateDer::from(vec![1]),
+            CertificateDer::from(vec![2]),
+            CertificateDer::from(vec![1, 2]),
+        );
+        let keys = [
+            Key::of(&a, &[b.clone()], "x"),
+            Key::of(&b, &[a.clone()], "x"),
+            Key::of(&ab, &[], "x"),
+            Key::of(&a, &[b.clone()], "y"),
+            Key::of(&a, &[], "x"),
+            Key::of(&a, &[b.clone(), b], "x"),
+        ];
+        let distinct: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+    }
+
+    #[test]
+    fn a_path_is_remembered_for_less_than_an_hour() {
+        let paths = Paths::default();
+        paths.put(key(1), path((0, u64::MAX), 1), at(1000));
+        assert!(paths.get(&key(1), at(1000 + AGE - 1)).is_some());
+        assert!(paths.get(&key(2), at(1000)).is_none());
+        assert!(paths.get(&key(1), at(1000 + AGE)).is_none());
+        assert_eq!(paths.len(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_runs_backwards_drops_the_path() {
+        let paths = Paths::default();
+        paths.put(key(1), path((0, u64::MAX), 1), at(1000));
+        assert!(paths.get(&key(1), at(999)).is_none());
+        assert!(paths.get(&key(1), at(1000)).is_none());
+    }
+
+    #[test]
+    fn a_path_ends_with_the_first_certificate_that_expires() {
+        let paths = Paths::default();
+        paths.put(key(1), path((900, 1100), 1), at(1000));
+        assert!(paths.get(&key(1), at(1100)).is_some());
+        assert!(paths.get(&key(1), at(1101)).is_none());
+    }
+
+    #[test]
+    fn a_flood_of_chains_is_bounded_in_entries_and_bytes() {
+        let paths = Paths::default();
+        for number in 0..3 * ENTRIES as u64 {
+            paths.put(key(number), path((0, u64::MAX), 1), at(1000));
+            assert!(paths.len() <= ENTRIES);
+        }
+        for number in 0..100 {
+            paths.put(key(number), path((0, u64::MAX), BYTES / 10), at(1000));
+            assert!(paths.0.lock().unwrap().bytes <= BYTES);
+        }
+        paths.put(key(0), path((0, u64::MAX), BYTES + 1), at(1000));
+        let memory = paths.0.lock().unwrap();
+        let sum: usize = memory.entries.values().map(|entry| entry.bytes).sum();
+        assert_eq!(memory.bytes, sum);
+    }
+
+    #[test]
+    fn threads_share_one_memory() {
+        let paths = Arc::new(Paths::default());
+        let threads: Vec<_> = (0..8)
+            .map(|thread| {
+                let paths = paths.clone();
+                std::thread::spawn(move || {
+                    for number in 0..1000 {
+                        let mine = key(number % 16 + thread);
+                        paths.put(mine, path((0, u64::MAX), 10), at(1000));
+                        paths.get(&mine, at(1000 + number % 3));
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(paths.len() <= 24);
     }
 }

@@ -72,7 +72,11 @@ pub struct Store {
 impl Store {
     /// A store that offers `offered`.
     pub fn new(hints: Arc<Hints>, offered: Option<Kept>) -> Self {
-        Self { hints, offered: Mutex::new(offered), received: Mutex::default() }
+        Self {
+            hints,
+            offered: Mutex::new(offered),
+            received: Mutex::default(),
+        }
     }
 
     /// The newest session that was received, once.
@@ -118,11 +122,18 @@ impl ClientSessionStore for Store {
         *locked(&self.offered) = None;
     }
 
-    fn insert_tls13_ticket(&self, _server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
+    fn insert_tls13_ticket(
+        &self,
+        _server_name: ServerName<'static>,
+        value: Tls13ClientSessionValue,
+    ) {
         self.keep(Kept::Tls13(value));
     }
 
-    fn take_tls13_ticket(&self, _server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+    fn take_tls13_ticket(
+        &self,
+        _server_name: &ServerName<'static>,
+    ) -> Option<Tls13ClientSessionValue> {
         let mut offered = locked(&self.offered);
         match offered.take() {
             Some(Kept::Tls13(value)) => Some(value),

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme,
+};
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
 
 use crate::anchors::Anchors;
@@ -56,7 +58,11 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier that remembers paths if `remember` says so.
     pub fn new(trust: Trust, algorithms: WebPkiSupportedAlgorithms, remember: bool) -> Self {
-        Self { trust, algorithms, paths: remember.then(Paths::default) }
+        Self {
+            trust,
+            algorithms,
+            paths: remember.then(Paths::default),
+        }
     }
 
     /// How many paths are remembered.
@@ -73,13 +79,26 @@ impl Verifier {
     ) -> Result<Arc<Path>, Error> {
         let Trust::Pkix(anchors) = &self.trust else {
             Fields::read(leaf).ok_or(CertificateError::BadEncoding)?;
-            return Ok(Arc::new(Path { chain: vec![leaf.clone().into_owned()], valid: (0, u64::MAX) }));
+            return Ok(Arc::new(Path {
+                chain: vec![leaf.clone().into_owned()],
+                valid: (0, u64::MAX),
+            }));
         };
-        let memory = self.paths.as_ref().map(|paths| (paths, Key::of(leaf, others, &name.to_str())));
+        let memory = self
+            .paths
+            .as_ref()
+            .map(|paths| (paths, Key::of(leaf, others, &name.to_str())));
         if let Some(path) = memory.as_ref().and_then(|(paths, key)| paths.get(key, now)) {
             return Ok(path);
         }
-        let path = Arc::new(verify(anchors, self.algorithms.all, leaf, others, name, now)?);
+        let path = Arc::new(verify(
+            anchors,
+            self.algorithms.all,
+            leaf,
+            others,
+            name,
+            now,
+        )?);
         if let Some((paths, key)) = memory {
             paths.put(key, path.clone(), now);
         }
@@ -100,7 +119,10 @@ impl Verifier {
             .find(|(scheme, _)| *scheme == dss.scheme)
             .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
         // Under TLS 1.2 a scheme does not name the curve (RFC 8422 section 5.1.1).
-        if algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok()) {
+        if algorithms.iter().any(|algorithm| {
+            key.verify_signature(*algorithm, message, dss.signature())
+                .is_ok()
+        }) {
             return Ok(HandshakeSignatureValid::assertion());
         }
         Err(CertificateError::BadSignature.into())
@@ -117,8 +139,11 @@ fn verify(
     now: UnixTime,
 ) -> Result<Path, Error> {
     let certificate = EndEntityCert::try_from(leaf).map_err(problem)?;
-    let intermediates: Vec<CertificateDer<'_>> =
-        others.iter().chain(&anchors.helpers).map(|found| CertificateDer::from(found.as_ref())).collect();
+    let intermediates: Vec<CertificateDer<'_>> = others
+        .iter()
+        .chain(&anchors.helpers)
+        .map(|found| CertificateDer::from(found.as_ref()))
+        .collect();
     let accepts = |path: &webpki::VerifiedPath<'_>| anchors.accepts(path, leaf, now);
     let path = certificate
         .verify_for_usage(
@@ -131,8 +156,12 @@ fn verify(
             Some(&accepts),
         )
         .map_err(problem)?;
-    certificate.verify_is_valid_for_subject_name(name).map_err(problem)?;
-    let (chain, valid) = anchors.certificates(&path, leaf).ok_or(CertificateError::BadEncoding)?;
+    certificate
+        .verify_is_valid_for_subject_name(name)
+        .map_err(problem)?;
+    let (chain, valid) = anchors
+        .certificates(&path, leaf)
+        .ok_or(CertificateError::BadEncoding)?;
     Ok(Path { chain, valid })
 }
 
@@ -157,7 +186,9 @@ fn problem(error: webpki::Error) -> Error {
 
 /// The key of a certificate that this thread has just found, or that is read now.
 fn key_of(leaf: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
-    Ok(Fields::read(leaf).ok_or(CertificateError::BadEncoding)?.spki)
+    Ok(Fields::read(leaf)
+        .ok_or(CertificateError::BadEncoding)?
+        .spki)
 }
 
 impl ServerCertVerifier for Verifier {
@@ -170,12 +201,17 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let found = self.path(end_entity, intermediates, server_name, now);
-        let served = std::iter::once(end_entity).chain(intermediates).map(|item| item.clone().into_owned());
+        let served = std::iter::once(end_entity)
+            .chain(intermediates)
+            .map(|item| item.clone().into_owned());
         let (path, result) = match found {
             Ok(path) => (Some(path), Ok(ServerCertVerified::assertion())),
             Err(error) => (None, Err(error)),
         };
-        SLOT.set(Some(Finding { served: served.collect(), path }));
+        SLOT.set(Some(Finding {
+            served: served.collect(),
+            path,
+        }));
         result
     }
 
@@ -199,5 +235,170 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
+        SigningKey,
+    };
+    use rustls::crypto::aws_lc_rs::default_provider;
+
+    const HOUR: u64 = 3600;
+
+    struct World {
+        anchors: Vec<Vec<u8>>,
+        leaf: CertificateDer<'static>,
+        key: KeyPair,
+    }
+
+    /// A root that issued `server.test`, both valid from 0 to `end`.
+    fn world(end: u64) -> World {
+        let mut root = CertificateParams::new(vec![]).unwrap();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (root.not_before, root.not_after) = (date(0), date(1_000_000));
+        let root_key = KeyPair::generate().unwrap();
+        let anchor = root.self_signed(&root_key).unwrap().der().to_vec();
+        let mut leaf = CertificateParams::new(vec!["server.test".to_owned()]).unwrap();
+        (leaf.not_before, leaf.not_after) = (date(0), date(end));
+        let key = KeyPair::generate().unwrap();
+        let leaf = leaf
+            .signed_by(&key, &Issuer::new(root, root_key))
+            .unwrap()
+            .der()
+            .clone();
+        World {
+            anchors: vec![anchor],
+            leaf,
+            key,
+        }
+    }
+
+    fn date(seconds: u64) -> time::OffsetDateTime {
+        time::OffsetDateTime::from_unix_timestamp(seconds as i64).unwrap()
+    }
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    fn verifier(anchors: &[Vec<u8>]) -> Verifier {
+        let algorithms = default_provider().signature_verification_algorithms;
+        Verifier::new(
+            Trust::Pkix(Anchors::new(anchors.to_vec()).unwrap()),
+            algorithms,
+            true,
+        )
+    }
+
+    fn found(
+        verifier: &Verifier,
+        leaf: &CertificateDer<'_>,
+        name: &str,
+        now: u64,
+    ) -> Result<usize, Error> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let result = verifier.verify_server_cert(leaf, &[], &name, &[], at(now));
+        let finding = take_finding().unwrap();
+        result.map(|_| finding.path.unwrap().chain.len())
+    }
+
+    #[test]
+    fn a_remembered_path_is_found_again_for_the_same_name_and_certificates_alone() {
+        let world = world(10 * HOUR);
+        let verifier = verifier(&world.anchors);
+        assert_eq!(found(&verifier, &world.leaf, "server.test", HOUR), Ok(2));
+        assert_eq!(verifier.remembered(), 1);
+        assert_eq!(
+            found(&verifier, &world.leaf, "server.test", HOUR + 1),
+            Ok(2)
+        );
+        assert_eq!(verifier.remembered(), 1);
+        assert!(found(&verifier, &world.leaf, "other.test", HOUR).is_err());
+        let mut changed = world.leaf.to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(found(&verifier, &changed.into(), "server.test", HOUR).is_err());
+    }
+
+    #[test]
+    fn other_anchors_remember_nothing_of_these() {
+        let world = world(10 * HOUR);
+        let mine = verifier(&world.anchors);
+        found(&mine, &world.leaf, "server.test", HOUR).unwrap();
+        let other = verifier(&self::world(HOUR).anchors);
+        assert!(found(&other, &world.leaf, "server.test", HOUR).is_err());
+    }
+
+    #[test]
+    fn a_certificate_that_expired_meanwhile_is_refused_though_its_path_was_remembered() {
+        let world = world(HOUR);
+        let verifier = verifier(&world.anchors);
+        found(&verifier, &world.leaf, "server.test", HOUR - 1).unwrap();
+        found(&verifier, &world.leaf, "server.test", HOUR).unwrap();
+        assert_eq!(
+            found(&verifier, &world.leaf, "server.test", HOUR + 1),
+            Err(CertificateError::Expired.into())
+        );
+    }
+
+    #[test]
+    fn a_refused_path_is_not_remembered() {
+        let world = world(HOUR);
+        let verifier = verifier(&world.anchors);
+        assert!(found(&verifier, &world.leaf, "server.test", 2 * HOUR).is_err());
+        assert_eq!(verifier.remembered(), 0);
+    }
+
+    fn signed(key: &KeyPair, message: &[u8]) -> DigitallySignedStruct {
+        let signature = key.sign(message).unwrap();
+        let mut encoded = vec![0x04, 0x03]; // ecdsa_secp256r1_sha256
+        encoded.extend((signature.len() as u16).to_be_bytes());
+        encoded.extend(signature);
+        rustls::internal::msgs::codec::Codec::read_bytes(&encoded).unwrap()
+    }
+
+    #[test]
+    fn the_signature_over_the_handshake_is_checked_under_each_trust_each_time() {
+        let world = world(10 * HOUR);
+        let algorithms = default_provider().signature_verification_algorithms;
+        let stranger = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let leaf_pin = Verifier::new(Trust::LeafPin, algorithms, true);
+        for verifier in [&verifier(&world.anchors), &leaf_pin] {
+            for _ in 0..2 {
+                found(verifier, &world.leaf, "server.test", HOUR).unwrap();
+                let good = signed(&world.key, b"transcript");
+                let forged = signed(&stranger, b"transcript");
+                assert!(
+                    verifier
+                        .verify_tls13_signature(b"transcript", &world.leaf, &good)
+                        .is_ok()
+                );
+                assert!(
+                    verifier
+                        .verify_tls12_signature(b"transcript", &world.leaf, &good)
+                        .is_ok()
+                );
+                assert!(
+                    verifier
+                        .verify_tls13_signature(b"another", &world.leaf, &good)
+                        .is_err()
+                );
+                assert!(
+                    verifier
+                        .verify_tls13_signature(b"transcript", &world.leaf, &forged)
+                        .is_err()
+                );
+                assert!(
+                    verifier
+                        .verify_tls12_signature(b"transcript", &world.leaf, &forged)
+                        .is_err()
+                );
+            }
+        }
     }
 }
