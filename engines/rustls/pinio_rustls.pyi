@@ -65,12 +65,17 @@ class Connection:
     Args:
         config: the configuration.
         name: the name to verify, a lower-case A-label or an IP address.
-        session: a session of the same configuration, to be resumed.
+        session: a session to be resumed; one of another configuration or name is not resumed.
     """
 
     def __new__(cls, config: Config, name: str, session: Session | None = None) -> Connection: ...
     def feed(self, data: Buffer) -> None:
-        """Take in ciphertext. Raises `TLSFailure`; then `take` gives the alert."""
+        """Take in ciphertext.
+
+        Raises:
+            TLSFailure: the connection failed; each later call fails, and `take` gives the alert.
+            BufferError: more than a mebibyte waits until plaintext was read; nothing was taken in.
+        """
 
     def read_into(self, buffer: Buffer) -> int:
         """Read plaintext of as many records as fit; returns the number of bytes, 0 if there are none."""
@@ -79,10 +84,10 @@ class Connection:
         """Read at most `size` bytes of plaintext."""
 
     def write(self, data: Buffer) -> None:
-        """Encrypt plaintext. Raises `TLSFailure` before the handshake is done."""
+        """Encrypt plaintext. Raises `TLSFailure` before the handshake, and after `close_notify`."""
 
     def take(self) -> bytes:
-        """Take the ciphertext that is to be sent."""
+        """Take the ciphertext that is to be sent; after a failure the alert at most."""
 
     def close_notify(self) -> None:
         """Say that no more will be written (RFC 8446 section 6.1)."""
@@ -91,7 +96,16 @@ class Connection:
         """The newest session that the server gave, once."""
 
     def export(self, label: bytes, size: int, context: bytes | None = None) -> bytes:
-        """Keying material (RFC 8446 section 7.5, RFC 5705)."""
+        """Keying material (RFC 8446 section 7.5, RFC 5705).
+
+        Args:
+            label: 1 to 249 bytes.
+            size: 1 to 65535 bytes.
+            context: at most 65535 bytes.
+
+        Raises:
+            TLSFailure: the handshake is not done.
+        """
 
     @property
     def wants_write(self) -> bool: ...
@@ -105,7 +119,11 @@ class Connection:
 
     @property
     def verified_chain(self) -> list[bytes] | None:
-        """The path that was verified, as DER, leaf first; None before, and on a resumed connection."""
+        """The path that was verified, as DER, leaf first.
+
+        None before, on a resumed connection, and after a failure. It is there once the peer's signature
+        over the handshake was verified.
+        """
 
     @property
     def served_chain(self) -> list[bytes] | None:

@@ -58,7 +58,8 @@ impl Anchors {
         Ok(anchors)
     }
 
-    /// Checks the anchor that ends a path: its dates, and that it may sign certificates.
+    /// Checks of a path what webpki does not: the anchor's dates, constraints and usages, and that every
+    /// intermediate may sign certificates by its key usage.
     ///
     /// A leaf that is itself the anchor signs nothing but itself, and needs no basic constraints.
     pub fn accepts(
@@ -86,6 +87,20 @@ impl Anchors {
         if !anchor.fields.may_sign {
             return Err(webpki::Error::EndEntityUsedAsCa);
         }
+        if !anchor.fields.for_servers {
+            return Err(webpki::Error::RequiredEkuNotFoundContext(
+                webpki::RequiredEkuNotFoundContext {
+                    required: webpki::KeyUsage::server_auth(),
+                    present: vec![],
+                },
+            ));
+        }
+        for found in path.intermediate_certificates() {
+            let fields = Fields::read(&found.der()).ok_or(webpki::Error::BadDer)?;
+            if !fields.may_sign {
+                return Err(webpki::Error::EndEntityUsedAsCa);
+            }
+        }
         let between = path
             .intermediate_certificates()
             .filter(|certificate| certificate.subject() != certificate.issuer())
@@ -112,13 +127,13 @@ impl Anchors {
             path.intermediate_certificates()
                 .map(|found| found.der().into_owned()),
         );
-        if anchor.der.as_ref() != leaf.as_ref() {
-            chain.push(anchor.der.clone());
-        }
         let mut valid = anchor.fields.valid;
-        for certificate in &chain[..chain.len().saturating_sub(1).max(1)] {
+        for certificate in &chain {
             let fields = Fields::read(certificate)?;
             valid = (valid.0.max(fields.valid.0), valid.1.min(fields.valid.1));
+        }
+        if anchor.der.as_ref() != leaf.as_ref() {
+            chain.push(anchor.der.clone());
         }
         Some((chain, valid))
     }

@@ -7,11 +7,20 @@
 use std::time::Duration;
 
 use rustls::pki_types::{SubjectPublicKeyInfoDer, UnixTime};
-use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::certificate::{CertificateInner, Raw, TbsCertificateInner};
+use x509_cert::der::asn1::{ObjectIdentifier, Uint};
+use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{Decode, Encode};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const ID_KP_SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const ANY_EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// The fields of a certificate (RFC 5280 section 4.1) that decide.
+///
+/// An extension that cannot be read permits nothing. Where no path is verified it does not matter.
 #[derive(Debug, Clone)]
 pub struct Fields {
     /// Seconds since 1970 from which on it is valid, and until when, both included.
@@ -20,8 +29,16 @@ pub struct Fields {
     pub self_issued: bool,
     /// The exact `SubjectPublicKeyInfo`.
     pub spki: SubjectPublicKeyInfoDer<'static>,
+    /// What stands in the key's `AlgorithmIdentifier`.
+    pub key_algorithm: Vec<u8>,
+    /// Bits of the modulus of an RSA key.
+    pub rsa_bits: Option<usize>,
     /// Whether it may sign certificates: `cA`, and `keyCertSign` where key usages are named.
     pub may_sign: bool,
+    /// Whether it may sign a handshake: `digitalSignature` where key usages are named.
+    pub may_authenticate: bool,
+    /// Whether it stands for TLS servers: `serverAuth`, or any, where extended usages are named.
+    pub for_servers: bool,
     /// `pathLenConstraint`.
     pub path_len: Option<u8>,
 }
@@ -34,24 +51,37 @@ impl Fields {
             return None;
         }
         let tbs = &certificate.tbs_certificate;
-        let constraints = match tbs.get::<BasicConstraints>() {
-            Ok(found) => found.map(|(_, value)| value),
-            Err(_) => return None,
+        let constraints = extension::<BasicConstraints>(tbs);
+        let usage = extension::<KeyUsage>(tbs);
+        let purposes = extension::<ExtendedKeyUsage>(tbs);
+        let ca = matches!(&constraints, Ok(Some(found)) if found.ca);
+        let uses = |asked: fn(&KeyUsage) -> bool| match &usage {
+            Ok(found) => found.as_ref().is_none_or(asked),
+            Err(_) => false,
         };
-        let usage = match tbs.get::<KeyUsage>() {
-            Ok(found) => found.map(|(_, value)| value),
-            Err(_) => return None,
-        };
-        let signs = usage.is_none_or(|usage| usage.key_cert_sign());
+        let key = &tbs.subject_public_key_info;
         Some(Self {
             valid: (
                 seconds(tbs.validity.not_before.to_unix_duration()),
                 seconds(tbs.validity.not_after.to_unix_duration()),
             ),
             self_issued: tbs.subject == tbs.issuer,
-            spki: tbs.subject_public_key_info.to_der().ok()?.into(),
-            may_sign: constraints.as_ref().is_some_and(|found| found.ca) && signs,
-            path_len: constraints.and_then(|found| found.path_len_constraint),
+            spki: key.to_der().ok()?.into(),
+            key_algorithm: algorithm(key)?,
+            rsa_bits: rsa_bits(key),
+            may_sign: ca && uses(KeyUsage::key_cert_sign),
+            may_authenticate: uses(KeyUsage::digital_signature),
+            for_servers: match purposes {
+                Ok(found) => found.is_none_or(|purposes| {
+                    let any = [ID_KP_SERVER_AUTH, ANY_EXTENDED_KEY_USAGE];
+                    purposes.0.iter().any(|purpose| any.contains(purpose))
+                }),
+                Err(_) => false,
+            },
+            path_len: constraints
+                .ok()
+                .flatten()
+                .and_then(|found| found.path_len_constraint),
         })
     }
 
@@ -59,6 +89,30 @@ impl Fields {
     pub fn is_valid_at(&self, now: UnixTime) -> bool {
         (self.valid.0..=self.valid.1).contains(&now.as_secs())
     }
+}
+
+fn extension<'a, T: Decode<'a> + AssociatedOid>(
+    tbs: &'a TbsCertificateInner<Raw>,
+) -> Result<Option<T>, x509_cert::der::Error> {
+    Ok(tbs.get::<T>()?.map(|(_, value)| value))
+}
+
+fn algorithm(key: &SubjectPublicKeyInfoOwned) -> Option<Vec<u8>> {
+    let mut content = key.algorithm.oid.to_der().ok()?;
+    if let Some(parameters) = &key.algorithm.parameters {
+        content.extend(parameters.to_der().ok()?);
+    }
+    Some(content)
+}
+
+fn rsa_bits(key: &SubjectPublicKeyInfoOwned) -> Option<usize> {
+    if key.algorithm.oid != RSA_ENCRYPTION {
+        return None;
+    }
+    let numbers = Vec::<Uint>::from_der(key.subject_public_key.as_bytes()?).ok()?;
+    let modulus = numbers.first()?.as_bytes();
+    let unused = modulus.first()?.leading_zeros() as usize;
+    Some(8 * modulus.len() - unused)
 }
 
 fn seconds(duration: Duration) -> u64 {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use aws_lc_rs::digest;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 
 /// Paths that one configuration remembers.
 const ENTRIES: usize = 1024;
@@ -30,6 +30,8 @@ pub struct Path {
     pub chain: Vec<CertificateDer<'static>>,
     /// Seconds since 1970 between which each of them is valid, both included.
     pub valid: (u64, u64),
+    /// The leaf's key.
+    pub key: SubjectPublicKeyInfoDer<'static>,
 }
 
 /// What a path was built from, without the anchors.
@@ -135,6 +137,7 @@ mod tests {
         Arc::new(Path {
             chain: vec![CertificateDer::from(vec![0; size])],
             valid,
+            key: vec![].into(),
         })
     }
 
@@ -154,10 +157,10 @@ mod tests {
             CertificateDer::from(vec![1, 2]),
         );
         let keys = [
-            Key::of(&a, &[b.clone()], "x"),
-            Key::of(&b, &[a.clone()], "x"),
+            Key::of(&a, std::slice::from_ref(&b), "x"),
+            Key::of(&b, std::slice::from_ref(&a), "x"),
             Key::of(&ab, &[], "x"),
-            Key::of(&a, &[b.clone()], "y"),
+            Key::of(&a, std::slice::from_ref(&b), "y"),
             Key::of(&a, &[], "x"),
             Key::of(&a, &[b.clone(), b], "x"),
         ];

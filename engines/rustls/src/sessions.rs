@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "python")]
 use pyo3::prelude::*;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -26,15 +27,23 @@ pub enum Kept {
     Tls13(Tls13ClientSessionValue),
 }
 
-/// A session as Python holds it.
-#[pyclass(frozen, module = "pinio_rustls")]
+/// A session as Python holds it, and the name that was verified when it was made.
+#[cfg_attr(feature = "python", pyclass(frozen, module = "pinio_rustls"))]
 #[derive(Debug)]
-pub struct Session(Mutex<Option<Kept>>);
+pub struct Session {
+    name: ServerName<'static>,
+    held: Mutex<Option<Kept>>,
+}
 
 impl Session {
-    /// Takes the session to offer it; `None` once a single-use one was taken.
-    pub fn offer(&self) -> Option<Kept> {
-        let mut held = locked(&self.0);
+    /// Takes the session to offer it to `name`; `None` once a single-use one was taken.
+    ///
+    /// No name is verified on a resumed connection, so another name is offered nothing.
+    pub fn offer(&self, name: &ServerName<'_>) -> Option<Kept> {
+        if self.name != *name {
+            return None;
+        }
+        let mut held = locked(&self.held);
         match &*held {
             Some(Kept::Tls12(value)) => Some(Kept::Tls12(value.clone())),
             _ => held.take(),
@@ -42,18 +51,19 @@ impl Session {
     }
 }
 
+#[cfg(feature = "python")]
 #[pymethods]
 impl Session {
     /// Whether it may be offered once.
     #[getter]
     fn single_use(&self) -> bool {
-        !matches!(&*locked(&self.0), Some(Kept::Tls12(_)))
+        !matches!(&*locked(&self.held), Some(Kept::Tls12(_)))
     }
 
     /// Whether it was offered already, and is used up.
     #[getter]
     fn used(&self) -> bool {
-        locked(&self.0).is_none()
+        locked(&self.held).is_none()
     }
 }
 
@@ -65,8 +75,10 @@ pub struct Hints(Mutex<HashMap<ServerName<'static>, NamedGroup>>);
 #[derive(Debug)]
 pub struct Store {
     hints: Arc<Hints>,
+    /// The group that the server chose; it becomes a hint when the handshake is done.
+    chosen: Mutex<Option<(ServerName<'static>, NamedGroup)>>,
     offered: Mutex<Option<Kept>>,
-    received: Mutex<Vec<Kept>>,
+    received: Mutex<Vec<(ServerName<'static>, Kept)>>,
 }
 
 impl Store {
@@ -74,6 +86,7 @@ impl Store {
     pub fn new(hints: Arc<Hints>, offered: Option<Kept>) -> Self {
         Self {
             hints,
+            chosen: Mutex::default(),
             offered: Mutex::new(offered),
             received: Mutex::default(),
         }
@@ -81,11 +94,29 @@ impl Store {
 
     /// The newest session that was received, once.
     pub fn take(&self) -> Option<Session> {
-        let kept = locked(&self.received).pop()?;
-        Some(Session(Mutex::new(Some(kept))))
+        let (name, kept) = locked(&self.received).pop()?;
+        Some(Session {
+            name,
+            held: Mutex::new(Some(kept)),
+        })
     }
 
-    fn keep(&self, session: Kept) {
+    /// Lets the configuration remember the group that the server chose.
+    ///
+    /// Not before: a group that an attacker names in an unfinished handshake, a classical one perhaps,
+    /// would steer the next connection to the genuine server.
+    pub fn handshake_done(&self) {
+        let Some((name, group)) = locked(&self.chosen).take() else {
+            return;
+        };
+        let mut hints = locked(&self.hints.0);
+        if hints.len() >= HINTS {
+            hints.clear();
+        }
+        hints.insert(name, group);
+    }
+
+    fn keep(&self, session: (ServerName<'static>, Kept)) {
         let mut received = locked(&self.received);
         if received.len() >= MOST {
             received.remove(0);
@@ -96,19 +127,15 @@ impl Store {
 
 impl ClientSessionStore for Store {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        let mut hints = locked(&self.hints.0);
-        if hints.len() >= HINTS {
-            hints.clear();
-        }
-        hints.insert(server_name, group);
+        *locked(&self.chosen) = Some((server_name, group));
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
         locked(&self.hints.0).get(server_name).copied()
     }
 
-    fn set_tls12_session(&self, _server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.keep(Kept::Tls12(value));
+    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.keep((server_name, Kept::Tls12(value)));
     }
 
     fn tls12_session(&self, _server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
@@ -124,10 +151,10 @@ impl ClientSessionStore for Store {
 
     fn insert_tls13_ticket(
         &self,
-        _server_name: ServerName<'static>,
+        server_name: ServerName<'static>,
         value: Tls13ClientSessionValue,
     ) {
-        self.keep(Kept::Tls13(value));
+        self.keep((server_name, Kept::Tls13(value)));
     }
 
     fn take_tls13_ticket(

@@ -3,9 +3,10 @@
 //! One verifier serves all connections of a configuration, since rustls resumes a session only under the
 //! very verifier that it was made under. What a verification found is therefore not kept here: rustls
 //! verifies on the thread that feeds the connection, so the finding is laid in a slot of this thread,
-//! and the connection takes it as soon as rustls returns.
+//! which is empty before and after each step of a connection.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,7 +19,11 @@ use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
 
 use crate::anchors::Anchors;
 use crate::certificate::Fields;
+use crate::objection::Objection;
 use crate::paths::{Key, Path, Paths};
+
+/// Bits of the RSA keys whose signatures aws-lc verifies.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// How a certificate is verified.
 #[derive(Debug)]
@@ -42,9 +47,21 @@ thread_local! {
     static SLOT: RefCell<Option<Finding>> = const { RefCell::new(None) };
 }
 
-/// Takes what a verification on this thread found since the last call.
-pub fn take_finding() -> Option<Finding> {
-    SLOT.with_borrow_mut(Option::take)
+/// Runs `work`, and returns with its result what a verification found that ran in it, on this thread.
+///
+/// A finding never outlives the call, so that no other connection can take it for its own: not when
+/// `work` panics either.
+pub fn observed<R>(work: impl FnOnce() -> R) -> (R, Option<Finding>) {
+    struct Emptied;
+    impl Drop for Emptied {
+        fn drop(&mut self) {
+            SLOT.set(None);
+        }
+    }
+    SLOT.set(None);
+    let _emptied = Emptied;
+    let result = work();
+    (result, SLOT.take())
 }
 
 /// The verifier of one configuration.
@@ -78,10 +95,12 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<Arc<Path>, Error> {
         let Trust::Pkix(anchors) = &self.trust else {
-            Fields::read(leaf).ok_or(CertificateError::BadEncoding)?;
+            let fields = Fields::read(leaf).ok_or(CertificateError::BadEncoding)?;
+            self.usable(&fields)?;
             return Ok(Arc::new(Path {
                 chain: vec![leaf.clone().into_owned()],
                 valid: (0, u64::MAX),
+                key: fields.spki,
             }));
         };
         let memory = self
@@ -91,8 +110,11 @@ impl Verifier {
         if let Some(path) = memory.as_ref().and_then(|(paths, key)| paths.get(key, now)) {
             return Ok(path);
         }
+        let fields = Fields::read(leaf).ok_or(CertificateError::BadEncoding)?;
+        self.usable(&fields)?;
         let path = Arc::new(verify(
             anchors,
+            fields,
             self.algorithms.all,
             leaf,
             others,
@@ -103,6 +125,22 @@ impl Verifier {
             paths.put(key, path.clone(), now);
         }
         Ok(path)
+    }
+
+    /// Refuses in words a key whose signature no algorithm would accept.
+    fn usable(&self, fields: &Fields) -> Result<(), Error> {
+        let known = self
+            .algorithms
+            .all
+            .iter()
+            .any(|algorithm| algorithm.public_key_alg_id().as_ref() == fields.key_algorithm);
+        if !known {
+            return Err(Objection::KeyAlgorithm.into());
+        }
+        match fields.rsa_bits {
+            Some(bits) if !RSA_BITS.contains(&bits) => Err(Objection::RsaBits(bits).into()),
+            _ => Ok(()),
+        }
     }
 
     fn check_signature_tls12(
@@ -132,6 +170,7 @@ impl Verifier {
 /// Builds and verifies a path (RFC 5280 section 6), and checks the name (RFC 6125).
 fn verify(
     anchors: &Anchors,
+    fields: Fields,
     algorithms: &[&dyn rustls::pki_types::SignatureVerificationAlgorithm],
     leaf: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
@@ -159,10 +198,17 @@ fn verify(
     certificate
         .verify_is_valid_for_subject_name(name)
         .map_err(problem)?;
+    if !fields.may_authenticate {
+        return Err(Objection::LeafUsage.into());
+    }
     let (chain, valid) = anchors
         .certificates(&path, leaf)
         .ok_or(CertificateError::BadEncoding)?;
-    Ok(Path { chain, valid })
+    Ok(Path {
+        chain,
+        valid,
+        key: fields.spki,
+    })
 }
 
 /// What webpki says, as rustls says it.
@@ -184,11 +230,17 @@ fn problem(error: webpki::Error) -> Error {
     .into()
 }
 
-/// The key of a certificate that this thread has just found, or that is read now.
+/// The key of a leaf: as this thread has just found it, or read now.
 fn key_of(leaf: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
-    Ok(Fields::read(leaf)
-        .ok_or(CertificateError::BadEncoding)?
-        .spki)
+    let found = SLOT.with_borrow(|slot| {
+        let path = slot.as_ref()?.path.as_ref()?;
+        (path.chain.first() == Some(leaf)).then(|| path.key.clone())
+    });
+    if let Some(key) = found {
+        return Ok(key);
+    }
+    let fields = Fields::read(leaf).ok_or(CertificateError::BadEncoding)?;
+    Ok(fields.spki)
 }
 
 impl ServerCertVerifier for Verifier {
@@ -303,8 +355,9 @@ mod tests {
         now: u64,
     ) -> Result<usize, Error> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let result = verifier.verify_server_cert(leaf, &[], &name, &[], at(now));
-        let finding = take_finding().unwrap();
+        let (result, finding) =
+            observed(|| verifier.verify_server_cert(leaf, &[], &name, &[], at(now)));
+        let finding = finding.unwrap();
         result.map(|_| finding.path.unwrap().chain.len())
     }
 
@@ -400,5 +453,69 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_signature_scheme_that_was_not_offered_is_refused_under_tls_1_2() {
+        let world = world(10 * HOUR);
+        let verifier = verifier(&world.anchors);
+        let offered = verifier.supported_verify_schemes();
+        for scheme in [
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            SignatureScheme::RSA_PKCS1_SHA1,
+        ] {
+            assert!(!offered.contains(&scheme));
+            let mut encoded = u16::from(scheme).to_be_bytes().to_vec();
+            let signature = world.key.sign(b"transcript").unwrap();
+            encoded.extend((signature.len() as u16).to_be_bytes());
+            encoded.extend(signature);
+            let dss = rustls::internal::msgs::codec::Codec::read_bytes(&encoded).unwrap();
+            let result = verifier.verify_tls12_signature(b"transcript", &world.leaf, &dss);
+            let expected = PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme;
+            assert_eq!(result.err(), Some(expected.into()));
+        }
+    }
+
+    #[test]
+    fn a_finding_is_gone_when_its_step_is_over_even_by_a_panic() {
+        let world = world(10 * HOUR);
+        let verifier = verifier(&world.anchors);
+        let name = ServerName::try_from("server.test").unwrap();
+        let verify = || verifier.verify_server_cert(&world.leaf, &[], &name, &[], at(HOUR));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            observed(|| {
+                verify().unwrap();
+                panic!("on purpose");
+            })
+        }));
+        assert!(panicked.is_err());
+        assert!(SLOT.take().is_none());
+        verify().unwrap(); // outside of every step
+        assert!(observed(|| ()).1.is_none());
+        assert!(observed(verify).1.is_some());
+        assert!(SLOT.take().is_none());
+    }
+
+    #[test]
+    fn one_verifier_keeps_the_findings_of_threads_apart() {
+        let (one, two) = (world(10 * HOUR), world(10 * HOUR));
+        let anchors = [one.anchors.clone(), two.anchors.clone()].concat();
+        let verifier = verifier(&anchors);
+        let name = ServerName::try_from("server.test").unwrap();
+        std::thread::scope(|scope| {
+            for leaf in [&one.leaf, &two.leaf, &one.leaf, &two.leaf] {
+                let (verifier, name) = (&verifier, &name);
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        let (result, finding) = observed(|| {
+                            verifier.verify_server_cert(leaf, &[], name, &[], at(HOUR))
+                        });
+                        result.unwrap();
+                        let path = finding.unwrap().path.unwrap();
+                        assert_eq!(path.chain.first(), Some(leaf));
+                    }
+                });
+            }
+        });
     }
 }
