@@ -1,7 +1,8 @@
 """The rustls engine of pinio: bytes in, bytes out, and the certification path that was verified."""
 
-from collections.abc import Buffer
 from typing import Final, final
+
+from typing_extensions import Buffer
 
 __version__: Final[str]
 
@@ -51,6 +52,14 @@ class Config:
         tls13: bool = True,
         remember_paths: bool = True,
     ) -> Config: ...
+    @property
+    def ends(self) -> int:
+        """How many of the anchors a path may end in.
+
+        These are not the intermediates beside a root, which only help to build a path, and not what webpki
+        cannot read.
+        """
+
     @property
     def remembered_paths(self) -> int:
         """How many verified paths are remembered."""

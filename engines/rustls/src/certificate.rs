@@ -1,16 +1,17 @@
 //! What the engine reads of a certificate itself, beside webpki.
 //!
 //! webpki checks no trust anchor, and it reads no certificate of version 1. Both are read here, by a
-//! strict DER parser: a certificate that does not encode to the very bytes that came in is refused, so
-//! that no other parser can see another key in it.
+//! strict DER parser: a certificate that does not encode to the very bytes that came in, up to its
+//! extensions, is refused, so that no other parser can see another key in it. Extensions stand behind the
+//! key, and some issuers write out a default there that DER leaves out.
 
 use std::time::Duration;
 
 use rustls::pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 use x509_cert::certificate::{CertificateInner, Raw, TbsCertificateInner};
-use x509_cert::der::asn1::{ObjectIdentifier, Uint};
+use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, Uint};
 use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::{Decode, Encode, SliceReader};
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
@@ -46,14 +47,16 @@ pub struct Fields {
 impl Fields {
     /// Reads a certificate; `None` if it is not strict DER.
     pub fn read(der: &[u8]) -> Option<Self> {
-        let certificate = CertificateInner::<Raw>::from_der(der).ok()?;
-        if certificate.to_der().ok()? != der {
+        let mut tbs = CertificateInner::<Raw>::from_der(der).ok()?.tbs_certificate;
+        let constraints = extension::<BasicConstraints>(&tbs);
+        let usage = extension::<KeyUsage>(&tbs);
+        let purposes = extension::<ExtendedKeyUsage>(&tbs);
+        tbs.extensions = None;
+        let before = tbs.to_der().ok()?;
+        let fields = AnyRef::from_der(&before).ok()?.value();
+        if !signed_part(der)?.value().starts_with(fields) {
             return None;
         }
-        let tbs = &certificate.tbs_certificate;
-        let constraints = extension::<BasicConstraints>(tbs);
-        let usage = extension::<KeyUsage>(tbs);
-        let purposes = extension::<ExtendedKeyUsage>(tbs);
         let ca = matches!(&constraints, Ok(Some(found)) if found.ca);
         let uses = |asked: fn(&KeyUsage) -> bool| match &usage {
             Ok(found) => found.as_ref().is_none_or(asked),
@@ -91,6 +94,12 @@ impl Fields {
     }
 }
 
+/// The `TBSCertificate` of a certificate that was parsed before.
+fn signed_part(der: &[u8]) -> Option<AnyRef<'_>> {
+    let content = AnyRef::from_der(der).ok()?.value();
+    AnyRef::decode(&mut SliceReader::new(content).ok()?).ok()
+}
+
 fn extension<'a, T: Decode<'a> + AssociatedOid>(
     tbs: &'a TbsCertificateInner<Raw>,
 ) -> Result<Option<T>, x509_cert::der::Error> {
@@ -117,4 +126,47 @@ fn rsa_bits(key: &SubjectPublicKeyInfoOwned) -> Option<usize> {
 
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyPair};
+
+    fn certificate(extension: &[u64], content: &[u8]) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.custom_extensions = vec![CustomExtension::from_oid_content(
+            extension,
+            content.to_vec(),
+        )];
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn an_extension_that_cannot_be_read_permits_nothing() {
+        let null = [5, 0];
+        let plain = Fields::read(&certificate(&[1, 2, 3], &null)).unwrap();
+        assert!(plain.may_sign && plain.may_authenticate && plain.for_servers);
+        let usage = Fields::read(&certificate(&[2, 5, 29, 15], &null)).unwrap();
+        assert!(!usage.may_sign && !usage.may_authenticate);
+        let purposes = Fields::read(&certificate(&[2, 5, 29, 37], &null)).unwrap();
+        assert!(!purposes.for_servers);
+        let twice = Fields::read(&certificate(&[2, 5, 29, 19], &[0x30, 0])).unwrap();
+        assert!(!twice.may_sign);
+    }
+
+    #[test]
+    fn bytes_that_der_does_not_allow_are_no_certificate() {
+        let good = certificate(&[1, 2, 3], &[5, 0]);
+        assert!(Fields::read(&good).is_some());
+        assert!(Fields::read(&[&good[..], &[0]].concat()).is_none());
+        assert!(Fields::read(&good[..good.len() - 1]).is_none());
+        let mut long = good.clone(); // a length in one octet more than it needs
+        assert_eq!(long[1], 0x82);
+        long[1] = 0x83;
+        long.insert(2, 0);
+        assert!(Fields::read(&long).is_none());
+    }
 }

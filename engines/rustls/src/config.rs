@@ -58,6 +58,12 @@ impl Config {
             .map_err(PyValueError::new_err)
     }
 
+    /// How many of the anchors a path may end in: not intermediates beside a root, nor what webpki cannot read.
+    #[getter]
+    fn ends(&self) -> usize {
+        self.verifier.ends()
+    }
+
     /// How many verified paths are remembered.
     #[getter]
     fn remembered_paths(&self) -> usize {

@@ -82,6 +82,14 @@ impl Verifier {
         }
     }
 
+    /// How many certificates a path may end in.
+    pub fn ends(&self) -> usize {
+        match &self.trust {
+            Trust::Pkix(anchors) => anchors.trusted.len(),
+            Trust::LeafPin => 0,
+        }
+    }
+
     /// How many paths are remembered.
     pub fn remembered(&self) -> usize {
         self.paths.as_ref().map_or(0, Paths::len)

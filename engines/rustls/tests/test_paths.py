@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from pinio_rustls import Config, TLSFailure
+
 from tests.authority import DAY, INTERMEDIATE, LEAF, NOW, ROOT, VERSIONS, Issued, Server, connect, issue
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
@@ -29,7 +31,9 @@ def test_the_path_ends_in_the_anchor_as_it_was_given(version: str) -> None:
 
 @each_version
 @pytest.mark.parametrize("served", [(), (INTERMEDIATE,)], ids=["leaf alone", "with intermediate"])
-def test_an_intermediate_beside_its_root_does_not_cut_the_path(version: str, served: tuple[Issued, ...]) -> None:
+def test_an_intermediate_beside_its_root_does_not_cut_the_path(
+    version: str, served: tuple[Issued, ...]
+) -> None:
     connection = connect(Config([INTERMEDIATE.der, ROOT.der]), Server(LEAF, *served, version=version))
     assert connection.verified_chain == [LEAF.der, INTERMEDIATE.der, ROOT.der]
 
@@ -77,8 +81,8 @@ def _with_root(root: Issued) -> tuple[Config, Server]:
     [
         (issue("expired", days=(-30, -1)), "expired"),
         (issue("not yet", days=(1, 30)), "not_yet_valid"),
-        (issue("no constraints", constraints=None), "other"),
-        (issue("no CA", constraints=x509.BasicConstraints(ca=False, path_length=None)), "other"),
+        (issue("no constraints", constraints=None), "not_a_ca"),
+        (issue("no CA", constraints=x509.BasicConstraints(ca=False, path_length=None)), "not_a_ca"),
     ],
     ids=lambda value: value.certificate.subject.rfc4514_string() if isinstance(value, Issued) else "",
 )
@@ -86,19 +90,43 @@ def test_an_anchor_that_may_end_no_path_is_refused(root: Issued, reason: str) ->
     assert refusal(*_with_root(root)) == ("certificate", reason)
 
 
-def test_an_anchor_that_may_not_sign_certificates_is_refused() -> None:
+def test_a_key_is_used_as_its_usages_say() -> None:
     usage = x509.KeyUsage(
-        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, key_cert_sign=False, crl_sign=True, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    assert refusal(*_with_root(issue("no signer", usage=usage)))[0] == "certificate"
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    assert refusal(*_with_root(issue("no signer", usage=usage))) == ("certificate", "not_a_ca")
+    between = issue("no signer", ROOT, usage=usage)
+    leaf = issue("leaf", between, ca=False, names=("server.test",))
+    assert refusal(Config([ROOT.der]), Server(leaf, between)) == ("certificate", "not_a_ca")
+    user = issue("leaf", ROOT, ca=False, names=("server.test",), usage=usage)
+    assert refusal(Config([ROOT.der]), Server(user)) == ("certificate", "key_usage")
+    connect(Config(None), Server(user))
+
+
+@pytest.mark.parametrize("where", ["root", "intermediate", "leaf"])
+def test_what_was_not_issued_for_servers_is_refused(where: str) -> None:
+    def purposes(here: str) -> tuple[x509.ObjectIdentifier, ...]:
+        return (ExtendedKeyUsageOID.CLIENT_AUTH,) if here == where else (ExtendedKeyUsageOID.SERVER_AUTH,)
+
+    root = issue("Root", purposes=purposes("root"))
+    between = issue("Between", root, purposes=purposes("intermediate"))
+    leaf = issue("leaf", between, ca=False, names=("server.test",), purposes=purposes("leaf"))
+    assert refusal(Config([root.der]), Server(leaf, between)) == ("certificate", "wrong_purpose")
 
 
 def test_the_path_length_of_the_anchor_holds() -> None:
     root = issue("short", constraints=x509.BasicConstraints(ca=True, path_length=0))
     between = issue("between", root)
     leaf = issue("leaf", between, ca=False, names=("server.test",))
-    assert refusal(Config([root.der]), Server(leaf, between))[0] == "certificate"
+    assert refusal(Config([root.der]), Server(leaf, between)) == ("certificate", "path_length")
     connect(*_with_root(root))
 
 

@@ -118,7 +118,10 @@ fn a_server_without_the_key_of_its_certificate_is_refused_under_each_trust() {
             );
             let finding = second.finding.as_ref().unwrap();
             assert!(finding.path.is_none());
-            assert_eq!(finding.served, [certificate.clone()]);
+            assert_eq!(
+                finding.served.as_slice(),
+                std::slice::from_ref(&certificate)
+            );
             assert!(matches!(second.feed(b""), Err(Broken::Before)));
         }
     }
@@ -130,6 +133,11 @@ fn keys_are_updated_at_every_write_of_either_side() {
     let mut server = server(&certificate, &key, &TLS13, default_provider().kx_groups);
     let mut client = client(&config(Some(&certificate)));
     shake_hands(&mut client, &mut server).unwrap();
+    let exported = server.export_keying_material([0; 32], b"EXPORTER", Some(b"context"));
+    assert_eq!(
+        client.export(b"EXPORTER", 32, Some(b"context")).unwrap(),
+        exported.unwrap()
+    );
     for turn in 0..50_u8 {
         server.refresh_traffic_keys().unwrap();
         client.tls.refresh_traffic_keys().unwrap();
