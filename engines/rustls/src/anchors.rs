@@ -58,8 +58,8 @@ impl Anchors {
         Ok(anchors)
     }
 
-    /// Checks of a path what webpki does not: the anchor's dates, constraints and usages, and that every
-    /// intermediate may sign certificates by its key usage.
+    /// Checks of a path what webpki does not: the anchor's dates, constraints, usages and critical
+    /// extensions, and that every intermediate may sign certificates by its key usage.
     ///
     /// A leaf that is itself the anchor signs nothing but itself, and needs no basic constraints.
     pub fn accepts(
@@ -86,6 +86,9 @@ impl Anchors {
         }
         if !anchor.fields.may_sign {
             return Err(webpki::Error::EndEntityUsedAsCa);
+        }
+        if !anchor.fields.understood {
+            return Err(webpki::Error::UnsupportedCriticalExtension);
         }
         if !anchor.fields.for_servers {
             return Err(webpki::Error::RequiredEkuNotFoundContext(

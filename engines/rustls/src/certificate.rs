@@ -17,6 +17,7 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ID_KP_SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const CERTIFICATE_EXTENSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29");
 const ANY_EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// The fields of a certificate (RFC 5280 section 4.1) that decide.
@@ -40,6 +41,8 @@ pub struct Fields {
     pub may_authenticate: bool,
     /// Whether it stands for TLS servers: `serverAuth`, or any, where extended usages are named.
     pub for_servers: bool,
+    /// Whether each critical extension is one of RFC 5280 section 4.2.1.
+    pub understood: bool,
     /// `pathLenConstraint`.
     pub path_len: Option<u8>,
 }
@@ -51,6 +54,10 @@ impl Fields {
         let constraints = extension::<BasicConstraints>(&tbs);
         let usage = extension::<KeyUsage>(&tbs);
         let purposes = extension::<ExtendedKeyUsage>(&tbs);
+        let understood =
+            tbs.extensions.iter().flatten().all(|found| {
+                !found.critical || found.extn_id.parent() == Some(CERTIFICATE_EXTENSION)
+            });
         tbs.extensions = None;
         let before = tbs.to_der().ok()?;
         let fields = AnyRef::from_der(&before).ok()?.value();
@@ -81,6 +88,7 @@ impl Fields {
                 }),
                 Err(_) => false,
             },
+            understood,
             path_len: constraints
                 .ok()
                 .flatten()
@@ -147,7 +155,7 @@ mod tests {
     #[test]
     fn an_extension_that_cannot_be_read_permits_nothing() {
         let null = [5, 0];
-        let plain = Fields::read(&certificate(&[1, 2, 3], &null)).unwrap();
+        let plain = Fields::read(&certificate(&[1, 2, 3, 4], &null)).unwrap();
         assert!(plain.may_sign && plain.may_authenticate && plain.for_servers);
         let usage = Fields::read(&certificate(&[2, 5, 29, 15], &null)).unwrap();
         assert!(!usage.may_sign && !usage.may_authenticate);
@@ -159,7 +167,7 @@ mod tests {
 
     #[test]
     fn bytes_that_der_does_not_allow_are_no_certificate() {
-        let good = certificate(&[1, 2, 3], &[5, 0]);
+        let good = certificate(&[1, 2, 3, 4], &[5, 0]);
         assert!(Fields::read(&good).is_some());
         assert!(Fields::read(&[&good[..], &[0]].concat()).is_none());
         assert!(Fields::read(&good[..good.len() - 1]).is_none());

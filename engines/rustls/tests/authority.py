@@ -91,6 +91,13 @@ def _digest(key: Key) -> hashes.SHA256 | None:
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
+def ders(pem: str) -> list[bytes]:
+    """The certificates in a PEM text."""
+    end = "-----END CERTIFICATE-----"
+    texts = [text[text.index("-----BEGIN") :] for text in pem.split(end)[:-1]]
+    return [ssl.PEM_cert_to_DER_cert(f"{text}{end}") for text in texts]
+
+
 def wrapped(tag: int, content: bytes) -> bytes:
     """DER of a tag and its content."""
     size = len(content)
@@ -191,6 +198,11 @@ class Server:
                 self.done = True
             except ssl.SSLWantReadError:
                 pass
+        return self.outgoing.read()
+
+    def say(self, data: bytes) -> bytes:
+        """Return the records of `data`, behind those of the tickets that wait."""
+        self.tls.write(data)
         return self.outgoing.read()
 
 

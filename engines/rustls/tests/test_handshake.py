@@ -70,14 +70,14 @@ def test_a_changed_byte_of_the_server_never_ends_in_a_handshake() -> None:
 def test_a_session_is_resumed_by_its_own_configuration_alone(version: str) -> None:
     server = Server(LEAF, INTERMEDIATE, version=version)
     first = connect(CONFIG, server)
-    first.feed((server.tls.write(b"x") and server.outgoing.read()) or b"")
+    first.feed(server.say(b"x"))
     session = first.take_session()
     assert session is not None and session.single_use is (version == "1.3")
     again = connect(CONFIG, server, session=session)
     assert again.resumed and again.verified_chain is None and again.leaf == LEAF.der
     assert session.used is (version == "1.3")
     other = connect(CONFIG, server)
-    other.feed((server.tls.write(b"x") and server.outgoing.read()) or b"")
+    other.feed(server.say(b"x"))
     assert not connect(Config([ROOT.der]), server, session=other.take_session()).resumed
 
 

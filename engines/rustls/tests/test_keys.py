@@ -6,7 +6,6 @@ import ssl
 
 import certifi
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pinio_rustls import Config, Connection, TLSFailure
@@ -19,6 +18,7 @@ from tests.authority import (
     Key,
     Server,
     connect,
+    ders,
     issue,
     parts,
     signed,
@@ -146,15 +146,26 @@ def test_a_version_that_is_not_offered_is_not_agreed() -> None:
         Config([ROOT.der], tls12=False, tls13=False)
 
 
+def extensions(hello: bytes) -> dict[int, bytes]:
+    """Of a client hello in one record (RFC 8446 section 4.1.2)."""
+    at = 5 + 4 + 2 + 32
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at : at + 2], "big")
+    at += 1 + hello[at] + 2
+    found = {}
+    while at < len(hello):
+        kind, size = (int.from_bytes(hello[n : n + 2], "big") for n in (at, at + 2))
+        found[kind] = hello[at + 4 : at + 4 + size]
+        at += 4 + size
+    return found
+
+
 def test_the_first_key_share_is_post_quantum() -> None:
-    hello = Connection(Config([ROOT.der]), "server.test").take()
-    share = b"\x00\x33"  # key_share (RFC 8446 section 4.2)
-    at = hello.index(share, hello.index(b"\x00\x2b"))
-    assert hello[at + 6 : at + 8] == b"\x11\xec"  # X25519MLKEM768
+    hello = extensions(Connection(Config([ROOT.der]), "server.test").take())
+    groups, shares = hello[10], hello[51]
+    assert groups[2:4] == shares[2:4] == b"\x11\xec"  # X25519MLKEM768
 
 
 def test_each_public_root_is_an_anchor() -> None:
-    with open(certifi.where(), "rb") as file:  # noqa: PTH123
-        roots = x509.load_pem_x509_certificates(file.read())
-    config = Config([root.public_bytes(Encoding.DER) for root in roots])
-    assert config.ends == len(roots) > 100
+    roots = ders(certifi.contents())
+    assert Config(roots).ends == len(roots) > 100
