@@ -4,6 +4,8 @@ from typing import Final, final
 
 from typing_extensions import Buffer
 
+__all__ = ["Config", "Connection", "Session", "TLSFailure", "__version__"]
+
 __version__: Final[str]
 
 class TLSFailure(Exception):
