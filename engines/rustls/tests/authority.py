@@ -59,9 +59,13 @@ def issue(
     usage: x509.KeyUsage | None = None,
     purposes: tuple[x509.ObjectIdentifier, ...] = (),
     names: tuple[str, ...] = (),
+    unknown: bool | None = None,
     key: Key | None = None,
 ) -> Issued:
-    """Issue a certificate; one without an issuer is self-signed."""
+    """Issue a certificate; one without an issuer is self-signed.
+
+    `unknown` adds an extension that nobody knows, and says whether it is critical.
+    """
     key = key or ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
@@ -78,6 +82,9 @@ def issue(
         builder = builder.add_extension(constraints, critical=True)
     if usage is not None:
         builder = builder.add_extension(usage, critical=True)
+    if unknown is not None:
+        strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+        builder = builder.add_extension(strange, critical=unknown)
     if purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     if names:

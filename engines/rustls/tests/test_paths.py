@@ -81,6 +81,7 @@ def _with_root(root: Issued) -> tuple[Config, Server]:
     [
         (issue("expired", days=(-30, -1)), "expired"),
         (issue("not yet", days=(1, 30)), "not_yet_valid"),
+        (issue("critical", unknown=True), "critical_extension"),
         (issue("no constraints", constraints=None), "not_a_ca"),
         (issue("no CA", constraints=x509.BasicConstraints(ca=False, path_length=None)), "not_a_ca"),
     ],
@@ -109,6 +110,10 @@ def test_a_key_is_used_as_its_usages_say() -> None:
     user = issue("leaf", ROOT, ca=False, names=("server.test",), usage=usage)
     assert refusal(Config([ROOT.der]), Server(user)) == ("certificate", "key_usage")
     connect(Config(None), Server(user))
+
+
+def test_an_anchor_may_have_an_extension_that_nobody_knows() -> None:
+    connect(*_with_root(issue("not critical", unknown=False)))
 
 
 @pytest.mark.parametrize("where", ["root", "intermediate", "leaf"])
