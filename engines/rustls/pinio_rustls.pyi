@@ -58,8 +58,8 @@ class Config:
     def ends(self) -> int:
         """How many of the anchors a path may end in.
 
-        These are not the intermediates beside a root, which only help to build a path, and not what webpki
-        cannot read.
+        These are not the intermediates beside a root, which only help to build a path, and not what
+        webpki cannot read.
         """
 
     @property
@@ -70,8 +70,8 @@ class Config:
 class Connection:
     """One TLS connection of a client, before any policy.
 
-    Nothing leaves by itself: `take` gives what is to be sent, the client's last flight too, so that a
-    caller that compares `verified_chain` with its pins first sends nothing to a peer that it refuses.
+    Nothing leaves by itself: `take` gives what is to be sent, the client's last flight too. A caller
+    that compares `verified_chain` with its pins first sends nothing to a peer that it refuses.
 
     Args:
         config: the configuration.
@@ -89,7 +89,7 @@ class Connection:
         """
 
     def read_into(self, buffer: Buffer) -> int:
-        """Read plaintext of as many records as fit; returns the number of bytes, 0 if there are none."""
+        """Read plaintext of as many records as fit; returns how many bytes, 0 if there are none."""
 
     def read(self, size: int) -> bytes:
         """Read at most `size` bytes of plaintext."""
@@ -132,8 +132,8 @@ class Connection:
     def verified_chain(self) -> list[bytes] | None:
         """The path that was verified, as DER, leaf first.
 
-        None before, on a resumed connection, and after a failure. It is there once the peer's signature
-        over the handshake was verified.
+        None before, on a resumed connection, and after a failure. It is there once the peer's
+        signature over the handshake was verified.
         """
 
     @property

@@ -1,9 +1,9 @@
 //! The trust anchors of one configuration, and what webpki does not check of them.
 //!
-//! webpki ends a path at any certificate that it is given as an anchor. OpenSSL, as pinio uses it, ends
-//! a path at an intermediate only where no anchor is self-issued, for a bundle of root and intermediate
-//! would otherwise cut the chain short and pins on the root would stop matching. So that both engines
-//! give the same path, the intermediates of such a bundle only help to build it.
+//! webpki ends a path at any certificate that it is given as an anchor. OpenSSL, as pinio uses it,
+//! ends a path at an intermediate only where no anchor is self-issued, for a bundle of root and
+//! intermediate would otherwise cut the chain short and pins on the root would stop matching. So
+//! that both engines give the same path, the intermediates of such a bundle only help to build it.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::VerifiedPath;

@@ -1,7 +1,8 @@
 //! Borrowing the memory of a Python buffer while Rust reads or writes it.
 //!
-//! The one place with unsafe code. The borrow is sound because the interpreter lock is held for as long
-//! as it lasts, and nothing that runs meanwhile calls into Python: no other code can see the memory.
+//! The one place with unsafe code. The borrow is sound because the interpreter lock is held for as
+//! long as it lasts, and nothing that runs meanwhile calls into Python: no other code can see the
+//! memory.
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;

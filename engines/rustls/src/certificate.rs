@@ -1,9 +1,9 @@
 //! What the engine reads of a certificate itself, beside webpki.
 //!
-//! webpki checks no trust anchor, and it reads no certificate of version 1. Both are read here, by a
-//! strict DER parser: a certificate that does not encode to the very bytes that came in, up to its
-//! extensions, is refused, so that no other parser can see another key in it. Extensions stand behind the
-//! key, and some issuers write out a default there that DER leaves out.
+//! webpki checks no trust anchor, and it reads no certificate of version 1. Both are read here, by
+//! a strict DER parser: a certificate that does not encode to the very bytes that came in, up to
+//! its extensions, is refused, so that no other parser can see another key in it. Extensions stand
+//! behind the key, and some issuers write out a default there that DER leaves out.
 
 use std::time::Duration;
 

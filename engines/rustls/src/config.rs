@@ -34,7 +34,9 @@ pub struct Config {
 impl Config {
     /// `anchors` are DER certificates; None pins the leaf alone, and verifies no path.
     #[new]
-    #[pyo3(signature = (anchors, *, alpn=vec![], identity=None, tls12=true, tls13=true, remember_paths=true))]
+    #[pyo3(signature = (
+        anchors, *, alpn=vec![], identity=None, tls12=true, tls13=true, remember_paths=true
+    ))]
     fn new(
         anchors: Option<Vec<Vec<u8>>>,
         alpn: Vec<Vec<u8>>,
@@ -58,7 +60,8 @@ impl Config {
             .map_err(PyValueError::new_err)
     }
 
-    /// How many of the anchors a path may end in: not intermediates beside a root, nor what webpki cannot read.
+    /// How many of the anchors a path may end in: not intermediates beside a root, nor what webpki
+    /// cannot read.
     #[getter]
     fn ends(&self) -> usize {
         self.verifier.ends()

@@ -21,15 +21,16 @@ const MOST_LABEL: usize = 255 - "tls13 ".len();
 
 /// One TLS connection of a client, before any policy.
 ///
-/// The handshake goes on with each `feed`. Nothing leaves by itself: `take` gives what is to be sent, the
-/// client's last flight too, so a caller that compares `verified_chain` with its pins first sends nothing
-/// to a peer that it refuses.
+/// The handshake goes on with each `feed`. Nothing leaves by itself: `take` gives what is to be
+/// sent, the client's last flight too, so a caller that compares `verified_chain` with its pins
+/// first sends nothing to a peer that it refuses.
 #[pyclass(module = "pinio_rustls")]
 pub struct Connection(Engine);
 
 #[pymethods]
 impl Connection {
-    /// `session` is offered if it can be. `name` is sent in clear (RFC 6066) unless it is an address.
+    /// `session` is offered if it can be. `name` is sent in clear (RFC 6066) unless it is an
+    /// address.
     #[new]
     #[pyo3(signature = (config, name, session=None))]
     fn new(config: &Config, name: &str, session: Option<&Session>) -> PyResult<Self> {
@@ -49,7 +50,8 @@ impl Connection {
         borrow::read(data, |bytes| self.0.feed(bytes))?.map_err(raised)
     }
 
-    /// Reads plaintext of as many records as fit into a writable buffer; returns the number of bytes.
+    /// Reads plaintext of as many records as fit into a writable buffer; returns the number of
+    /// bytes.
     ///
     /// 0 means that there is none for now, or no more: see `peer_closed`.
     fn read_into(&mut self, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -101,11 +103,11 @@ impl Connection {
         self.0.waiting()
     }
 
-    /// The path that was verified, as DER, leaf first; None before, on a resumed connection, and after
-    /// a failure.
+    /// The path that was verified, as DER, leaf first; None before, on a resumed connection, and
+    /// after a failure.
     ///
-    /// It is there once the peer's signature over the handshake has proven that it has the leaf's key.
-    /// The peer's Finished may still be missing then.
+    /// It is there once the peer's signature over the handshake has proven that it has the leaf's
+    /// key. The peer's Finished may still be missing then.
     #[getter]
     fn verified_chain<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         self.0
@@ -184,7 +186,8 @@ impl Connection {
         self.0.store.take()
     }
 
-    /// Keying material (RFC 8446 section 7.5, RFC 5705). Raises `TLSFailure` before the handshake is done.
+    /// Keying material (RFC 8446 section 7.5, RFC 5705). Raises `TLSFailure` before the handshake
+    /// is done.
     #[pyo3(signature = (label, size, context=None))]
     fn export<'py>(
         &mut self,

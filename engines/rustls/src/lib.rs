@@ -26,7 +26,8 @@ use pyo3::prelude::*;
 
 /// What Python imports.
 ///
-/// It needs the interpreter lock, for the borrows in [`borrow`]: a free-threaded Python turns it on.
+/// It needs the interpreter lock, for the borrows in [`borrow`]: a free-threaded Python turns it
+/// on.
 #[cfg(feature = "python")]
 #[pymodule(gil_used = true)]
 fn pinio_rustls(module: &Bound<'_, PyModule>) -> PyResult<()> {

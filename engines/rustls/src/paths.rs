@@ -1,13 +1,13 @@
 //! The certification paths that were verified, remembered for a while.
 //!
-//! Building a path is a pure function of the certificates that the peer sent, the anchors, the name, and
-//! of whether the time lies within everybody's validity. The key of an entry is a digest of the first and
-//! the third; the anchors are those of the configuration that owns the memory; the time is looked at on
-//! every use. What proves that the peer has the key, its signature over the handshake, is never
-//! remembered.
+//! Building a path is a pure function of the certificates that the peer sent, the anchors, the
+//! name, and of whether the time lies within everybody's validity. The key of an entry is a digest
+//! of the first and the third; the anchors are those of the configuration that owns the memory; the
+//! time is looked at on every use. What proves that the peer has the key, its signature over the
+//! handshake, is never remembered.
 //!
-//! Bounds: entries, bytes, and an hour. An entry is dropped when either clock ran backwards, for its age
-//! is then unknown.
+//! Bounds: entries, bytes, and an hour. An entry is dropped when either clock ran backwards, for
+//! its age is then unknown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

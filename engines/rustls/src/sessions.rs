@@ -1,8 +1,8 @@
 //! TLS sessions, one store for each connection.
 //!
-//! rustls asks a store for what it may resume and gives it what it received. The caller keeps sessions
-//! itself, each beside its evidence, so a store holds only the session that this connection offers, and
-//! the ones that it received.
+//! rustls asks a store for what it may resume and gives it what it received. The caller keeps
+//! sessions itself, each beside its evidence, so a store holds only the session that this
+//! connection offers, and the ones that it received.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,8 @@ const MOST: usize = 4;
 /// Servers of whose key exchange group a configuration remembers.
 const HINTS: usize = 1024;
 
-/// One session. A ticket of TLS 1.3 is used once (RFC 8446 appendix C.4), a session of TLS 1.2 again.
+/// One session. A ticket of TLS 1.3 is used once (RFC 8446 appendix C.4), a session of TLS 1.2
+/// again.
 #[derive(Debug)]
 pub enum Kept {
     /// Of TLS 1.2.
@@ -103,8 +104,8 @@ impl Store {
 
     /// Lets the configuration remember the group that the server chose.
     ///
-    /// Not before: a group that an attacker names in an unfinished handshake, a classical one perhaps,
-    /// would steer the next connection to the genuine server.
+    /// Not before: a group that an attacker names in an unfinished handshake, a classical one
+    /// perhaps, would steer the next connection to the genuine server.
     pub fn handshake_done(&self) {
         let Some((name, group)) = locked(&self.chosen).take() else {
             return;

@@ -1,9 +1,9 @@
 //! Verification of the peer: the path, the name, and the signature over the handshake.
 //!
-//! One verifier serves all connections of a configuration, since rustls resumes a session only under the
-//! very verifier that it was made under. What a verification found is therefore not kept here: rustls
-//! verifies on the thread that feeds the connection, so the finding is laid in a slot of this thread,
-//! which is empty before and after each step of a connection.
+//! One verifier serves all connections of a configuration, since rustls resumes a session only
+//! under the very verifier that it was made under. What a verification found is therefore not kept
+//! here: rustls verifies on the thread that feeds the connection, so the finding is laid in a slot
+//! of this thread, which is empty before and after each step of a connection.
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -30,7 +30,8 @@ const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 pub enum Trust {
     /// By a path to an anchor, and by name (RFC 5280).
     Pkix(Anchors),
-    /// Not at all: the caller pins the key of the leaf. The handshake's signature is verified still.
+    /// Not at all: the caller pins the key of the leaf. The handshake's signature is verified
+    /// still.
     LeafPin,
 }
 
@@ -47,7 +48,8 @@ thread_local! {
     static SLOT: RefCell<Option<Finding>> = const { RefCell::new(None) };
 }
 
-/// Runs `work`, and returns with its result what a verification found that ran in it, on this thread.
+/// Runs `work`, and returns with its result what a verification found that ran in it, on this
+/// thread.
 ///
 /// A finding never outlives the call, so that no other connection can take it for its own: not when
 /// `work` panics either.

@@ -156,7 +156,9 @@ def signed(tbs: list[bytes], like: Issued) -> Issued:
 
 def version_1(issued: Issued) -> Issued:
     """The same certificate without version and extensions, as old devices have it."""
-    return signed([part for part in parts(parts(issued.der)[0]) if part[0] not in {0xA0, 0xA3}], issued)
+    return signed(
+        [part for part in parts(parts(issued.der)[0]) if part[0] not in {0xA0, 0xA3}], issued
+    )
 
 
 ROOT = issue("Root")

@@ -176,7 +176,11 @@ def test_what_is_accepted_is_what_the_corpus_asks_for_or_is_named_here(
         accepted += reason == ""
         if ((reason == "") is case.good) is (case.name in named):
             wrong.append(
-                (case.name, reason or "accepted", "to be accepted" if case.good else "to be refused")
+                (
+                    case.name,
+                    reason or "accepted",
+                    "to be accepted" if case.good else "to be refused",
+                )
             )
     assert not wrong
     assert min(accepted, seen - accepted) > 20, "the corpus is not what it was"

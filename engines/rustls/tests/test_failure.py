@@ -57,7 +57,9 @@ def assert_dead(connection: Connection) -> None:
     [BAD_RECORD, b"\x15\x03\x03\x00\x02\x02\x28", b"\xff" * 40],
     ids=["bad record", "fatal alert", "noise"],
 )
-def test_a_failure_takes_back_the_last_flight_and_with_it_the_identity(version: str, after: bytes) -> None:
+def test_a_failure_takes_back_the_last_flight_and_with_it_the_identity(
+    version: str, after: bytes
+) -> None:
     """The caller has not compared any pin yet: chain and failure come in one read."""
     server = Server(LEAF, INTERMEDIATE, version=version, asks=ROOT)
     connection = Connection(WITH_IDENTITY, "server.test")
@@ -198,9 +200,11 @@ def test_sessions_stay_with_their_name_and_identity(version: str) -> None:
 
     kept = session()
     other = issue("leaf", INTERMEDIATE, ca=False, names=("other.test",))
-    with pytest.raises(TLSFailure, match="name"):  # the server would resume it, and no name be verified
+    # The server would resume it, and no name would be verified.
+    with pytest.raises(TLSFailure, match="name"):
         connect(CONFIG, server, "other.test", kept)
-    assert not connect(CONFIG, Server(other, INTERMEDIATE, version=version), "other.test", kept).resumed
+    elsewhere = Server(other, INTERMEDIATE, version=version)
+    assert not connect(CONFIG, elsewhere, "other.test", kept).resumed
     assert connect(CONFIG, server, session=kept).resumed
     assert not connect(WITH_IDENTITY, server, session=session()).resumed
     assert not connect(Config(None), server, session=session()).resumed
@@ -212,7 +216,9 @@ def test_one_ticket_is_offered_once_by_any_number_of_threads() -> None:
     first.feed(server.say(b"x"))
     session = first.take_session()
     with ThreadPoolExecutor(16) as pool:
-        hellos = list(pool.map(lambda _: Connection(CONFIG, "server.test", session).take(), range(64)))
+        hellos = list(
+            pool.map(lambda _: Connection(CONFIG, "server.test", session).take(), range(64))
+        )
     plain = len(Connection(CONFIG, "server.test").take())
     assert sum(len(hello) > plain for hello in hellos) == 1
     assert session is not None
@@ -231,7 +237,7 @@ def test_threads_share_a_configuration_and_never_each_others_findings() -> None:
                 with pytest.raises(TLSFailure):
                     connect(config, server, "other.test")
             else:
-                assert connect(config, server).verified_chain == [leaf.der, INTERMEDIATE.der, ROOT.der]
+                assert connect(config, server).verified_chain == [leaf.der, *CHAIN[1:]]
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(16)))

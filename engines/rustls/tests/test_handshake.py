@@ -22,7 +22,8 @@ def test_the_path_is_known_before_the_last_flight_is_taken(version: str) -> None
     connection = Connection(config, "server.test")
     connection.feed(server.answer(connection.take()))
     assert connection.verified_chain == [LEAF.der, INTERMEDIATE.der, ROOT.der]
-    assert connection.wants_write and not server.done  # with the client's certificate, which nobody took
+    assert connection.wants_write  # with the client's certificate
+    assert not server.done
     server.answer(connection.take())
     assert server.done and server.tls.getpeercert(binary_form=True) == me.der
 
@@ -60,7 +61,8 @@ def test_a_changed_byte_of_the_server_never_ends_in_a_handshake() -> None:
             changed[at] ^= 0x01
             try:
                 connection.feed(changed)
-                connection.feed(server.answer(connection.take()))  # what one side missed, a Finished shows
+                # What one side missed, a Finished shows.
+                connection.feed(server.answer(connection.take()))
             except (TLSFailure, ssl.SSLError):
                 pass
             assert connection.is_handshaking and not server.done

@@ -109,7 +109,12 @@ def test_a_client_shows_its_identity(version: str, kind: str, form: PrivateForma
 
 @pytest.mark.parametrize(
     ("chain", "key"),
-    [([LEAF.der], ROOT.key_der), ([LEAF.der], b"no key"), ([], LEAF.key_der), ([b"no"], LEAF.key_der)],
+    [
+        ([LEAF.der], ROOT.key_der),
+        ([LEAF.der], b"no key"),
+        ([], LEAF.key_der),
+        ([b"no"], LEAF.key_der),
+    ],
     ids=["another's key", "no key", "no certificate", "no certificate's bytes"],
 )
 def test_an_identity_that_is_none_is_an_error(chain: list[bytes], key: bytes) -> None:
@@ -126,7 +131,9 @@ def test_alpn_is_agreed(version: str) -> None:
     assert connect(Config([ROOT.der]), server).alpn is None
 
 
-@pytest.mark.parametrize("alpn", [[b""], [b"x" * 256], [b"x" * 255] * 40], ids=["empty", "long", "many"])
+@pytest.mark.parametrize(
+    "alpn", [[b""], [b"x" * 256], [b"x" * 255] * 40], ids=["empty", "long", "many"]
+)
 def test_protocols_that_alpn_cannot_carry_are_an_error(alpn: list[bytes]) -> None:
     with pytest.raises(ValueError, match="ALPN"):
         Config([ROOT.der], alpn=alpn)

@@ -8,7 +8,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from pinio_rustls import Config, TLSFailure
 
-from tests.authority import DAY, INTERMEDIATE, LEAF, NOW, ROOT, VERSIONS, Issued, Server, connect, issue
+from tests.authority import (
+    DAY,
+    INTERMEDIATE,
+    LEAF,
+    NOW,
+    ROOT,
+    VERSIONS,
+    Issued,
+    Server,
+    connect,
+    issue,
+)
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
@@ -34,7 +45,9 @@ def test_the_path_ends_in_the_anchor_as_it_was_given(version: str) -> None:
 def test_an_intermediate_beside_its_root_does_not_cut_the_path(
     version: str, served: tuple[Issued, ...]
 ) -> None:
-    connection = connect(Config([INTERMEDIATE.der, ROOT.der]), Server(LEAF, *served, version=version))
+    connection = connect(
+        Config([INTERMEDIATE.der, ROOT.der]), Server(LEAF, *served, version=version)
+    )
     assert connection.verified_chain == [LEAF.der, INTERMEDIATE.der, ROOT.der]
 
 
@@ -85,7 +98,9 @@ def _with_root(root: Issued) -> tuple[Config, Server]:
         (issue("no constraints", constraints=None), "not_a_ca"),
         (issue("no CA", constraints=x509.BasicConstraints(ca=False, path_length=None)), "not_a_ca"),
     ],
-    ids=lambda value: value.certificate.subject.rfc4514_string() if isinstance(value, Issued) else "",
+    ids=lambda value: (
+        value.certificate.subject.rfc4514_string() if isinstance(value, Issued) else ""
+    ),
 )
 def test_an_anchor_that_may_end_no_path_is_refused(root: Issued, reason: str) -> None:
     assert refusal(*_with_root(root)) == ("certificate", reason)
@@ -119,7 +134,8 @@ def test_an_anchor_may_have_an_extension_that_nobody_knows() -> None:
 @pytest.mark.parametrize("where", ["root", "intermediate", "leaf"])
 def test_what_was_not_issued_for_servers_is_refused(where: str) -> None:
     def purposes(here: str) -> tuple[x509.ObjectIdentifier, ...]:
-        return (ExtendedKeyUsageOID.CLIENT_AUTH,) if here == where else (ExtendedKeyUsageOID.SERVER_AUTH,)
+        usage = ExtendedKeyUsageOID
+        return (usage.CLIENT_AUTH if here == where else usage.SERVER_AUTH,)
 
     root = issue("Root", purposes=purposes("root"))
     between = issue("Between", root, purposes=purposes("intermediate"))
