@@ -70,8 +70,9 @@ class Config:
 class Connection:
     """One TLS connection of a client, before any policy.
 
-    Nothing leaves by itself: `take` gives what is to be sent, the client's last flight too. A caller
-    that compares `verified_chain` with its pins first sends nothing to a peer that it refuses.
+    Nothing leaves by itself: `take` gives what is to be sent, the client's last flight too. So a
+    caller that compares `verified_chain` with its pins before sends nothing to a peer that it
+    refuses.
 
     Args:
         config: the configuration.

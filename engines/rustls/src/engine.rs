@@ -297,8 +297,8 @@ impl Engine {
 
 /// The alert that ends `queued`, if no record stands before it that it depends on.
 ///
-/// A record before it may be the client's last flight, which nobody permitted, and without it the
-/// peer could not decrypt an alert that follows. The one record that changes nothing is TLS 1.3's
+/// A record before it may be the client's last flight, which the caller has not permitted. Without it
+/// the peer could not decrypt an alert that follows. The one record that changes nothing is TLS 1.3's
 /// change_cipher_spec (RFC 8446 appendix D.4), and in TLS 1.2 that stands in the last flight only.
 fn alert_alone(queued: &[u8]) -> Option<Vec<u8>> {
     let mut rest = queued;

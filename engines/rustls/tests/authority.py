@@ -64,7 +64,7 @@ def issue(
 ) -> Issued:
     """Issue a certificate; one without an issuer is self-signed.
 
-    `unknown` adds an extension that nobody knows, and says whether it is critical.
+    `unknown` adds an unknown extension, and says whether it is critical.
     """
     key = key or ec.generate_private_key(ec.SECP256R1())
     builder = (

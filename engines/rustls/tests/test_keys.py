@@ -75,7 +75,7 @@ def test_a_small_rsa_key_is_refused_in_words(version: str, old: bool, trust: str
 
 
 def test_extensions_do_not_matter_where_no_path_is_verified() -> None:
-    """Devices carry extensions that nobody knows, or with a default that DER leaves out."""
+    """Some are unknown, and some write out a default that DER leaves out."""
     plain = issue("device", ca=False, names=("server.test",))
     tbs = [part for part in parts(parts(plain.der)[0]) if part[0] != 0xA3]
     oid, value = b"\x06\x03\x2a\x03\x04", wrapped(0x04, b"\x05\x00")

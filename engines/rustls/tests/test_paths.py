@@ -127,7 +127,7 @@ def test_a_key_is_used_as_its_usages_say() -> None:
     connect(Config(None), Server(user))
 
 
-def test_an_anchor_may_have_an_extension_that_nobody_knows() -> None:
+def test_an_anchor_may_have_an_unknown_extension() -> None:
     connect(*_with_root(issue("not critical", unknown=False)))
 
 
