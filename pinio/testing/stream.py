@@ -147,6 +147,8 @@ class Stream:
             return False
         if self._incoming.pending or (self.tls is not None and self.tls.pending()):
             return True
+        if self._incoming.eof:  # the end was read; a socket at its end stays readable for ever
+            return False
         return self.socket.fileno() != -1 and bool(poll((self.socket,), timeout=0).to_read)
 
     def drain(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pinio.testing import CA, Connection, Server, silent, speak_first
+from pinio.testing import CA, Connection, DripRelay, Server, silent, speak_first
 from tests.testing.clients import Withholding, connected, exactly
 
 CA_ROOT = CA()
@@ -86,6 +86,22 @@ def test_a_handler_that_returned_waits_for_its_client_quietly() -> None:
         assert tls.recv(1) == b""
         server.wait_quiet()
         assert not server.connections[0].ended.is_set()
+
+
+def test_a_relay_whose_client_is_gone_is_quiet() -> None:
+    """A socket stays readable for ever after its end was read, and nothing is left to read."""
+    proceed = threading.Event()
+
+    def busy(connection: Connection) -> None:
+        proceed.wait()
+
+    with Server(plain=True, handler=busy) as server, DripRelay(server) as relay:
+        socket.create_connection(relay.address).close()
+        try:
+            relay.wait_quiet(timeout=10)
+            assert not relay.connections[0].ended.is_set()
+        finally:
+            proceed.set()
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["wait_quiet", "close"])
