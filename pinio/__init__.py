@@ -105,9 +105,9 @@ _ELSEWHERE = {
     "requests": "PinnedAdapter PinnedSession RequestPinError",
     "sources": "loosened",
     "testing": (
-        "CA ConnectProxy Connection ConnectionRecord CutRelay DripRelay Handler "
-        "Interceptor Leaf RawServer Request Server echo garbage hear http reset "
-        "self_signed silent speak_first starttls tls_alert tls_record vanish"
+        "CA Clock ConnectProxy Connection ConnectionRecord CutRelay DripRelay Expected Handler "
+        "Interceptor Leaf Mitm RawServer Refused Request Route Server Site Trap echo garbage hear "
+        "http reset self_signed silent speak_first starttls tls_alert tls_record unrouted vanish"
     ),
     "typing": (
         "Denied Expired Match Mismatch NoChain NotPinned Observer PinsLike PolicyLike "

@@ -16,30 +16,42 @@ if _missing := [name for name in ("cryptography", "trustme") if find_spec(name) 
     )
 
 from pinio.testing.authority import CA
+from pinio.testing.clock import Clock
 from pinio.testing.connection import Connection
 from pinio.testing.device import self_signed
 from pinio.testing.handlers import Handler, echo, garbage, silent, speak_first, starttls, vanish
 from pinio.testing.interceptor import Interceptor
 from pinio.testing.leaf import Leaf
+from pinio.testing.mitm import Expected, Mitm, Refused
 from pinio.testing.peers import CutRelay, DripRelay, RawServer, hear, reset, tls_alert, tls_record
 from pinio.testing.proxy import ConnectProxy
 from pinio.testing.record import ConnectionRecord, Request
 from pinio.testing.responder import http
+from pinio.testing.routing import Route, unrouted
 from pinio.testing.server import Server
+from pinio.testing.site import Site
+from pinio.testing.trap import Trap
 
 __all__ = [
     "CA",
+    "Clock",
     "ConnectProxy",
     "Connection",
     "ConnectionRecord",
     "CutRelay",
     "DripRelay",
+    "Expected",
     "Handler",
     "Interceptor",
     "Leaf",
+    "Mitm",
     "RawServer",
+    "Refused",
     "Request",
+    "Route",
     "Server",
+    "Site",
+    "Trap",
     "echo",
     "garbage",
     "hear",
@@ -51,5 +63,6 @@ __all__ = [
     "starttls",
     "tls_alert",
     "tls_record",
+    "unrouted",
     "vanish",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -17,12 +18,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from pinio.testing.device import general_name
 from pinio.testing.leaf import NOT_AFTER, NOT_BEFORE, Leaf, fix_version, public_key_pin
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
     from pinio.core.anchors import Anchors
+    from pinio.core.pinset import PinsLike
+    from pinio.core.policy import Policy
 
 KeyType = Literal["ecdsa", "rsa"]
 
@@ -102,15 +106,60 @@ class CA:
     def renew(
         self,
         leaf: Leaf,
-        *,
+        *identities: str,
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> Leaf:
-        """Certify the same names and the *same key* once more; `leaf` may come from another CA.
+        """Certify the *same key* once more; `leaf` may come from another CA.
 
         What most renewals are. The certificate is another one, a pin on its key still matches.
+
+        Args:
+            leaf: whose key it is.
+            identities: the names of the new certificate; those of the old one unless told.
+            not_before: start of validity, the year 2000 unless told.
+            not_after: end of validity, the year 3000 unless told.
         """
-        old = x509.load_der_x509_certificate(leaf.der)
+        names = x509.SubjectAlternativeName([general_name(each) for each in identities])
+        certificate = self._certify(
+            leaf.der, not_before, not_after, instead=names if identities else None
+        )
+        return Leaf(leaf.private_key_pem, certificate + self._issuers_pem)
+
+    def cross_sign(self, other: CA) -> bytes:
+        """Certify the key and the name of another CA, and return that certificate as DER.
+
+        Served behind a chain of `other`, it leads a client that trusts this CA alone to this CA.
+        """
+        return ssl.PEM_cert_to_DER_cert(self._certify(other.der))
+
+    def rebase(self, policy: Policy, pins: Mapping[str, PinsLike] | None = None) -> Policy:
+        """The same policy with this CA alone as its anchors, for a program that is tested.
+
+        Patterns, modes, expiry dates and all else stay as they are. Nothing becomes trusted beyond
+        the policy that is returned.
+
+        Args:
+            policy: the policy that the program ships.
+            pins: by pattern of that policy, the pins of test keys which take the place of its own.
+
+        Raises:
+            PolicyError: `pins` has a pattern that the policy has not.
+        """
+        from pinio.testing.rebase import rebase
+
+        return rebase(policy, self.anchors, pins or {})
+
+    def _certify(
+        self,
+        subject: bytes,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        *,
+        instead: x509.SubjectAlternativeName | None = None,
+    ) -> str:
+        """A certificate (PEM) for the key and the names of another one (DER)."""
+        old = x509.load_der_x509_certificate(subject)
         authority = x509.load_der_x509_certificate(self.der)
         identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         builder = (
@@ -127,14 +176,14 @@ class CA:
             )
         )
         for extension in old.extensions:
-            if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
-                builder = builder.add_extension(extension.value, extension.critical)
+            value: x509.ExtensionType = extension.value
+            if isinstance(value, x509.SubjectAlternativeName) and instead is not None:
+                value = instead
+            if not isinstance(value, x509.AuthorityKeyIdentifier):
+                builder = builder.add_extension(value, extension.critical)
         key = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
         certificate = builder.sign(cast("CertificateIssuerPrivateKeyTypes", key), hashes.SHA256())
-        return Leaf(
-            leaf.private_key_pem,
-            certificate.public_bytes(Encoding.PEM).decode("ascii") + self._issuers_pem,
-        )
+        return certificate.public_bytes(Encoding.PEM).decode("ascii")
 
     def issue_client(self, name: str = "client@pinio.test") -> Leaf:
         """A certificate for the client's side of mutual TLS.

@@ -7,6 +7,7 @@ import socket
 
 from pinio.testing.activity import Activity
 from pinio.testing.record import ConnectionRecord, append_bounded
+from pinio.testing.routing import unrouted
 from pinio.testing.stream import Stream
 
 CONNECT_TIMEOUT = 60.0
@@ -44,7 +45,9 @@ class Connection(Stream):
 
         Raises OSError when nobody answers there.
         """
-        onward = Stream(socket.create_connection(address, timeout=CONNECT_TIMEOUT), self.activity)
+        with unrouted():
+            sock = socket.create_connection(address, timeout=CONNECT_TIMEOUT)
+        onward = Stream(sock, self.activity)
         onward.socket.settimeout(None)
         with self.activity.changed:
             self._onward.append(onward)

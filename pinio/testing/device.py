@@ -37,14 +37,15 @@ def self_signed(
         .not_valid_after(not_after or NOT_AFTER)
     )
     if identities:
-        names = [_general_name(identity) for identity in identities]
+        names = [general_name(identity) for identity in identities]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     private_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Leaf(private_key.decode("ascii"), certificate.public_bytes(Encoding.PEM).decode("ascii"))
 
 
-def _general_name(identity: str) -> x509.GeneralName:
+def general_name(identity: str) -> x509.GeneralName:
+    """How a certificate spells a host name or an IP address (RFC 5280 section 4.2.1.6)."""
     try:
         return x509.IPAddress(ipaddress.ip_address(identity))
     except ValueError:
