@@ -103,7 +103,7 @@ _ELSEWHERE = {
     "httpx": "AsyncPinnedHTTPTransport PinnedHTTPTransport TransportPinError",
     "reporting": "Counters LogObserver Queue default_observer fan_out",
     "requests": "PinnedAdapter PinnedSession RequestPinError",
-    "sources": "loosened",
+    "sources": "AsyncSource FirstOf Health first_of loosened",
     "testing": (
         "CA Clock ConnectProxy Connection ConnectionRecord CutRelay DripRelay Expected Handler "
         "Interceptor Leaf Mitm RawServer Refused Request Route Server Site Trap echo garbage hear "

@@ -252,7 +252,7 @@ def source_of(kind: str, path: Path) -> tuple[Any, Callable[[], None], Callable[
             path.write_text(FORMATS["native"].dumps(new))
             assert [source.current for _ in range(3)][-1] == new  # it was looked at twice
 
-        return source, swap, lambda: len(source._callbacks)
+        return source, swap, lambda: len(source._in_force._callbacks)
     other = Swapped(pinned())
     return other, lambda: other.swap(pinned()), lambda: len(other.callbacks)
 

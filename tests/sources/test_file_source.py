@@ -479,7 +479,7 @@ def test_P6_a_defect_of_our_own_leaves_the_policy_and_is_said(
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("pinio.sources.file.loosened", fail)
+    monkeypatch.setattr("pinio.sources.in_force.loosened", fail)
     assert following.write(tighter(policy)) == policy
     assert "RuntimeError: a defect" in str(following.source.error)
     assert "RuntimeError: a defect" in log.messages[-1]
@@ -497,7 +497,7 @@ def test_P10_what_is_remembered_of_errors_is_bounded(following: Following) -> No
     for number in range(2, 200):
         rewrite(following.path, f"version = {number}")
         following.settle()
-    assert len(following.source._logged) <= 64
+    assert len(following.source._in_force._logged) <= 64
 
 
 # How long the last good policy lasts
