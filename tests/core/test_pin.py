@@ -130,6 +130,7 @@ MALFORMED = {
         f"sha256/{HEX}",
         f"64 hexadecimal digits, and a pin is written in Base64: sha256/{TEXT}; if",
     ),
+    "hexadecimal, of no digest's length": (f"sha256/{HEX}{HEX[:16]}", "60 bytes; a sha256"),
     "letters from elsewhere": (f"sha256/{TEXT[:-4]}äöü=", "not Base64"),
     "NUL": (f"sha256/{TEXT}\0", "not Base64"),
     "space in front": (

@@ -88,6 +88,15 @@ def test_one_offer_is_on_trial_at_a_time(proven: bool) -> None:
     assert not pauses.active(KEY, after(1))
 
 
+def test_a_pause_keeps_the_time_it_began_at() -> None:
+    """A session that was chosen before the pause changes nothing about it."""
+    pauses = Pauses(10)
+    pauses.fail(KEY, OFFER, START)
+    pauses.begin(KEY, ANOTHER, after(MAX_AGE - 1))
+    assert pauses.active(KEY, after(MAX_AGE - 1))
+    assert not pauses.active(KEY, after(MAX_AGE))
+
+
 def test_what_never_ends_counts_as_failed_since_it_began() -> None:
     pauses = Pauses(10)
     pauses.begin(KEY, OFFER, START)
