@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pinio.tls.probe import probe
     from pinio.tls.starttls import start_tls, upgrade
     from pinio.tls.unix import create_unix_connection, open_unix_connection
+    from pinio.tuf import TUFSource as TUFSource
 
 __all__ = [
     "Anchors",
@@ -92,6 +93,8 @@ _HOMES = {
     "tls.handshake.sessions": ("SessionCache",),
     "tls.starttls": ("start_tls", "upgrade"),
     "tls.unix": ("create_unix_connection", "open_unix_connection"),
+    # Needs an extra, and stands in no `__all__`: `from pinio import *` works without it.
+    "tuf": ("TUFSource",),
 }
 _HOME = {name: f"pinio.{module}" for module, names in _HOMES.items() for name in names}
 
@@ -109,6 +112,7 @@ _ELSEWHERE = {
         "Interceptor Leaf Mitm RawServer Refused Request Route Server Site Trap echo garbage hear "
         "http reset self_signed silent speak_first starttls tls_alert tls_record unrouted vanish"
     ),
+    "tuf": "TUFSource",
     "typing": (
         "Denied Expired Match Mismatch NoChain NotPinned Observer PinsLike PolicyLike "
         "PolicySource Report Rule Verdict"

@@ -26,6 +26,7 @@ PUBLIC = (
             "requests",
             "sources",
             "testing",
+            "tuf",
             "typing",
         )
     ),

@@ -10,7 +10,8 @@ import pytest
 from pinio.extras import how_to_install
 
 EXTRAS = {
-    "aiohttp", "click", "cryptography", "httpx", "pytest", "requests", "rich", "trustme", "uvloop"
+    "aiohttp", "click", "cryptography", "httpx", "opentelemetry", "prometheus_client", "pytest",
+    "requests", "rich", "securesystemslib", "trustme", "tuf", "uvloop"
 }  # fmt: skip
 
 EVERY_NAME = "import pinio; [getattr(pinio, name) for name in pinio.__all__]"
@@ -61,6 +62,7 @@ def test_an_import_brings_no_library_of_an_extra(program: str) -> None:
         ("httpx", "httpx", "httpx"),
         ("requests", "requests", "requests"),
         ("testing", "trustme", "testing"),
+        ("tuf", "tuf", "tuf"),
         ("testing", "cryptography", "testing"),
     ],
 )
