@@ -14,10 +14,12 @@ Rules of the house:
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -30,10 +32,13 @@ from pinio.errors import TLSFailedError
 from pinio.sources.reading import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pinio.cli.demo import Attempt, Scene
     from pinio.core.policy import Policy
     from pinio.errors import PinVerificationError
     from pinio.tls.probe import Probe
+    from pinio.tuf.repository import Repository
 
 
 class Exit(IntEnum):
@@ -238,3 +243,93 @@ def show_observations(observations: Mapping[str, bool]) -> None:
             "All of it was observed: with the same CA, name and network, the pin made the difference.",
             "bold green",
         )
+
+
+# policy
+
+SIGN_IT: Final = "Sign it?"
+
+
+def show_new_repository(folder: Path, keys: Path, signers: int, threshold: int) -> None:
+    """What was made, and what to do with it."""
+    where = shown(str(folder))
+    _say(f"{where}: a repository; {threshold} of {signers} keys must sign", "bold green")
+    _say(f"  ship with programs  {where}/metadata/1.root.json")
+    _say(f"  keep offline        {shown(str(keys))}/root-*.pem, targets-*.pem, each elsewhere")
+    _say(f"  for publishing      {shown(str(keys))}/online.pem")
+
+
+def show_signing(
+    file: str, old: Policy | None, new: Policy, looser: list[str], warnings: Iterable[str]
+) -> None:
+    """What a policy changes, before it is signed."""
+    if old is None:
+        _say(f"{shown(file)}: revision {escape(str(new.revision))}, the first", "bold")
+        _say_lines(_policy_lines(new), "  ")
+    else:
+        revisions = f"revision {escape(str(new.revision))} after {escape(str(old.revision))}"
+        _say(f"{shown(file)}: {revisions}", "bold")
+        before, after = list(_policy_lines(old)), list(_policy_lines(new))
+        changes = difflib.unified_diff(before, after, lineterm="", n=2)
+        _say_lines((line for line in changes if not line.startswith(("---", "+++"))), "  ")
+        _say_lines((f"loosens  {entry}" for entry in looser), "  ", "bold yellow")
+        if not looser:
+            _say("  it loosens nothing", "green")
+    for warning in warnings:
+        _say(f"warning: {warning}", "yellow", error=True)
+
+
+def show_refused_signing(why: str) -> None:
+    """Why a policy is not signed."""
+    _say(f"not signed: {escape(why)}", "bold red", error=True)
+
+
+def show_staged(missing: int) -> None:
+    """What a signature led to."""
+    if missing:
+        _say(f"signed; {missing} more signature(s) are needed", "yellow")
+    else:
+        _say("signed by enough keys: ready to be published", "green")
+
+
+def show_published(repository: Repository) -> None:
+    """What clients see from now on."""
+    assert repository.timestamp is not None  # noqa: S101  it was just published
+    until = repository.timestamp.signed.expires
+    _say(f"published; fresh until {until:%Y-%m-%dT%H:%M:%SZ}", "green")
+
+
+def show_rotated(role: str, old: str, repository: Repository) -> None:
+    """What a rotation led to."""
+    version = repository.root.signed.version
+    _say(f"root {version}: {role} key {escape(old)} is retired", "green")
+
+
+def show_status(repository: Repository, policy: Policy | None, days: int) -> bool:
+    """What clients see, and until when; whether all of it is as it should be."""
+    soon = datetime.now(UTC) + timedelta(days=days)
+    good = policy is not None
+    if policy is None:
+        _say("clients see no policy yet", "bold red")
+    else:
+        revision, hosts = escape(str(policy.revision)), len(policy.hosts)
+        _say(f"clients see policy {revision}, which pins {hosts} pattern(s)", "bold green")
+    for role in (repository.root, repository.targets, repository.snapshot, repository.timestamp):
+        if role is None:
+            continue
+        signed = role.signed
+        fresh = signed.expires > soon
+        good = good and fresh
+        date = f"{signed.expires:%Y-%m-%dT%H:%M:%SZ}"
+        line = f"  {signed.type:<10} version {signed.version:<4} until {date}"
+        _say(line if fresh else f"{line}  RENEW IT", "" if fresh else "bold red")
+    root = repository.root.signed
+    for name in ("root", "targets", "timestamp"):
+        role_of = root.roles[name]
+        ids = ", ".join(keyid[:12] for keyid in role_of.keyids)
+        word = "online" if name == "timestamp" else name
+        _say(f"  {word:<10} {role_of.threshold} of {len(role_of.keyids)} keys: {ids}")
+    if repository.staged is not None:
+        missing = repository.missing(repository.staged)
+        _say(f"  staged     a policy that needs {missing} more signature(s)", "yellow")
+    return good

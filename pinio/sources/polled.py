@@ -53,7 +53,8 @@ class PolledSource(ABC):
             self._enter(stored)
         fresh = stored is None and required
         if fresh:
-            _refuse_to_block(type(self).__name__)
+            name_of = type(self).__name__
+            _refuse_to_block(f"source = await {name_of}.open(…), or required=False")
             self.refresh()
             if self._force is None:
                 raise self._first_error or PolicyError(f"{name}: nothing was loaded")
@@ -137,8 +138,10 @@ class PolledSource(ABC):
     def refresh(self) -> None:
         """Ask now, and return when the answer was taken or refused. It blocks: call it in a thread.
 
-        Raises nothing for what it meets; `error` says it.
+        Raises nothing for what it meets; `error` says it. In the thread of a running event loop it
+        raises `PolicyError`: `await asyncio.to_thread(source.refresh)` there.
         """
+        _refuse_to_block("await asyncio.to_thread(source.refresh)")
         with self._asking:
             try:
                 policy = self._load()
@@ -207,13 +210,10 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")[:_LONGEST]
 
 
-def _refuse_to_block(name: str) -> None:
+def _refuse_to_block(instead: str) -> None:
     """Raise `PolicyError` in the thread of a running event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise PolicyError(
-        f"{name} would block the event loop for its first load; "
-        f"write: source = await {name}.open(…), or required=False"
-    )
+    raise PolicyError(f"the event loop of this thread would be blocked; write: {instead}")

@@ -8,7 +8,7 @@ How a page is read:
 - ```` ```text ```` is what pinio logged since the last one, which a program without logging shows
   on standard error.
 - ```` ```console ```` blocks hold commands after `$` and what they say. `pinio` is run; other
-  commands are for the reader.
+  commands are for the reader. A backslash at the end of a line goes on with the next.
 - A block with `title="FILE"` is that file, in the directory in which the page runs.
 - Other languages are for the eye.
 
@@ -43,6 +43,7 @@ def in_the_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     monkeypatch.setattr(
         "pinio.reporting.default_observer", LogObserver()
     )  # which has told of nothing yet
+    monkeypatch.setenv("PINIO_POLICY_PASSPHRASE", "correct horse battery staple")
     with world(monkeypatch, tmp_path):
         yield
 
@@ -94,7 +95,8 @@ def execute(code: CodeType, namespace: dict[str, Any]) -> object:
 
 def run_commands(block: Block, page: str) -> None:
     for command, _, expected in (
-        part.partition("\n") for part in block.text.removeprefix("$ ").split("\n$ ")
+        part.partition("\n")
+        for part in block.text.replace("\\\n", " ").removeprefix("$ ").split("\n$ ")
     ):
         program, *arguments = shlex.split(command)
         if program == "pinio":

@@ -6,6 +6,7 @@ import importlib.util
 import pkgutil
 import re
 import tomllib
+from collections.abc import Iterator
 from types import ModuleType
 
 import click
@@ -90,22 +91,29 @@ def test_every_name_of_a_public_module_is_in_its_table(module: ModuleType) -> No
     assert sorted(name for names, _ in rows for name in names.split(", ")) == sorted(module.__all__)
 
 
-def test_every_verb_and_option_is_described() -> None:
-    context = click.Context(command)
-    verbs = command.list_commands(context)
-    assert [heading for heading in headings(CLI) if heading.startswith("pinio ")] == [
-        f"pinio {verb}" for verb in ("demo", "pins", "check")
-    ]
-    assert sorted(verbs) == ["check", "demo", "pins"]
-    for verb in verbs:
-        described = command.get_command(context, verb)
+def verbs(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every verb of a group and of those below it, with its name."""
+    context = click.Context(group)
+    for verb in group.list_commands(context):
+        described = group.get_command(context, verb)
         assert described is not None
+        yield above + verb, described
+        if isinstance(described, click.Group):
+            yield from verbs(described, f"{above}{verb} ")
+
+
+def test_every_verb_and_option_is_described() -> None:
+    found = dict(verbs(command))
+    written = [heading.removeprefix("pinio ") for heading in headings(CLI) if "pinio " in heading]
+    assert sorted(written) == sorted(found)
+    for verb, described in found.items():
         options = {
             " ".join(filter(None, (option.opts[0], option.metavar)))
             for option in described.params
             if isinstance(option, click.Option) and option.name != "help"
         }
-        assert options == ({row[0] for row in table(CLI, f"## pinio {verb}")} if options else set())
+        heading = f"{'###' if ' ' in verb else '##'} pinio {verb}"
+        assert options == ({row[0] for row in table(CLI, heading)} if options else set())
 
 
 def test_every_exit_code_is_described() -> None:
