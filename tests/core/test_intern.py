@@ -81,6 +81,15 @@ def test_an_equal_tail_is_no_hit() -> None:
     assert len(cache) == 1
 
 
+def test_an_equal_tail_in_a_chain_is_no_hit() -> None:
+    """Chains are looked up all at once, and by the same rule."""
+    tail = bytes(range(TAIL))
+    cache = InternCache(Made)
+    genuine, forged = b"genuine" + tail, b"forged" + tail
+    for order in ([genuine, forged], [forged, genuine]):
+        assert [made.der for made in cache.all(order)] == order
+
+
 def test_short_keys_are_told_apart() -> None:
     """Keys shorter than a tail, the empty one included."""
     cache = InternCache(Made)
