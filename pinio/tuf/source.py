@@ -16,7 +16,7 @@ from pinio.exchange import Place
 from pinio.sources.polled import PolledSource
 from pinio.sources.reading import read
 from pinio.tuf.fetcher import Fetcher
-from pinio.tuf.private_file import PrivateFile
+from pinio.private import PrivateFile
 from pinio.tuf.state import MAX_STATE, Good, State, prove
 from pinio.tuf.update import Outcome, read_policy, update
 from pinio.typing import PolicyLike
