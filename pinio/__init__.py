@@ -104,7 +104,10 @@ _ELSEWHERE = {
     "aiohttp": "ClientPinError PinnedConnector",
     "formats": "AnchorsLoader FORMATS Format Reader Writer",
     "httpx": "AsyncPinnedHTTPTransport PinnedHTTPTransport TransportPinError",
-    "reporting": "Counters LogObserver Queue default_observer fan_out",
+    "reporting": (
+        "Counters HTTPSink JSONFormatter LogObserver OpenTelemetryObserver PrometheusObserver "
+        "Queue default_observer fan_out source_gauges"
+    ),
     "requests": "PinnedAdapter PinnedSession RequestPinError",
     "sources": "AsyncSource FirstOf Health first_of loosened",
     "testing": (

@@ -11,9 +11,11 @@ from http.client import HTTPException, HTTPMessage, parse_headers
 from typing import Final
 from urllib.parse import urlsplit
 
+from pinio.core.anchors import Anchors
+from pinio.core.policy import Policy
 from pinio.errors import PolicyError
 from pinio.tls.connect import open_connection
-from pinio.typing import PolicyLike
+from pinio.typing import Observer, PolicyLike
 
 MAX_HEAD: Final = 65_536
 """Longest status line and headers of an answer, in bytes."""
@@ -68,6 +70,16 @@ class Place:
         )
 
 
+def by_ca_alone(anchors: Anchors, what: str) -> Policy:
+    """A policy under which the CA decides, for one host without pins: `what`, in words."""
+    return Policy(
+        {},
+        unpinned="allow",
+        unpinned_anchors=anchors,
+        no_hosts=f"{what} is verified by its CA alone",
+    )
+
+
 async def exchange(
     place: Place,
     path: str,
@@ -78,6 +90,7 @@ async def exchange(
     method: str = "GET",
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
+    observer: Observer | None = None,
 ) -> Answer:
     """Ask once.
 
@@ -90,6 +103,7 @@ async def exchange(
         method: of the request.
         body: of the request; no `Content-Length` is sent with an empty one of a GET.
         headers: beside those that every request has.
+        observer: hears what was decided about the connection.
 
     Raises `OSError`: also as `TimeoutError`, `PinVerificationError` or `ExchangeError`.
     """
@@ -97,7 +111,7 @@ async def exchange(
         if place.tls:
             assert policy is not None, "TLS without a policy"  # noqa: S101  callers decide before
             reader, writer = await open_connection(
-                place.host, place.port, policy=policy, limit=MAX_HEAD
+                place.host, place.port, policy=policy, limit=MAX_HEAD, observer=observer
             )
         else:
             reader, writer = await asyncio.open_connection(place.host, place.port, limit=MAX_HEAD)

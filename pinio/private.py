@@ -1,4 +1,4 @@
-"""A file that nobody else can have written: private, replaced as a whole, and checked when it is read."""
+"""A folder in which nobody else can have written: private, and checked whenever it is read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from typing import Final
 from pinio.errors import PolicyError
 from pinio.sources.reading import absolute, shown
 
-_NAME: Final = "state.json"
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class PrivateFile:
-    """One file in a folder of its own, which is made with mode 0700 if it is missing.
+class PrivateFolder:
+    """A folder of one user, which is made with mode 0700 if it is missing.
 
-    Raises `PolicyError` where the folder or the file is a link, belongs to another user, or can be
+    Raises `PolicyError` where the folder or a file in it is a link, belongs to another user, or can be
     written by one.
     """
 
@@ -36,9 +35,26 @@ class PrivateFile:
     def __str__(self) -> str:
         return shown(str(self._folder))
 
-    def read(self, limit: int) -> bytes | None:
-        """The content; None if there is no file yet."""
-        path = self._folder / _NAME
+    def names(self) -> list[str]:
+        """The files in it, hidden ones left out, in order."""
+        with os.scandir(self._folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+    def size(self, name: str) -> int:
+        """Bytes of a file; 0 if it is gone."""
+        try:
+            return (self._folder / name).lstat().st_size
+        except OSError:
+            return 0
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        with suppress(OSError):
+            (self._folder / name).unlink()
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """The content of a file; None if there is none."""
+        path = self._folder / name
         self._check(self._folder.lstat(), stat.S_ISDIR, self._folder)
         try:
             descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0))
@@ -54,28 +70,22 @@ class PrivateFile:
                 raise PolicyError(f"{shown(str(path))}: longer than {limit:,} bytes")
             return file.read(limit + 1)
 
-    def write(self, content: bytes, *, unless: Callable[[bytes | None], bool], limit: int) -> None:
-        """Replace the content as a whole, unless what stands there now is better.
-
-        Where another process is at it, what that one writes is about as new, and stays.
-        """
-        with self._alone() as alone:
-            if not alone or unless(self.read(limit)):
-                return
-            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".state-")  # mode 0600
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(descriptor)
-                Path(name).replace(self._folder / _NAME)
-            except BaseException:
-                with suppress(OSError):
-                    Path(name).unlink()
-                raise
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file as a whole. Raises `OSError`."""
+        descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".new-")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            Path(temporary).replace(self._folder / name)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
 
     @contextmanager
-    def _alone(self) -> Generator[bool]:
+    def alone(self) -> Generator[bool]:
         """Whether no other process writes; held for as long as the block lasts."""
         try:
             import fcntl

@@ -13,15 +13,44 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakSet
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.message import waived
 from pinio.errors import PolicyError
+from pinio.reporting.facts import facts
 from pinio.typing import Observer
 
-__all__ = ["Counters", "LogObserver", "Queue", "default_observer", "fan_out"]
+if TYPE_CHECKING:
+    from pinio.reporting.gauges import source_gauges
+    from pinio.reporting.http import HTTPSink
+    from pinio.reporting.json_lines import JSONFormatter
+    from pinio.reporting.otel import OpenTelemetryObserver
+    from pinio.reporting.prometheus import PrometheusObserver
+
+__all__ = [
+    "Counters",
+    "HTTPSink",
+    "JSONFormatter",
+    "LogObserver",
+    "OpenTelemetryObserver",
+    "PrometheusObserver",
+    "Queue",
+    "default_observer",
+    "fan_out",
+    "source_gauges",
+]
+
+# Loaded when they are asked for: some use `pinio.tls`, which uses this module.
+_HOMES: Final = {
+    "HTTPSink": "http",
+    "JSONFormatter": "json_lines",
+    "OpenTelemetryObserver": "otel",
+    "PrometheusObserver": "prometheus",
+    "source_gauges": "gauges",
+}
 
 logger = logging.getLogger("pinio")
 
@@ -153,7 +182,10 @@ class LogObserver(_Locked):
                 else f"let through: {waived(decision)}"
             )
             logger.warning(
-                "%s%s", text, f"\n  ({left_out} more like this were not logged)" if left_out else ""
+                "%s%s",
+                text,
+                f"\n  ({left_out} more like this were not logged)" if left_out else "",
+                extra={"pinio": facts(decision) | {"left_out": left_out}},
             )
 
     def _due(self, key: tuple[str, str]) -> int | None:
@@ -312,3 +344,11 @@ def fan_out(*observers: Observer) -> Observer:
             notify(observer, decision)
 
     return tell_all
+
+
+if not TYPE_CHECKING:  # or type checkers would take every misspelt name for one that may be there
+
+    def __getattr__(name: str) -> Any:
+        if (home := _HOMES.get(name)) is None:
+            raise AttributeError(f"module 'pinio.reporting' has no attribute {name!r}")
+        return getattr(import_module(f"pinio.reporting.{home}"), name)

@@ -8,21 +8,24 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from pinio.core.anchors import Anchors
 from pinio.core.policy import Policy
 from pinio.errors import PinError, PinFormatError, PolicyError
-from pinio.exchange import Place
+from pinio.exchange import Place, by_ca_alone
+from pinio.private import PrivateFolder
 from pinio.sources.polled import PolledSource
 from pinio.sources.reading import read
 from pinio.tuf.fetcher import Fetcher
-from pinio.private import PrivateFile
 from pinio.tuf.state import MAX_STATE, Good, State, prove
 from pinio.tuf.update import Outcome, read_policy, update
 from pinio.typing import PolicyLike
 
 MAX_ROOT = 512_000
 """Longest root metadata, in bytes: python-tuf's own limit."""
+
+_STATE: Final = "state.json"
 
 logger = logging.getLogger("pinio")
 
@@ -90,7 +93,7 @@ class TUFSource(PolledSource):
         self._url, self._target, self._timeout = url.rstrip("/"), target, timeout
         self._bootstrap = root if isinstance(root, bytes) else read(os.fspath(root), MAX_ROOT)[0]
         _check_root(self._bootstrap)
-        self._file = None if cache is None else PrivateFile(cache)
+        self._folder = None if cache is None else PrivateFolder(cache)
         self._state = State()
         self._candidate: Good | None = None
         self._wall = wall
@@ -112,7 +115,7 @@ class TUFSource(PolledSource):
 
     def _stored(self) -> Policy | None:
         """The last good policy of an earlier process, if its proof holds."""
-        if self._file is None or (text := self._file.read(MAX_STATE)) is None:
+        if self._folder is None or (text := self._folder.read(_STATE, MAX_STATE)) is None:
             return None
         try:
             state = State.load(text)
@@ -121,7 +124,7 @@ class TUFSource(PolledSource):
             proven = prove(self._bootstrap, state.roots, state.good)
             policy = read_policy(self._target, proven.files)
         except (PolicyError, PinFormatError) as error:
-            logger.error("%s: what was kept is not used: %s", self._file, error)  # noqa: TRY400  its frames hold it
+            logger.error("%s: what was kept is not used: %s", self._folder, error)  # noqa: TRY400  its frames hold it
             return None
         self._state = state
         self._until(proven.expires)
@@ -171,12 +174,15 @@ class TUFSource(PolledSource):
 
     def _save(self) -> None:
         """Keep the state, unless what is kept is newer. A disk that is full is logged, and no reason to stop."""
-        if self._file is None:
+        if self._folder is None:
             return
         try:
-            self._file.write(self._state.dump(), unless=self._newer, limit=MAX_STATE)
+            with self._folder.alone() as alone:
+                # Where another process is at it, what that one writes is about as new.
+                if alone and not self._newer(self._folder.read(_STATE, MAX_STATE)):
+                    self._folder.write(_STATE, self._state.dump())
         except (OSError, PolicyError) as error:
-            logger.error("%s: the state is not kept: %s", self._file, error)  # noqa: TRY400  nothing more to say
+            logger.error("%s: the state is not kept: %s", self._folder, error)  # noqa: TRY400  nothing more to say
 
     def _newer(self, text: bytes | None) -> bool:
         """Whether a kept state is newer than this one, or the same."""
@@ -203,8 +209,7 @@ def _transport(
             'anchors= (its CA alone), plaintext="why"'
         )
     if anchors is not None:
-        why = "the update host is verified by its CA alone"
-        return Policy({}, unpinned="allow", unpinned_anchors=anchors, no_hosts=why)
+        return by_ca_alone(anchors, "the update host")
     if plaintext is not None and not plaintext.strip():
         raise PolicyError("plaintext is the reason why no TLS is meant, in words")
     return policy
