@@ -34,6 +34,7 @@ from pinio.sources.reading import shown
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pinio.audit.run import Audit
     from pinio.cli.demo import Attempt, Scene
     from pinio.core.policy import Policy
     from pinio.errors import PinVerificationError
@@ -333,3 +334,45 @@ def show_status(repository: Repository, policy: Policy | None, days: int) -> boo
         missing = repository.missing(repository.staged)
         _say(f"  staged     a policy that needs {missing} more signature(s)", "yellow")
     return good
+
+
+# audit
+
+
+def no_audit(program: str, error: OSError) -> str:
+    """Why nothing was audited."""
+    return f"{escape(program)} could not be audited: {error.strerror or error}"
+
+
+def show_audit(audit: Audit) -> None:
+    """The verdict on each host, and in sum."""
+    from pinio.audit.verdict import FAILED, MEANINGS, Verdict
+
+    for finding in audit.findings:
+        style = {True: "bold red", False: "green"}[finding.verdict in FAILED]
+        if finding.verdict in (Verdict.UNTRUSTED, Verdict.UNKNOWN):
+            style = "yellow"
+        _say(
+            f"  {finding.verdict.upper():10}  {escape(finding.host)}: {MEANINGS[finding.verdict]}",
+            style,
+        )
+        _say(f"              {finding.connections} connections; {finding.detail}")
+    if audit.quic:
+        _say(
+            f"  QUIC        tried {audit.quic} times and stopped: connections may leave that way",
+            "yellow",
+        )
+    if audit.why_proxy is not None:
+        _say(
+            f"Led by proxy variables ({audit.why_proxy}): a program that ignores them is not seen, nor is QUIC.",
+            "yellow",
+            error=True,
+        )
+    _say(
+        {
+            True: "PINNED: an interceptor with a CA that the program trusts is refused.",
+            False: "NOT PINNED: an interceptor with a CA that the program trusts reads what it says.",
+            None: "UNKNOWN: nothing that was seen proves that the program pins, or that it does not.",
+        }[audit.pinned],
+        {True: "bold green", False: "bold red", None: "bold yellow"}[audit.pinned],
+    )

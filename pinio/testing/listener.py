@@ -97,10 +97,7 @@ class Listener(ABC):
     def start(self) -> None:
         """Begin to listen. Raises OSError if the address is taken."""
         self._failures.clear()
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._socket = socket.create_server(
-            (self.host, self._wanted_port), family=family, backlog=1024
-        )
+        self._socket = self._listen()
         self._socket.setblocking(False)  # a client may be gone again between poll and accept
         self._waker, wake = socket.socketpair()
         name = f"pinio-testing-accept-{self.port}"
@@ -108,6 +105,10 @@ class Listener(ABC):
             target=self._accept_all, args=(self._socket, wake), name=name, daemon=True
         )
         self._acceptor.start()
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        return socket.create_server((self.host, self._wanted_port), family=family, backlog=1024)
 
     def close(self) -> None:
         """Stop listening, end every connection and wait for the threads.

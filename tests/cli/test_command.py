@@ -72,7 +72,7 @@ def test_a_terminal_that_knows_few_letters_ends_nothing(tmp_path: Path) -> None:
 
 def test_every_verb_is_listed_and_says_what_it_does(command: Command) -> None:
     listed = command("--help").output
-    for verb in ("check", "demo", "pins"):
+    for verb in ("audit", "check", "demo", "pins"):
         assert f"\n  {verb} " in listed
         assert "Exits 0 if" in command(verb, "--help").output
 
