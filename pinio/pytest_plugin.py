@@ -1,4 +1,4 @@
-"""The pytest plugin of `pinio.testing`: fixtures, and a marker that runs a client through a battery.
+"""The pytest plugin of `pinio.testing`: fixtures, and a marker for a battery of attacks.
 
 pytest loads this module in every environment that has pinio. So it imports nothing but pytest until
 a fixture or the marker is used, and works without the extra `testing` until then. The kit's own
@@ -23,7 +23,7 @@ _HELD = "pinio battery"
 
 @pytest.fixture
 def pinio_ca() -> CA:
-    """A CA that clients are made to trust: `pinio_ca.rebase(policy)`, or `pinio_ca.client_context()`."""
+    """A CA that clients are made to trust, as by `pinio_ca.rebase(policy)`."""
     from pinio.testing import CA
 
     return CA("pinio_ca")
@@ -31,7 +31,7 @@ def pinio_ca() -> CA:
 
 @pytest.fixture
 def pinio_server(pinio_ca: CA) -> Iterator[Site]:
-    """A genuine server, with a certificate of `pinio_ca` for `localhost`, that rotates what it presents."""
+    """A genuine server, certified by `pinio_ca` for `localhost`, that rotates what it presents."""
     from pinio.testing import Site
 
     with Site(pinio_ca) as site:

@@ -1,4 +1,4 @@
-"""What a pinning client has to stand: each case stages a network, and judges what the client did."""
+"""What a pinning client has to stand: each case stages a network, and judges the client."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def _served(trial: Trial, error: BaseException | None) -> str:
     if error is not None:
         line = (str(error).splitlines() or [""])[0]
         raise AssertionError(
-            f"the client does not reach the genuine server; it raised {type(error).__name__}: {line}"
+            "the client does not reach the genuine server; "
+            f"it raised {type(error).__name__}: {line}"
         )
     received = len(trial.site.application_bytes)
     if not received:

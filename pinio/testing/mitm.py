@@ -124,7 +124,7 @@ class Mitm:
     def assert_refused(
         self, error: BaseException | None = None, *, by: Reason = "pin", host: str | None = None
     ) -> Refused:
-        """Assert that the client reached the interceptor, told it nothing, and stopped because of `by`.
+        """Assert that the client reached the interceptor, told it nothing, and stopped by `by`.
 
         Args:
             error: what the client raised; without it, there is no telling why it stopped, unless
@@ -142,7 +142,8 @@ class Mitm:
         if not any(visit.handshake_bytes for visit in visits):
             hint = "it used a proxy, a resolver or a network library of its own, or made no request"
             raise AssertionError(
-                f"the client never connected to {', '.join(hosts)} with TLS: {hint}{_because(error)}"
+                f"the client never connected to {', '.join(hosts)} with TLS: {hint}"
+                f"{_because(error)}"
             )
         reason = self._reason(error, visits)
         if reason != by:
@@ -290,7 +291,7 @@ def told(visits: list[ConnectionRecord], host: str) -> None:
         )
     if clear:
         raise AssertionError(
-            f"the client sent {clear} bytes in clear to {host}: an interceptor who breaks TLS reads all"
+            f"the client sent {clear} bytes in clear to {host}: who breaks TLS reads them"
         )
 
 

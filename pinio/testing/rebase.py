@@ -14,7 +14,8 @@ def rebase(policy: Policy, anchors: Anchors, pins: Mapping[str, PinsLike]) -> Po
     """The policy with `anchors`, and with `pins` in place of its own; see `CA.rebase`."""
     if strange := sorted(set(pins) - set(policy.hosts)):
         raise PolicyError(
-            f"the policy has no pattern {strange[0]!r}; it has {', '.join(sorted(policy.hosts)) or 'none'}"
+            f"the policy has no pattern {strange[0]!r}; "
+            f"it has {', '.join(sorted(policy.hosts)) or 'none'}"
         )
     hosts = {
         pattern: _rebase(pin_set, anchors, pins.get(pattern))

@@ -127,7 +127,7 @@ def _name(host: object) -> str | None:
 
 
 def _led(host: object = None, port: object = None) -> Address | None:
-    """Where a connection goes; `None` where it goes on as it is. Raises `ConnectionRefusedError`."""
+    """Where a connection goes; `None` if it is not led. Raises `ConnectionRefusedError`."""
     name = _name(host)
     if name is None or not isinstance(port, int):
         return None

@@ -49,7 +49,7 @@ def main(words: list[str]) -> int:
 
 
 def is_meant(name: str, word: str) -> bool:
-    """Whether a word of the command line names this interceptor: a program means all of its modes."""
+    """Whether a word names this interceptor: a program means all of its modes."""
     return name == word or name.startswith((f"{word}-", f"{word} "))
 
 

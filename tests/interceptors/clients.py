@@ -65,15 +65,21 @@ async def raw(target: Target, way: Way) -> None:
     port = target.port if target.proxy is None else target.proxy
     if target.proxy is None:
         if target.pinned is not None:
-            streams = await pinio.open_connection("127.0.0.1", port, ssl=target.pinned, server_hostname=HOST)  # fmt: skip
+            streams = await pinio.open_connection(
+                "127.0.0.1", port, ssl=target.pinned, server_hostname=HOST
+            )
         else:
-            streams = await asyncio.open_connection("127.0.0.1", port, ssl=target.context, server_hostname=HOST)  # fmt: skip
+            streams = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=target.context, server_hostname=HOST
+            )
     else:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             await (_connect if way == "connect" else _socks)(reader, writer, target.port)
             if target.pinned is not None:
-                streams = await pinio.upgrade(reader, writer, ssl=target.pinned, server_hostname=HOST)  # fmt: skip
+                streams = await pinio.upgrade(
+                    reader, writer, ssl=target.pinned, server_hostname=HOST
+                )
             else:
                 await writer.start_tls(target.context, server_hostname=HOST)
                 streams = reader, writer
@@ -117,7 +123,9 @@ async def by_aiohttp(target: Target, way: Way) -> None:
     options: dict[str, Any] = {}
     connector: aiohttp.BaseConnector
     if way == "socks":
-        connector = ProxyConnector.from_url(f"socks5://127.0.0.1:{target.proxy}", rdns=True, ssl=target.context)  # fmt: skip
+        connector = ProxyConnector.from_url(
+            f"socks5://127.0.0.1:{target.proxy}", rdns=True, ssl=target.context
+        )
     elif target.pinned is not None:
         connector = PinnedConnector(ssl=target.pinned)
     else:

@@ -1,4 +1,4 @@
-"""One interceptor against every client: robbed without pins, refused with them, reached where it lets through."""
+"""One interceptor against every client: robbed, refused, or let through to the genuine server."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ import os
 log = open(os.environ["CAPTURED"], "a", buffering=1)
 
 def request(flow):
-    log.write(f"{flow.request.method} {flow.request.path} {flow.request.headers.get('x-secret')}\\n")
+    request = flow.request
+    log.write(f"{request.method} {request.path} {request.headers.get('x-secret')}\\n")
 
 def tls_established_client(data):
     if data.conn.certificate_list:

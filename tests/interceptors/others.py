@@ -18,7 +18,8 @@ const server = mockttp.getLocal({https, socks: true, cors: false});
     await server.forAnyRequest().thenPassThrough({
         ignoreHostHttpsErrors: true,
         beforeRequest: request => {
-            fs.appendFileSync(log, `${request.method} ${request.url} ${request.headers['x-secret']}\\n`);
+            const secret = request.headers['x-secret'];
+            fs.appendFileSync(log, `${request.method} ${request.url} ${secret}\\n`);
         },
     });
     await server.start(Number(port));
@@ -127,6 +128,7 @@ class ProxyPy(Interceptor):
             pypi("proxy.py", "proxy.py>=2.4") / "proxy", "--hostname", "127.0.0.1",
             "--port", str(self.port), "--num-workers", "1", "--plugins", "pinio_log.Log",
             "--ca-cert-file", certificate, "--ca-key-file", key, "--ca-signing-key-file", signing,
-            "--ca-cert-dir", directory, "--ca-file", certificate, "--insecure-tls-interception", "--data-dir", directory,
+            "--ca-cert-dir", directory, "--ca-file", certificate, "--insecure-tls-interception",
+            "--data-dir", directory,
             CAPTURED=str(self.log), PYTHONPATH=str(directory),
         )  # fmt: skip

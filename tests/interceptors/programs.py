@@ -30,7 +30,7 @@ class Sslsplit(Interceptor):
 
 
 SQUID = """
-http_port 127.0.0.1:{port} ssl-bump tls-cert={cert} tls-key={key} generate-host-certificates=on dynamic_cert_mem_cache_size=4MB
+http_port 127.0.0.1:{port} ssl-bump tls-cert={cert} tls-key={key} generate-host-certificates=on
 sslcrtd_program {certgen} -s {directory}/certificates -M 4MB
 acl step1 at_step SslBump1
 ssl_bump {bump} all

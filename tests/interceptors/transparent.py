@@ -1,4 +1,4 @@
-"""Interceptors that nobody is pointed to: nftables leads every connection there, in a network namespace."""
+"""Transparent interceptors: nftables leads every connection there, in a network namespace."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Disables each guard of guards.toml, one at a time, in a copy, and runs the test that must notice.
 
-python -m tests.mutation [-j N] [WORD…]    the guards whose name or module contains one of the words
+python -m tests.mutation [-j N] [WORD…]    the guards whose name or module contains a word
 
 Exits 0 if a test noticed the loss of each guard, 1 if a guard was not missed, 2 if the table is out
 of date or its tests fail without a mutation.
@@ -53,7 +53,8 @@ def main(words: list[str]) -> int:
         missed = try_all(trees, guards)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(
-        f"{len(guards) - len(missed)} of {len(guards)} guards are necessary; {minutes} min {seconds} s"
+        f"{len(guards) - len(missed)} of {len(guards)} guards are necessary; "
+        f"{minutes} min {seconds} s"
     )
     for guard in missed:
         print(f"NOT NOTICED: {guard.name} (pinio/{guard.module}), by {guard.node}")

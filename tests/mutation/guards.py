@@ -35,11 +35,11 @@ class Guard:
         return f"tests/{self.file}::{self.test}"
 
     def disabled(self, source: str) -> str:
-        """The module's source without the guard. Raises `LookupError` if the table is out of date."""
+        """The source without the guard. Raises `LookupError` if the table is out of date."""
         if (count := source.count(self.code)) != 1:
             raise LookupError(
-                f"guards.toml, {self.name!r}: its code stands {count} times in pinio/{self.module}, "
-                "and not once; write what stands there now"
+                f"guards.toml, {self.name!r}: its code stands {count} times "
+                f"in pinio/{self.module}, and not once; write what stands there now"
             )
         return source.replace(self.code, self.instead)
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: its fixtures, and the battery against clients that pin and clients that do not."""
+"""The pytest plugin: its fixtures, and the battery against clients with pins and without."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ import pinio
 from pinio.aiohttp import PinnedConnector
 from pinio.requests import PinnedSession
 
+SHIPPED = "sha256/AY1q5+CZmbTEaJJ1E2oe01pMdaD6Kfq5N4mmO9zXmG8="
 HOST, OTHER = "api.example.com", "sha256/a7O7/28IdzsHO4YZNeZ6wNoyS7NOoJDcGJPVY4Ho69o="
 battery = pytest.mark.pinio_battery(HOST)
 
 @pytest.fixture
 def policy(pinio_ca, pinio_server):
-    shipped = pinio.Policy({HOST: pinio.PinSet("sha256/AY1q5+CZmbTEaJJ1E2oe01pMdaD6Kfq5N4mmO9zXmG8=", single="a test")})
+    shipped = pinio.Policy({HOST: pinio.PinSet(SHIPPED, single="a test")})
     return pinio_ca.rebase(shipped, {HOST: pinio_server.pin})
 
 def get(policy, url="https://api.example.com/"):
