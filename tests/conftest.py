@@ -47,9 +47,12 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the soak is: see tests/tls/soak."""
+    """How long the soak is: see tests/tls/soak; how large the fleet: tests/tuf/test_simulation.py."""
     parser.addoption(
         "--soak", type=int, default=1000, metavar="N", help="connections of the soak, on each loop"
+    )
+    parser.addoption(
+        "--fleet", type=int, default=4, metavar="N", help="processes of the simulated fleet"
     )
     parser.addoption(
         "--soak-seed", type=int, default=1, metavar="N", help="what their fates are drawn from"
