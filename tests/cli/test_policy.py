@@ -187,6 +187,21 @@ def test_a_key_is_named_by_the_beginning_of_its_id(signers: Signers) -> None:
     assert old not in Repository.open(Path(signers.pins)).root.signed.roles["root"].keyids
 
 
+def test_the_root_and_the_policy_are_renewed_with_the_same_keys(signers: Signers) -> None:
+    signers.sign("targets-1", "targets-2")
+    signers.publish()
+    keys = [word for key in ("root-1", "root-2", "online") for word in ("--key", signers.key(key))]
+    signers(
+        "rotate-keys", signers.pins, "--role", "root", "--old", signers.key("root-1"),
+        "--new", signers.key("root-1"), *keys,
+    )  # fmt: skip
+    signers.sign("targets-1", "targets-2")
+    signers.publish()
+    repository = Repository.open(Path(signers.pins))
+    assert repository.root.signed.version == 2 and len(repository.root.signatures) == 2
+    assert repository.targets is not None and repository.targets.signed.version == 2
+
+
 def test_status_warns_of_what_expires_soon(signers: Signers) -> None:
     signers.sign("targets-1", "targets-2")
     signers.publish()

@@ -18,7 +18,7 @@ import pytest
 import pinio
 from pinio import Policy, PolicyError
 from pinio.sources import AsyncSource
-from pinio.testing import CA, Leaf
+from pinio.testing import CA, Leaf, Request, Server, http
 from tests.docs.pages import blocks
 from tests.formats.policies import OTHER, PIN
 from tests.sources.following import text
@@ -158,3 +158,40 @@ def test_the_example_for_etcd_follows_a_real_server(tmp_path: Path) -> None:
         follows(source_of(lambda: fetch(url, connector(leaf.pin))), put)
         with pytest.raises(PolicyError, match="PinMismatchError"):
             source_of(lambda: fetch(url, connector(PIN)))
+
+
+def test_the_examples_for_consul_and_kubernetes_ask_as_those_answer() -> None:
+    """The servers cannot be installed here: one of ours answers what their manuals say."""
+    pytest.importorskip("aiohttp")
+    from pinio.aiohttp import PinnedConnector
+
+    ca = CA()
+    leaf = ca.issue("localhost")
+    kept = {"pins": ""}
+    paths: dict[str, tuple[str, str, Callable[[], str]]] = {
+        "/v1/kv/pins?raw": ("x-consul-token", "secret", lambda: kept["pins"]),
+        "/api/v1/namespaces/default/configmaps/pins": (
+            "authorization",
+            "Bearer secret",
+            lambda: json.dumps({"data": {"policy.toml": kept["pins"]}}),
+        ),
+    }
+
+    def answer(request: Request) -> bytes:
+        header, value, body = paths[request.target]
+        assert request.header(header) == value
+        return body().encode()
+
+    json_type = [("Content-Type", "application/json")]
+    with Server(leaf, handler=http(answer, headers=json_type)) as server:
+        pins = pinio.PinSet(leaf.pin, single="a test", anchors=ca.anchors)
+        for name in ("consul_pins.py", "kubernetes_pins.py"):
+            kept["pins"] = text(POLICY)
+            fetch, url = example(name), f"https://localhost:{server.port}"
+
+            def ask(fetch: Any = fetch, url: str = url) -> Awaitable[bytes]:
+                connector = lambda: PinnedConnector(Policy({"localhost": pins}))  # noqa: E731
+                found: Awaitable[bytes] = fetch(url, connector, "secret")
+                return found
+
+            follows(source_of(ask), lambda value: kept.update(pins=value))
