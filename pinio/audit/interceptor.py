@@ -139,7 +139,9 @@ class Auditor(Listener):
 
     def _context(self, asked: list[str]) -> ssl.SSLContext:
         """A context that shows a certificate for the name asked for, and writes that down."""
-        context = self._ca.issue(asked[0]).server_context()
+        # Without a name in the ClientHello: whoever is asked by a loopback address may be localhost.
+        names = (asked[0], "localhost") if _is_loopback(asked[0]) else (asked[0],)
+        context = self._ca.issue(*names).server_context()
 
         def name(tls: ssl.SSLObject, asked_for: str | None, _: ssl.SSLContext) -> None:
             if asked_for is not None and asked_for != asked[0]:
@@ -156,6 +158,13 @@ class Auditor(Listener):
                 self._contexts.clear()
             self._contexts[host] = self._ca.issue(host).server_context(alpn=["http/1.1"])
         return self._contexts[host]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _shown(host: str) -> str:

@@ -107,7 +107,12 @@ def _by_proxy(
             "NO_PROXY": "",
             "NODE_USE_ENV_PROXY": "1",
         }
-        java = f"-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort={auditor.port}"
+        port = auditor.port
+        java = " ".join(
+            f"-D{scheme}.proxyHost=127.0.0.1 -D{scheme}.proxyPort={port}"
+            for scheme in ("http", "https")
+        )
+        java += " -Dhttp.nonProxyHosts="
         if "JAVA_TOOL_OPTIONS" in variables:
             variables["JAVA_TOOL_OPTIONS"] += f" {java}"
         env = {**os.environ, **variables}

@@ -41,14 +41,18 @@ class TrustFile:
         self.path.write_text(ca.certificate_pem + _public_cas(), encoding="utf-8")
         self.path.chmod(0o644)
         self._java = _java_store(ca, directory)
-        # File systems note the first read after a change (`relatime`), so let the change be later
-        # than any read.
-        os.utime(self.path, ns=(0, self.path.stat().st_mtime_ns))
+        for path in self._files():
+            # File systems note the first read after a change (`relatime`), so let the change be
+            # later than any read.
+            os.utime(path, ns=(0, path.stat().st_mtime_ns))
 
     @property
     def was_read(self) -> bool:
         """Whether it was read since it was made; False too where the file system notes no reads."""
-        return self.path.stat().st_atime_ns > 0
+        return any(path.stat().st_atime_ns > 0 for path in self._files())
+
+    def _files(self) -> list[Path]:
+        return [self.path] if self._java is None else [self.path, self._java]
 
     def variables(self) -> dict[str, str]:
         """Environment variables that name it."""

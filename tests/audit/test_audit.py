@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,7 +21,7 @@ from pinio.testing import CA, Server, http
 from tests.cli.conftest import Command
 
 ROOT = CA("a private CA")
-LEAF = ROOT.issue("localhost")
+LEAF = ROOT.issue("localhost", "127.0.0.1")
 NO_NAMESPACE = namespace.missing()
 needs_a_namespace = pytest.mark.skipif(NO_NAMESPACE is not None, reason=str(NO_NAMESPACE))
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -38,6 +39,13 @@ UNPINNED = {
         "asyncio.run(main())"
     ),
 }
+JAVA = """
+public class Get {
+    public static void main(String[] urls) throws Exception {
+        new java.net.URL(urls[0]).openConnection().getInputStream().readAllBytes();
+    }
+}
+"""
 POLICY = (
     "import asyncio, pinio\n"
     "pins = pinio.PinSet('sha256/AY1q5+CZmbTEaJJ1E2oe01pMdaD6Kfq5N4mmO9zXmG8=', single='a test')\n"
@@ -101,11 +109,11 @@ def test_curl(command: Command, server: Server, cafile: str, way: str) -> None:
 
 @needs_curl
 @pytest.mark.parametrize("way", WAYS)
-def test_a_fall_back_to_plaintext(server: Server, way: str) -> None:
+def test_a_fall_back_to_plaintext(server: Server, way: Literal["namespace", "proxy"]) -> None:
     pin = shlex.quote("sha256//AY1q5+CZmbTEaJJ1E2oe01pMdaD6Kfq5N4mmO9zXmG8=")
     again = url(server).replace("https:", "http:")
     script = f"curl -s --pinnedpubkey {pin} {url(server)} || curl -s {again}"
-    found = audit(["sh", "-c", script], led="proxy" if way == "proxy" else "namespace")
+    found = audit(["sh", "-c", script], led=way)
     (finding,) = found.findings
     assert finding.verdict is Verdict.DOWNGRADED and found.pinned is False
 
@@ -132,6 +140,18 @@ def test_a_library_with_pins(server: Server, library: str) -> None:
 def test_node_ignores_proxies_and_is_led_all_the_same(server: Server, cafile: str) -> None:
     script = f"fetch('{url(server)}').then(answer => answer.text())"
     found = audit(["node", "-e", script], led="namespace", cafile=cafile)
+    assert [finding.verdict for finding in found.findings] == [Verdict.CAPTURED]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.skipif(shutil.which("javac") is None, reason="Java is not installed")
+def test_java(
+    server: Server, cafile: str, tmp_path: Path, way: Literal["namespace", "proxy"]
+) -> None:
+    (tmp_path / "Get.java").write_text(JAVA)
+    command = ["java", str(tmp_path / "Get.java"), url(server)]
+    found = audit(command, led=way, cafile=cafile)
+    assert found.status == 0
     assert [finding.verdict for finding in found.findings] == [Verdict.CAPTURED]
 
 
