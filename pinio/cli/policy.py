@@ -167,8 +167,10 @@ def rotate_keys(folder: Path, role: str, old: str, new_file: Path, keys: tuple[P
         repository = _open(folder)
         retired = _find(repository, role, old)
         signers = _signers(keys)
-        passphrase = _passphrase(f"for {new_file}", new=not new_file.exists())
-        new = _signers([new_file])[0] if new_file.exists() else make_key(new_file, passphrase)
+        if new_file.exists():
+            (new,) = _signers([new_file])
+        else:
+            new = make_key(new_file, _passphrase(f"for {new_file}", new=True))
         repository.rotate(role, retired, new, signers)
     ui.show_rotated(role, old, repository)
 

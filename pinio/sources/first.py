@@ -25,7 +25,7 @@ class FirstOf:
     """What `first_of` returns: a `PolicySource` with the surface of `FileSource`."""
 
     __slots__ = (
-        "__weakref__", "_callbacks", "_checked", "_error", "_index", "_loaded", "_lock", "_policy",
+        "__weakref__", "_callbacks", "_checked", "_error", "_index", "_last", "_loaded", "_lock", "_policy",
         "_refused", "_sources", "_unsubscribe",
     )  # fmt: skip
 
@@ -34,6 +34,7 @@ class FirstOf:
         self._callbacks: dict[object, Callback] = {}
         self._unlock()
         unlock_after_fork(self)
+        self._last: Policy | PolicyError | None = None
         self._policy: Policy | None = None
         self._index = len(sources)
         self._refused: tuple[Policy, Policy, str] | None = None
@@ -114,20 +115,29 @@ class FirstOf:
             logger.error("%s: %s", _NAME, error)  # noqa: TRY400  its frames are of no interest
 
     def _choose(self) -> Policy:
-        with self._lock:
-            first: PinError | None = None
-            for index, source in enumerate(self._sources):
-                try:
-                    policy = source.current
-                    self._check(index, policy)
-                except PinError as error:
-                    first = first or error
-                except Exception as error:  # noqa: BLE001  a source of somebody else's
-                    first = first or PolicyError(f"{_NAME}: {type(error).__name__}: {error}")
-                else:
-                    self._decide(index, policy, first)
-                    return policy
-            raise PolicyError(f"{_NAME}: no source has a policy: {first}") from first
+        """Ask the sources; while another thread does, what it found last holds, and nobody waits."""
+        if not self._lock.acquire(blocking=self._last is None):
+            return _answer(self._last)
+        try:
+            self._last = self._ask()
+        finally:
+            self._lock.release()
+        return _answer(self._last)
+
+    def _ask(self) -> Policy | PolicyError:
+        first: PinError | None = None
+        for index, source in enumerate(self._sources):
+            try:
+                policy = source.current
+                self._check(index, policy)
+            except PinError as error:
+                first = first or error
+            except Exception as error:  # noqa: BLE001  a source of somebody else's
+                first = first or PolicyError(f"{_NAME}: {type(error).__name__}: {error}")
+            else:
+                self._decide(index, policy, first)
+                return policy
+        return PolicyError(f"{_NAME}: no source has a policy: {first}")
 
     def _check(self, index: int, policy: Policy) -> None:
         """Raise `PolicyError` if a later source would loosen what an earlier one had put in force."""
@@ -173,6 +183,12 @@ class FirstOf:
                     callback(policy)
                 except Exception:
                     logger.exception("a subscriber of %s failed", _NAME)
+
+
+def _answer(found: Policy | PolicyError | None) -> Policy:
+    if isinstance(found, Policy):
+        return found
+    raise PolicyError(*(found or PolicyError(f"{_NAME}: no source was asked")).args)
 
 
 def first_of(*sources: PolicySource) -> FirstOf:

@@ -105,7 +105,7 @@ class Repository:
         for name, data in files.items():
             if len(data) > MAX_TARGET:
                 raise PolicyError(f"{shown(name)}: longer than {MAX_TARGET:,} bytes")
-        version = 1 if self.targets is None else self.targets.signed.version + 1
+        version = self._next()
         staged = self.staged
         if staged is None or staged.signed.targets != wanted or staged.signed.version != version:
             staged = Metadata(Targets(version, expires=_in(DAYS["targets"]), targets=wanted))
@@ -115,6 +115,10 @@ class Repository:
         self._write("staged/targets.json", staged.to_bytes(_PRETTY))
         self.staged = staged
         return self.missing(staged)
+
+    def _next(self) -> int:
+        """The version of the next policy."""
+        return 1 if self.targets is None else self.targets.signed.version + 1
 
     def missing(self, targets: Metadata[Targets]) -> int:
         """How many signatures the targets role still needs."""
@@ -134,6 +138,8 @@ class Repository:
         targets = self.staged or self.targets
         if targets is None:
             raise PolicyError("there is no policy; `pinio policy sign` stages one")
+        if targets is self.staged and targets.signed.version != self._next():
+            raise PolicyError("another policy was published meanwhile: sign the staged one again")
         if missing := self.missing(targets):
             raise PolicyError(f"the policy needs {missing} more signature(s) of the targets role")
         if self.staged is not None:

@@ -128,6 +128,20 @@ def test_a_staged_policy_that_was_changed_is_not_published(signers: Signers) -> 
     assert "not what was signed" in signers.publish(code=2)
 
 
+def test_a_policy_that_was_signed_before_another_was_published_is_signed_again(
+    signers: Signers,
+) -> None:
+    signers.sign("targets-1", "targets-2")
+    staged = Path(signers.pins) / "staged"
+    kept = {path.name: path.read_bytes() for path in staged.iterdir()}
+    signers.publish()
+    for name, content in kept.items():
+        (staged / name).write_bytes(content)
+    assert "sign the staged one again" in signers.publish(code=2)
+    assert "ready" in signers.sign("targets-1", "targets-2")
+    signers.publish()
+
+
 @pytest.mark.parametrize("key", ["root-1", "online"])
 def test_a_key_signs_for_its_role_alone(signers: Signers, key: str) -> None:
     assert "does not sign for targets" in signers.sign(key, code=2)

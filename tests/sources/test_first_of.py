@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
@@ -125,3 +126,38 @@ def test_a_subscriber_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> 
     tuf.answer = SAME
     assert chosen.current is SAME
     assert "a subscriber of first_of failed" in caplog.text
+
+
+def test_a_source_that_is_slow_makes_no_other_thread_wait() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    class Slow(Source):
+        @property
+        def current(self) -> Policy:
+            if threading.current_thread().name == "slow":
+                begun.set()
+                over.wait()
+            return super().current
+
+    slow = Slow(STRICT)
+    chosen = first_of(slow)
+    thread = threading.Thread(target=lambda: chosen.current, name="slow")
+    thread.start()
+    begun.wait()
+    assert chosen.current is STRICT
+    over.set()
+    thread.join()
+
+
+def test_P6_a_thread_that_does_not_wait_is_refused_like_the_others() -> None:
+    slow = Source(STRICT)
+    chosen = first_of(slow)
+    slow.answer = AWAY
+    with pytest.raises(PolicyError, match="away"):
+        chosen.current  # noqa: B018
+    slow.answer = STRICT
+    thread = threading.Thread(target=chosen._lock.acquire)  # somebody asks, and is not done
+    thread.start()
+    thread.join()
+    with pytest.raises(PolicyError, match="away"):
+        chosen.current  # noqa: B018

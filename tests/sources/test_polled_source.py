@@ -14,6 +14,7 @@ import pytest
 from pinio import Policy, PolicyError
 from pinio.formats import FORMATS
 from pinio.sources import AsyncSource
+from pinio.sources.polling import _jittered
 from tests.formats.policies import OTHER, PIN
 from tests.sources.following import Clock, text
 
@@ -228,3 +229,9 @@ def test_a_path_in_a_text_from_elsewhere_is_no_file_here(
     with pytest.raises(PolicyError):
         AsyncSource(store.fetch)
     assert FORMATS["native"].loads(text(FIRST)) == FIRST
+
+
+def test_a_fleet_that_starts_as_one_does_not_ask_as_one() -> None:
+    delays = {_jittered(100.0) for _ in range(200)}
+    assert len(delays) > 100 and min(delays) >= 80.0 and max(delays) <= 120.0
+    assert max(delays) - min(delays) > 20.0
