@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
-import os
-import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import WeakSet
 
 from pinio.core.decision import Permit, Refusal
 from pinio.core.message import waived
 from pinio.errors import PolicyError
+from pinio.reporting.counters import Counters
 from pinio.reporting.facts import facts
+from pinio.reporting.locks import Locked
+from pinio.reporting.queue import Queue
 from pinio.typing import Observer
 
 if TYPE_CHECKING:
@@ -130,31 +128,7 @@ def observer_or_default(observer: Observer | None) -> Observer:
     return observer
 
 
-class _Locked:
-    """Has a lock: one that a signal handler may take in the middle of its thread's turn, and that no fork leaves locked."""
-
-    def __init__(self) -> None:
-        self._unlock()
-        _locked.add(self)
-
-    def _unlock(self) -> None:
-        self._lock = threading.RLock()
-
-
-_locked: Final[WeakSet[_Locked]] = WeakSet()
-
-
-def _unlock_after_fork() -> None:
-    """The thread that held a lock at the moment of a fork is missing in the child, and would never let it go."""
-    for observer in list(_locked):
-        observer._unlock()  # noqa: SLF001  # of this module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_after_fork)
-
-
-class LogObserver(_Locked):
+class LogObserver(Locked):
     """The observer of every door that was given none: logs what went wrong, and what was let through although it did.
 
     One WARNING per host and reason in `interval` seconds, with the number of those left out;
@@ -207,128 +181,6 @@ _MOST: Final = 1024  # hosts and reasons that LogObserver remembers
 
 default_observer: Final = LogObserver()
 """What every door uses that was given no observer."""
-
-
-class Counters(_Locked):
-    """Counts decisions under names that stay: for a metrics page. Thread-safe; the number of counters is bounded.
-
-    Permits are counted by verdict and by whether the session was resumed: "match", "backup",
-    "notpinned", and what was let through by report-only or `on_expiry="report"`, "mismatch" and
-    "expired". Refusals are counted by reason code. Hosts are not labels, because there is no end of
-    them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._permits: Counter[tuple[str, bool]] = Counter()
-        self._refusals: Counter[str] = Counter()
-
-    def __call__(self, decision: Permit | Refusal) -> None:
-        with self._lock:
-            if isinstance(decision, Refusal):
-                self._refusals[decision.reason] += 1
-            else:
-                verdict = "backup" if decision.backup else type(decision.verdict).__name__.lower()
-                self._permits[verdict, decision.resumed] += 1
-
-    def permits(self, verdict: str | None = None) -> int:
-        """How many connections were permitted, or how many with this verdict."""
-        with self._lock:
-            return sum(
-                count for (name, _), count in self._permits.items() if verdict in (None, name)
-            )
-
-    def refusals(self, reason: str | None = None) -> int:
-        """How many connections were refused, or how many for this reason code."""
-        with self._lock:
-            return sum(count for name, count in self._refusals.items() if reason in (None, name))
-
-    def prometheus(self) -> str:
-        """The counters in Prometheus' text format, version 0.0.4."""
-        with self._lock:
-            permits, refusals = sorted(self._permits.items()), sorted(self._refusals.items())
-        lines = [
-            "# HELP pinio_permits_total Pinned connections that were permitted.",
-            "# TYPE pinio_permits_total counter",
-            *(
-                f'pinio_permits_total{{verdict="{verdict}",resumed="{str(resumed).lower()}"}} {count}'
-                for (verdict, resumed), count in permits
-            ),
-            "# HELP pinio_refusals_total Pinned connections that were refused.",
-            "# TYPE pinio_refusals_total counter",
-            *(f'pinio_refusals_total{{reason="{reason}"}} {count}' for reason, count in refusals),
-        ]
-        return "\n".join(lines) + "\n"
-
-
-class Queue(_Locked):
-    """Keeps decisions for somebody who reads them later; of more than `size` the oldest are dropped and counted.
-
-    Called in any thread; `get` waits in an event loop, `drain` never waits. Raises `ValueError` for
-    a `size` below 1.
-    """
-
-    def __init__(self, size: int = 1000) -> None:
-        if size < 1:
-            raise ValueError("a queue holds at least one decision")
-        super().__init__()
-        self._decisions: deque[Permit | Refusal] = deque(maxlen=size)
-        self._waiters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
-        self.dropped = 0
-        """How many were dropped."""
-
-    def __call__(self, decision: Permit | Refusal) -> None:
-        with self._lock:
-            self.dropped += len(self._decisions) == self._decisions.maxlen
-            self._decisions.append(decision)
-        self._call_next()
-
-    def __len__(self) -> int:
-        return len(self._decisions)
-
-    def drain(self) -> list[Permit | Refusal]:
-        """Take everything that is there, oldest first."""
-        with self._lock:
-            decisions = list(self._decisions)
-            self._decisions.clear()
-        return decisions
-
-    async def get(self) -> Permit | Refusal:
-        """Take the oldest; wait for it if there is none."""
-        while True:
-            with self._lock:
-                if self._decisions:
-                    return self._decisions.popleft()
-                loop = asyncio.get_running_loop()
-                waiter = (loop, loop.create_future())
-                self._waiters.append(waiter)
-            try:
-                await waiter[1]
-            finally:
-                self._leave(waiter)
-
-    def _leave(self, waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
-        """Stop waiting; who was called for a decision and then cancelled passes the call on."""
-        with self._lock:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-        self._call_next()
-
-    def _call_next(self) -> None:
-        """Call one of those who wait, if there is something to take; those whose loop is closed wait no more."""
-        while True:
-            with self._lock:
-                if not self._waiters or not self._decisions:
-                    return
-                loop, future = self._waiters.popleft()
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_wake, future)
-                return
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def fan_out(*observers: Observer) -> Observer:

@@ -18,7 +18,8 @@ from pinio.core.decision import Permit, Refusal
 from pinio.core.report import Report
 from pinio.errors import PolicyError
 from pinio.exchange import Place, by_ca_alone, exchange
-from pinio.reporting import LogObserver, _Locked
+from pinio.reporting import LogObserver
+from pinio.reporting.locks import Locked
 from pinio.reporting.spool import Spool
 from pinio.typing import PolicyLike
 
@@ -27,7 +28,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 1.0, 300.0  # seconds after a failure, at most
 _AGAIN: Final = (408, 425, 429)  # statuses of 4xx that may be others later
 
 
-class HTTPSink(_Locked):
+class HTTPSink(Locked):
     """An observer that posts the reports of RFC 7469 section 3 as JSON to a collector.
 
         sink = HTTPSink("https://reports.example.com/pins", policy=bootstrap)
