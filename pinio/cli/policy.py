@@ -162,6 +162,7 @@ def rotate_keys(folder: Path, role: str, old: str, new_file: Path, keys: tuple[P
     to the threshold, of which the new one is one.
     """
     from pinio.tuf.keys import make_key
+    from pinio.tuf.rotation import rotate
 
     with _told():
         repository = _open(folder)
@@ -171,7 +172,7 @@ def rotate_keys(folder: Path, role: str, old: str, new_file: Path, keys: tuple[P
             (new,) = _signers([new_file])
         else:
             new = make_key(new_file, _passphrase(f"for {new_file}", new=True))
-        repository.rotate(role, retired, new, signers)
+        rotate(repository, role, retired, new, signers)
     ui.show_rotated(role, old, repository)
 
 

@@ -10,18 +10,16 @@ written would be accepted by a client.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from securesystemslib.signer import CryptoSigner, Key
-from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
+from securesystemslib.signer import CryptoSigner
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
@@ -30,13 +28,11 @@ from pinio.errors import PolicyError
 from pinio.sources.reading import read, shown
 from pinio.tuf.state import MAX_TARGET
 
-ROLES: Final = ("root", "targets", "online")
-"""Who signs what: "online" is one key for snapshot and timestamp, which stands on the publishing machine."""
 DAYS: Final = {"root": 365, "targets": 180, "snapshot": 14, "timestamp": 7}
 """For how long signatures hold. Those of the timestamp bound for how long a newer policy can be withheld."""
 _MAX: Final = 5_000_000
 
-_PRETTY: Final = JSONSerializer(compact=False)
+PRETTY: Final = JSONSerializer(compact=False)
 
 
 @dataclass
@@ -81,7 +77,7 @@ class Repository:
             raise PolicyError(f"{shown(str(folder))}: there is a repository already")
         if not 1 <= threshold <= min(len(roots), len(targets)):
             raise PolicyError(f"a threshold of {threshold} needs as many signers, at least")
-        root = Root(expires=_in(DAYS["root"]), consistent_snapshot=True)
+        root = Root(expires=expiry(DAYS["root"]), consistent_snapshot=True)
         for role, signers in {"root": roots, "targets": targets}.items():
             for signer in signers:
                 root.add_key(signer.public_key, role)
@@ -89,9 +85,9 @@ class Repository:
         for role in ("snapshot", "timestamp"):
             root.add_key(online.public_key, role)
         signed = Metadata(root)
-        _sign(signed, roots)
+        sign_with(signed, roots)
         repository = cls(folder, signed)
-        repository._write("metadata/1.root.json", signed.to_bytes(_PRETTY))
+        repository.write("metadata/1.root.json", signed.to_bytes(PRETTY))
         return repository
 
     def stage(self, files: Mapping[str, bytes], signers: Iterable[CryptoSigner]) -> int:
@@ -108,11 +104,11 @@ class Repository:
         version = self._next()
         staged = self.staged
         if staged is None or staged.signed.targets != wanted or staged.signed.version != version:
-            staged = Metadata(Targets(version, expires=_in(DAYS["targets"]), targets=wanted))
-        _sign(staged, self._allowed("targets", signers))
+            staged = Metadata(Targets(version, expires=expiry(DAYS["targets"]), targets=wanted))
+        sign_with(staged, self._allowed("targets", signers))
         for name, data in files.items():
-            self._write(f"staged/{name}", data)
-        self._write("staged/targets.json", staged.to_bytes(_PRETTY))
+            self.write(f"staged/{name}", data)
+        self.write("staged/targets.json", staged.to_bytes(PRETTY))
         self.staged = staged
         return self.missing(staged)
 
@@ -152,53 +148,15 @@ class Repository:
                         f"staged/{shown(name)}: not what was signed: {error}"
                     ) from None
                 folder, _, base = name.rpartition("/")
-                self._write(
-                    f"targets/{folder and folder + '/'}{info.hashes['sha256']}.{base}", data
-                )
-        data = targets.to_bytes(_PRETTY)
-        self._write(f"metadata/{targets.signed.version}.targets.json", data)
-        self._online(online, targets.signed.version, data, for_days)
+                self.write(f"targets/{folder and folder + '/'}{info.hashes['sha256']}.{base}", data)
+        data = targets.to_bytes(PRETTY)
+        self.write(f"metadata/{targets.signed.version}.targets.json", data)
+        self.renew(online, targets.signed.version, data, for_days)
         if self.staged is not None:
             for path in (*targets.signed.targets, "targets.json"):
                 with suppress(OSError):
                     (self.folder / "staged" / path).unlink()
         self.targets, self.staged = targets, None
-
-    def rotate(
-        self, role: str, old: Key, new: CryptoSigner, signers: Iterable[CryptoSigner]
-    ) -> None:
-        """Put a new key in the place of an old one, and sign again what that touches.
-
-        Raises `PolicyError` and writes nothing if the signers are too few: the old root's
-        threshold, the new one's, and for the other roles those who sign their metadata.
-        """
-        signers = [*signers, new]
-        root = deepcopy(self.root.signed)
-        root.version += 1
-        root.expires = _in(DAYS["root"])
-        for name in ("snapshot", "timestamp") if role == "online" else (role,):
-            if old.keyid not in root.roles[name].keyids:
-                raise PolicyError(f"key {old.keyid[:12]} does not sign for {role}")
-            root.revoke_key(old.keyid, name)
-            root.add_key(new.public_key, name)
-        signed = Metadata(root)
-        known = {*self.root.signed.roles["root"].keyids, *root.roles["root"].keyids}
-        _sign(signed, [each for each in signers if each.public_key.keyid in known])
-        for vouching, which in ((self.root.signed, "the old root"), (root, "the new root")):
-            _enough(vouching, Root.type, signed, which)
-        after = Repository(self.folder, signed, self.targets, self.snapshot, self.timestamp)
-        targets, online = self.targets, None
-        if targets is not None:
-            online = after._one(signers, "timestamp")
-            if role == "targets":
-                targets = after._signed_again(targets.signed, signers)
-        self._write(f"metadata/{root.version}.root.json", signed.to_bytes(_PRETTY))
-        self.root = signed
-        if targets is not None and online is not None:
-            data = targets.to_bytes(_PRETTY)
-            self._write(f"metadata/{targets.signed.version}.targets.json", data)
-            self.targets = targets
-            self._online(online, targets.signed.version, data, DAYS)
 
     def files(self, targets: Metadata[Targets] | None = None) -> dict[str, bytes]:
         """What clients get: the published policy and the files that it names."""
@@ -212,34 +170,26 @@ class Repository:
             found[name] = read(str(path), MAX_TARGET)[0]
         return found
 
-    def _signed_again(self, old: Targets, signers: Iterable[CryptoSigner]) -> Metadata[Targets]:
-        targets = Targets(old.version + 1, expires=old.expires, targets=dict(old.targets))
-        signed = Metadata(targets)
-        allowed = self.root.signed.roles["targets"].keyids
-        _sign(signed, [each for each in signers if each.public_key.keyid in allowed])
-        _enough(self.root.signed, Targets.type, signed, "the policy")
-        return signed
-
-    def _online(
+    def renew(
         self, online: CryptoSigner, version: int, data: bytes, days: Mapping[str, int]
     ) -> None:
         """Sign the next snapshot and timestamp, and write them in that order."""
         number = 1 if self.snapshot is None else self.snapshot.signed.version + 1
         meta = {"targets.json": MetaFile.from_data(version, data, ["sha256"])}
-        snapshot = Metadata(Snapshot(number, expires=_in(days["snapshot"]), meta=meta))
-        _sign(snapshot, [online])
-        text = snapshot.to_bytes(_PRETTY)
-        self._write(f"metadata/{number}.snapshot.json", text)
+        snapshot = Metadata(Snapshot(number, expires=expiry(days["snapshot"]), meta=meta))
+        sign_with(snapshot, [online])
+        text = snapshot.to_bytes(PRETTY)
+        self.write(f"metadata/{number}.snapshot.json", text)
         stamp = 1 if self.timestamp is None else self.timestamp.signed.version + 1
         timestamp = Metadata(
             Timestamp(
                 stamp,
-                expires=_in(days["timestamp"]),
+                expires=expiry(days["timestamp"]),
                 snapshot_meta=MetaFile.from_data(number, text, ["sha256"]),
             )
         )
-        _sign(timestamp, [online])
-        self._write("metadata/timestamp.json", timestamp.to_bytes(_PRETTY))
+        sign_with(timestamp, [online])
+        self.write("metadata/timestamp.json", timestamp.to_bytes(PRETTY))
         self.snapshot, self.timestamp = snapshot, timestamp
 
     def _allowed(self, role: str, signers: Iterable[CryptoSigner]) -> list[CryptoSigner]:
@@ -250,22 +200,19 @@ class Repository:
                 raise PolicyError(f"key {signer.public_key.keyid[:12]} does not sign for {role}")
         return signers
 
-    def _one(self, signers: Iterable[CryptoSigner], role: str) -> CryptoSigner:
-        keys = self.root.signed.roles[role].keyids
-        found = [each for each in signers if each.public_key.keyid in keys]
-        if not found:
-            raise PolicyError("the online key is needed too: it signs snapshot and timestamp again")
-        return found[0]
-
-    def _write(self, name: str, data: bytes) -> None:
-        """Write a file as a whole."""
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file as a whole, for everybody to read. Raises `PolicyError`."""
         path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(data)
-            os.chmod(file.name, 0o644)  # noqa: PTH101  clients read it
-            Path(file.name).replace(path)
+            try:
+                Path(file.name).chmod(0o644)
+                Path(file.name).replace(path)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise PolicyError(f"{shown(str(path))}: {error.strerror}") from error
 
@@ -280,17 +227,12 @@ def _load(path: Path, kind: type[Any]) -> Metadata[Any]:
     return found
 
 
-def _sign(metadata: Metadata[Any], signers: Iterable[CryptoSigner]) -> None:
+def sign_with(metadata: Metadata[Any], signers: Iterable[CryptoSigner]) -> None:
+    """Add a signature of each."""
     for signer in signers:
         metadata.sign(signer, append=True)
 
 
-def _enough(root: Root, role: str, metadata: Metadata[Any], what: str) -> None:
-    try:
-        root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-    except UnsignedMetadataError as error:
-        raise PolicyError(f"{what} asks for more signatures; name more keys ({error})") from None
-
-
-def _in(days: int) -> datetime:
+def expiry(days: int) -> datetime:
+    """The moment so many days from now."""
     return datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from pinio.testing import CA, Connection, Leaf, Server, echo, http
+from pinio.tuf.rotation import rotate
 from tests.docs.pages import ROOT, table
 from tests.tuf.fleet import Fleet, Host, signer
 
@@ -238,7 +239,7 @@ def turn_keys(world: World) -> None:
         keys = {"root": fleet.roots, "targets": fleet.targets}.get(role)
         old, new = (fleet.online if keys is None else keys[0]), signer()
         everyone = [*fleet.roots, *fleet.targets, fleet.online]
-        fleet.repository.rotate(role, old.public_key, new, everyone)
+        rotate(fleet.repository, role, old.public_key, new, everyone)
         if keys is None:
             fleet.online = new
         else:

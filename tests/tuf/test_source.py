@@ -13,6 +13,7 @@ import pinio
 from pinio import Anchors, PinSet, Policy, PolicyError, TUFSource
 from pinio.formats import FORMATS
 from pinio.testing import CA
+from pinio.tuf.rotation import rotate
 from tests.formats.policies import OTHER, PIN, authority
 from tests.tuf.fleet import HOSTS, Fleet, Host, later, policy
 
@@ -92,7 +93,7 @@ def test_keys_rotate_under_a_running_client(fleet: Fleet, host: Host, tmp_path: 
     for role, keys in (("root", fleet.roots), ("targets", fleet.targets), ("online", None)):
         old, new = (fleet.online if keys is None else keys[0]), signer()
         everyone = [*fleet.roots, *fleet.targets, fleet.online]
-        fleet.repository.rotate(role, old.public_key, new, everyone)
+        rotate(fleet.repository, role, old.public_key, new, everyone)
         if keys is None:
             fleet.online = new
         else:
