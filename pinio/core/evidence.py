@@ -73,5 +73,5 @@ def age(evidence: Evidence, endpoint: Endpoint, profile: str, now: Moment) -> fl
         return None
     if pins.trust == "pkix" and now.wall >= evidence.not_after:
         return None
-    decision = judge(endpoint, evidence.chain, now.wall, elapsed)
+    decision = judge(endpoint, evidence.chain, now.wall)
     return elapsed if isinstance(decision.verdict, Match) else None

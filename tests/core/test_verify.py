@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -326,3 +326,16 @@ def test_verify_is_pure() -> None:
     assert verify(endpoint.policy, endpoint.rule, genuine().chain, -1e9) == Match(
         endpoint.rule, Pin.parse(LEAF), 0, backup=False
     )
+
+
+@pytest.mark.parametrize("mode", ["enforce", "report-only"])
+def test_the_other_name_decides_with_all_that_is_known(
+    mode: Literal["enforce", "report-only"],
+) -> None:
+    """What refuses, or is waived, for the other name has the chain and the age of its evidence too."""
+    other = WRONG.replace(mode=mode)
+    endpoint = Policy({HOST: RIGHT, "url.test": other}).endpoint(HOST, 443, url_host="url.test")
+    decision = judge(endpoint, genuine().chain, NOW, 10.0)
+    assert kind(decision) is Mismatch
+    assert isinstance(decision, Refusal if mode == "enforce" else Permit)
+    assert decision.chain == genuine().chain and decision.evidence_age == 10.0
