@@ -25,7 +25,7 @@ class FirstOf:
     """What `first_of` returns: a `PolicySource` with the surface of `FileSource`."""
 
     __slots__ = (
-        "__weakref__", "_callbacks", "_checked", "_error", "_index", "_last", "_loaded", "_lock", "_policy",
+        "__weakref__", "_callbacks", "_checked", "_earliest", "_error", "_index", "_last", "_loaded", "_lock", "_policy",
         "_refused", "_sources", "_unsubscribe",
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ class FirstOf:
         unlock_after_fork(self)
         self._last: Policy | PolicyError | None = None
         self._policy: Policy | None = None
-        self._index = len(sources)
+        self._index = self._earliest = len(sources)
         self._refused: tuple[Policy, Policy, str] | None = None
         self._error: PinError | None = None
         self._loaded = self._checked = 0.0
@@ -87,7 +87,8 @@ class FirstOf:
         try:
             policy = self._choose()
         except PinError as refused:
-            return Health(None, self._loaded, self._checked, str(refused), None, ())
+            since = self._checked
+            return Health(None, self._loaded, since, str(refused), None, (), since)
         found = getattr(self._sources[self._index], "health", None)
         inner: Health | None = None if found is None else found(within)
         error = self.error
@@ -144,7 +145,9 @@ class FirstOf:
         if not isinstance(policy, Policy):
             raise PolicyError(f"{_NAME}: a source answers {type(policy).__name__}, and no policy")
         before = self._policy
-        if before is None or index <= self._index or policy is before:
+        # Those that have decided once, and the ones before them, say what is meant. A later one
+        # only stands in for them, also where it was its turn before.
+        if before is None or index <= self._earliest or policy is before:
             return
         if (
             self._refused is None
@@ -176,6 +179,7 @@ class FirstOf:
             self._loaded = time.time()
         first_time = self._policy is None
         self._policy, self._index, self._error = policy, index, error
+        self._earliest = min(self._earliest, index)
         self._checked = time.time()
         if changed and not first_time:
             for callback in tuple(self._callbacks.values()):

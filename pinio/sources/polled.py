@@ -166,7 +166,7 @@ class PolledSource(ABC):
         wall = None if stale_at is None else time.time() + stale_at - self._clock()
         if force is None:
             error = str(self._first_error or "nothing was loaded yet")
-            return Health(None, 0.0, 0.0, error, None, (), wall)
+            return Health(None, 0.0, 0.0, error, None, (), 0.0)
         return force.health(within, wall)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_P6_an_outage_never_loosens() -> None:
         with pytest.raises(PolicyError, match="no source has a policy: away"):
             chosen.current  # noqa: B018
     assert chosen.revision is None and "away" in str(chosen.error)
-    assert not chosen.health().ok
+    health = chosen.health()
+    assert not health.ok and health.stale_at is not None and health.stale_at <= time.time()
     tuf.answer = STRICT
     assert chosen.current is STRICT
 
@@ -76,7 +78,20 @@ def test_a_third_source_decides_where_the_second_would_loosen() -> None:
     tuf = Source(STRICT)
     chosen = first_of(tuf, Source(LOOSE), Source(SAME))
     tuf.answer = AWAY
+    for _ in range(3):  # the second is no earlier source now, and loosens all the same
+        assert chosen.current is SAME
+
+
+def test_P6_a_source_that_stands_in_for_another_does_not_loosen_later() -> None:
+    tuf, file = Source(STRICT), Source(SAME)
+    chosen = first_of(tuf, file)
+    tuf.answer = AWAY
     assert chosen.current is SAME
+    file.answer = LOOSE
+    with pytest.raises(PolicyError, match="no source has a policy"):
+        chosen.current  # noqa: B018
+    tuf.answer = LOOSE  # which may
+    assert chosen.current is LOOSE
 
 
 @pytest.mark.parametrize("garbage", [None, "text", RuntimeError("a defect")])
