@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Final, Literal, get_args
 from pinio.core import pem
 from pinio.core.certificate import Certificate
 from pinio.core.der import DERError, fields
+from pinio.core.sha256 import sha256
 from pinio.errors import PolicyError
 
 Origin = Literal["certifi", "system", "private"]
@@ -47,11 +47,9 @@ class Anchors:
                 "anchors hold certificates; use Anchors.from_file or Anchors.from_pem"
             )
         certificates = tuple(sorted(set(held), key=lambda item: item.der))
-        content = b"".join(hashlib.sha256(item.der).digest() for item in certificates)
+        content = b"".join(sha256(item.der) for item in certificates)
         object.__setattr__(self, "certificates", certificates)
-        object.__setattr__(
-            self, "identity", hashlib.sha256(content).hexdigest() if content else self.origin
-        )
+        object.__setattr__(self, "identity", sha256(content).hex() if content else self.origin)
 
     @classmethod
     def system(cls) -> Anchors:

@@ -14,6 +14,10 @@ from typing import Final
 from pinio.core.der import DERError, Fields, fields, not_after, not_before
 from pinio.core.intern import InternCache
 from pinio.core.names import alternative_names
+from pinio.core.sha256 import sha256
+
+_HASHES: Final = {"sha384": hashlib.sha384, "sha512": hashlib.sha512}
+"""Bound at import, so that a later assignment to a name of `hashlib` changes no digest."""
 
 
 class Certificate:
@@ -37,9 +41,7 @@ class Certificate:
             self.fields = fields(data)
         except DERError:
             self.fields = None
-        self.spki_sha256 = (
-            None if self.fields is None else hashlib.sha256(self.fields.spki).digest()
-        )
+        self.spki_sha256 = None if self.fields is None else sha256(self.fields.spki)
         self._not_after: float | None
         self._digests: dict[tuple[str, str], bytes | None] = {}
 
@@ -100,7 +102,9 @@ class Certificate:
             self._digests[key] = (
                 None
                 if data is None or self.fields is None
-                else hashlib.new(algorithm, data).digest()
+                else sha256(data)
+                if algorithm == "sha256"
+                else _HASHES[algorithm](data).digest()
             )
         return self._digests[key]
 
