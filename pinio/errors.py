@@ -181,7 +181,7 @@ class InjectedPlaintextError(PinVerificationError):
 
 
 class WitnessError(PinVerificationError):
-    """Sources that must name the same certificate disagree: the TLS library is not telling the truth."""
+    """Sources that must name the same certificate, or sign it, disagree: the TLS library does not tell the truth."""
 
     code = "WITNESSES_DISAGREE"
 

@@ -22,7 +22,7 @@ _SUMMARIES: Final = {
     "PLAINTEXT_REFUSED": "is pinned, and was about to be spoken to without TLS",
     "OVERRIDE_REFUSED": "is the policy's to decide about, and the request brought TLS settings of its own",
     "INJECTED_PLAINTEXT": "sent plaintext that would have been read as if TLS had protected it",
-    "WITNESSES_DISAGREE": "was judged by a TLS library that names two different certificates for one connection",
+    "WITNESSES_DISAGREE": "was judged by a TLS library that contradicts itself or the signatures of the chain",
     "NO_SERVER_NAME": "cannot be verified: TLS was asked for without a server name",
     "NOT_JUDGED": "was not judged, or is open no more, so no application byte may pass",
     "JUDGEMENT_FAILED": "could not be judged because of an error, and is therefore refused",

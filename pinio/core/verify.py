@@ -7,12 +7,17 @@ Pure: the time is an argument, nothing is read, written or logged, and None neve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 from pinio.core.certificate import VerifiedChain
 from pinio.core.decision import Permit, Refusal
 from pinio.core.policy import Endpoint, Policy, Rule
 from pinio.core.verdict import Denied, Expired, Match, Mismatch, NoChain, NotPinned, Verdict
+
+Witness: TypeAlias = Callable[[VerifiedChain, int], str | None]
+"""Says why the path from a position down to the leaf is not a path of signatures; None if it is."""
 
 
 def verify(policy: Policy, rule: Rule, chain: VerifiedChain | None, now: float) -> Verdict:
@@ -91,20 +96,51 @@ def judge(
     chain: VerifiedChain | None,
     now: float,
     evidence_age: float | None = None,
+    witness: Witness | None = None,
 ) -> Permit | Refusal:
     """Judge one connection by every rule that holds for it: the name that TLS verified, and the other name if it has pins.
 
-    The worse of the two decisions counts: a refusal before a waived mismatch, before a match.
+    The worse of the two decisions counts: a refusal before a waived mismatch, before a match. A
+    match above the leaf counts only if `witness` does not object to the path below it.
     """
-    first = decide(
-        endpoint, verify(endpoint.policy, endpoint.rule, chain, now), chain, now, evidence_age
+    first = _witnessed(
+        endpoint,
+        verify(endpoint.policy, endpoint.rule, chain, now),
+        chain,
+        now,
+        evidence_age,
+        witness,
     )
     if endpoint.url_rule is None or isinstance(first, Refusal):
         return first
     name, rule = endpoint.url_rule
-    second = decide(endpoint, verify(endpoint.policy, rule, chain, now), chain, now, evidence_age)
+    second = _witnessed(
+        endpoint, verify(endpoint.policy, rule, chain, now), chain, now, evidence_age, witness
+    )
     if isinstance(second, Refusal):
         return replace(
             second, detail=f"{name} leads to this connection, so that its pins count too"
         )
     return second if second.report is not None else first
+
+
+def _witnessed(
+    endpoint: Endpoint,
+    verdict: Verdict,
+    chain: VerifiedChain | None,
+    now: float,
+    evidence_age: float | None,
+    witness: Witness | None,
+) -> Permit | Refusal:
+    """`decide`, but that a matched issuer must have signed: that the engine says so is not enough.
+
+    A leaf needs no witness: the peer proved to hold its key in the handshake.
+    """
+    if witness is not None and chain is not None and type(verdict) is Match and verdict.position:
+        objection = witness(chain, verdict.position)
+        if objection is not None:
+            return Refusal(
+                "WITNESSES_DISAGREE", endpoint.host, endpoint.port, verdict, chain,
+                endpoint.policy.revision, now, evidence_age, detail=objection,
+            )  # fmt: skip
+    return decide(endpoint, verdict, chain, now, evidence_age)

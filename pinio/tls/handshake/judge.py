@@ -25,6 +25,7 @@ from pinio.tls.handshake import peer
 from pinio.tls.handshake.failure import refusal_of, refusal_of_identity
 from pinio.tls.handshake.gate import CHAIN_KNOWN, HANDSHAKING, Gate
 from pinio.tls.handshake.sessions import now
+from pinio.tls.handshake.witness import witness
 from pinio.typing import Observer, PolicySource
 
 _Result = TypeVar("_Result")
@@ -159,7 +160,7 @@ class Judge:
         # A connection that is open stays so when a clock is set back; only how old its evidence is,
         # nobody knows then.
         age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
-        return endpoint, judge(endpoint, self._chain, moment.wall, age)
+        return endpoint, judge(endpoint, self._chain, moment.wall, age, witness)
 
     def _judge_early(self, tls: peer.TLSObject) -> None:
         # Under TLS 1.3 a chain that is known in mid-handshake is not proven: anybody can replay it.
@@ -234,7 +235,7 @@ class Judge:
     ) -> None:
         self.gate.advance(CHAIN_KNOWN)
         self.check_profile(tls)
-        decision = judge(self.endpoint, chain, moment.wall, evidence_age)
+        decision = judge(self.endpoint, chain, moment.wall, evidence_age, witness)
         if isinstance(decision, Refusal):
             raise self._refused(decision)
         self._chain = chain
