@@ -115,6 +115,7 @@ def show_policy(file: str, policy: Policy, warnings: Iterable[str], now: float) 
     revision = f", revision {escape(policy.revision)}" if policy.revision else ""
     _say(f"{shown(file)}: a valid policy{revision}", "bold green")
     _say_lines(_policy_lines(policy), "  ")
+    _say(f"  digest {policy.digest}")
     for warning in (*warnings, *_expired(policy, now)):
         _say(f"warning: {warning}", "yellow", error=True)  # in words of our own, and whole
 

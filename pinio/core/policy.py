@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pinio.core.anchors import Anchors
 from pinio.core.decision import Refusal
+from pinio.core.fingerprint import fingerprint
 from pinio.core.host import Pattern, canonical_host
 from pinio.core.pin import Pin
 from pinio.core.pinset import PinSet, PinsLike, Trust, distinct, pin_tuple
@@ -196,6 +197,21 @@ class Policy(Value):
     def current(self) -> Policy:
         """The policy itself: a `Policy` is its own `PolicySource`."""
         return self
+
+    @property
+    def digest(self) -> str:
+        """`sha256:HEX` of what the policy enforces: patterns, pins, modes, expiry, trust, anchors, denied keys.
+
+        Worked out anew at each call, from the tables that the check uses, so keep it off the path
+        of a connection. Compare it with a value that is kept outside the process. Equal policies
+        have equal digests, in whatever order they were written; revision and reasons do not count,
+        and of certifi's and the system's anchors only the name does.
+        """
+        return fingerprint(
+            (self._exact, self._one, self._below),
+            self._deny,
+            [self.unpinned, self.unpinned_anchors.identity],
+        )
 
     def lookup(self, host: str) -> Rule:
         """The rule for a host in any spelling.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import pinio
 from tests.cli.conftest import Command
 
 PIN, SPARE, OTHER = (
@@ -48,6 +49,7 @@ def test_a_policy_is_told_in_full(command: Command, file: Path) -> None:
         "  status.example.com  exempt: served by somebody else",
         f"  denied: {OTHER}",
         "  every other host is refused",
+        f"  digest {pinio.load_policy(file).digest}",
     ]
 
 
