@@ -118,8 +118,9 @@ class TUFSource(PolledSource):
         if self._folder is None or (text := self._folder.read(_STATE, MAX_STATE)) is None:
             return None
         try:
-            state = State.load(text)
+            state = State.load(text).since(self._bootstrap)
             if state.good is None:
+                self._state = state  # python-tuf verifies it, and refuses what is older
                 return None
             proven = prove(self._bootstrap, state.roots, state.good)
             policy = read_policy(self._target, proven.files)
@@ -189,7 +190,7 @@ class TUFSource(PolledSource):
         if text is None:
             return False
         try:
-            kept = State.load(text)
+            kept = State.load(text).since(self._bootstrap)
             if kept.good is not None:
                 prove(self._bootstrap, kept.roots, kept.good)
             versions = kept.versions(self._bootstrap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -79,6 +79,21 @@ class State:
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PolicyError(f"damaged: {type(error).__name__}: {error}") from None
+
+    def since(self, bootstrap: bytes) -> State:
+        """The same for a program that ships another root: without the roots up to that one.
+
+        Raises `PolicyError`.
+        """
+        try:
+            first = _read(Root, bootstrap).signed.version
+            gone = sum(_read(Root, root).signed.version <= first for root in self.roots)
+        except (RepositoryError, DeserializationError) as error:
+            raise PolicyError(f"damaged: {type(error).__name__}: {error}") from None
+        good = self.good
+        if good is not None:
+            good = replace(good, roots=max(0, good.roots - gone))
+        return replace(self, roots=self.roots[gone:], good=good)
 
     def versions(self, bootstrap: bytes) -> tuple[int, int]:
         """Versions of root and timestamp, to tell which of two states is newer."""

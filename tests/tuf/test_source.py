@@ -107,6 +107,43 @@ def test_keys_rotate_under_a_running_client(fleet: Fleet, host: Host, tmp_path: 
     assert fleet.client(host).current == policy("2"), "the root that the program ships leads there"
 
 
+def test_a_program_that_ships_a_newer_root_goes_on_with_what_was_kept(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    from tests.tuf.fleet import signer
+
+    cache = tmp_path / "cache"
+    with Host(fleet.folder).serving() as host:
+        fleet.publish(policy("1"))
+        for _ in range(2):
+            new = signer()
+            everyone = [*fleet.roots, fleet.online]
+            rotate(fleet.repository, "root", fleet.roots[0].public_key, new, everyone)
+            fleet.roots[0] = new
+        fleet.client(host, cache=cache)
+    for version in (2, 3):
+        fleet.root = (fleet.folder / "metadata" / f"{version}.root.json").read_bytes()
+        assert fleet.client(host, cache=cache).current == policy("1")
+    fleet.root = Fleet(tmp_path / "other").root  # another repository's
+    with pytest.raises(PolicyError):
+        fleet.client(host, cache=cache)
+
+
+def test_what_verified_is_kept_without_a_policy_too(
+    fleet: Fleet, host: Host, tmp_path: Path
+) -> None:
+    """So a repository that was garbage once is not rolled back after that."""
+    fleet.publish(policy("1"))
+    before = fleet.copy("before")
+    fleet.publish("garbage")
+    with pytest.raises(PolicyError, match=r"policy\.toml"):
+        fleet.client(host, cache=tmp_path / "cache")
+    fleet.put_back(before)
+    with pytest.raises(PolicyError, match="BadVersionNumberError"):
+        fleet.client(host, cache=tmp_path / "cache")
+    assert fleet.client(host).revision == "1"
+
+
 def test_files_of_anchors_are_targets_too(fleet: Fleet, host: Host, tmp_path: Path) -> None:
     ca = authority(1)
     text = (
