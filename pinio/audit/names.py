@@ -6,7 +6,10 @@ import ipaddress
 import socket
 import struct
 import threading
+from contextlib import suppress
 from typing import Final
+
+from pinio.testing.activity import poll
 
 _FIRST: Final = int(ipaddress.IPv4Address("198.18.0.1"))  # addresses for tests (RFC 2544)
 _MOST: Final = 65_536
@@ -19,14 +22,17 @@ class Names:
     """Answers DNS over UDP: for a name, one address each; for other types than A, none.
 
     Args:
-        sock: a UDP socket that is bound.
+        sock: a UDP socket that is bound, which is closed in the end.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._names: dict[str, str] = {}
         self._addresses: dict[str, str] = {}
-        self._thread = threading.Thread(target=self._serve, name="pinio-audit-dns", daemon=True)
+        self._waker, wake = socket.socketpair()
+        self._thread = threading.Thread(
+            target=self._serve, args=(wake,), name="pinio-audit-dns", daemon=True
+        )
         self._thread.start()
 
     def name_of(self, address: str) -> str:
@@ -35,14 +41,19 @@ class Names:
 
     def close(self) -> None:
         """Stop answering."""
+        self._waker.close()
+        self._thread.join()
         self._socket.close()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                query, sender = self._socket.recvfrom(4096)
-            except OSError:  # closed
-                return
+    def _serve(self, wake: socket.socket) -> None:
+        with wake:
+            while wake not in (ready := poll((self._socket, wake)).to_read):
+                if self._socket in ready:
+                    self._answer_one()
+
+    def _answer_one(self) -> None:
+        with suppress(OSError):  # an ICMP error of an earlier answer, or a client that is gone
+            query, sender = self._socket.recvfrom(4096)
             if (answer := self.answer(query)) is not None:
                 self._socket.sendto(answer, sender)
 

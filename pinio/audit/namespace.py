@@ -36,7 +36,7 @@ class Inside:
     Attributes:
         process: the program.
         listening: the socket to which its connections are redirected.
-        names: the UDP socket to which its DNS queries are.
+        names: the UDP socket to which its DNS queries are; its user closes it.
     """
 
     process: subprocess.Popen[bytes]
@@ -67,7 +67,6 @@ class Inside:
         """Give the sockets and the namespace up."""
         os.close(self._network)
         self.listening.close()
-        self.names.close()
 
 
 def enter(

@@ -138,5 +138,5 @@ def _in_a_namespace(
             status = inside.process.wait()
         return status, auditor, inside.quic()
     finally:
-        names.close()
+        names.close()  # with its socket
         inside.close()

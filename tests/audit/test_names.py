@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -15,10 +16,13 @@ LABELS = b"\x03api\x07example\x03com\x00"
 
 
 @pytest.fixture(scope="module")
-def names() -> Names:
+def names() -> Iterator[Names]:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
-    return Names(sock)
+    names = Names(sock)
+    yield names
+    names.close()
+    assert sock.fileno() == -1 and not names._thread.is_alive()
 
 
 def query(labels: bytes = LABELS, kind: int = 1, questions: int = 1) -> bytes:
@@ -52,10 +56,8 @@ def test_what_is_no_query_has_no_answer(names: Names, wrong: bytes) -> None:
     assert names.answer(wrong) is None
 
 
-@given(st.binary(max_size=64))
-def test_nothing_makes_it_fail(data: bytes) -> None:
-    names = Names(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    names.close()
+@given(data=st.binary(max_size=64))
+def test_nothing_makes_it_fail(names: Names, data: bytes) -> None:
     answer = names.answer(data)
     assert answer is None or answer[:2] == data[:2]
 
