@@ -128,7 +128,7 @@ class HTTPSink(Locked):
     def flush(self) -> bool:
         """Try to send what waits, now; whether nothing waits any more. It blocks: call it in a thread."""
         while True:
-            delay = self.turn()
+            delay = self._turn()
             if delay is None:
                 return True
             if delay > 0:
@@ -141,7 +141,7 @@ class HTTPSink(Locked):
         self._spill()
         self._wake.set()
 
-    def turn(self) -> float | None:
+    def _turn(self) -> float | None:
         """Send one batch, if one waits. Returns seconds until the next is due; None if none waits."""
         with self._sending:
             name, body, count = self._next()
@@ -228,7 +228,7 @@ def _run(reference: weakref.ref[HTTPSink], wake: threading.Event) -> None:
     """The thread of a sink, which does not keep it alive."""
     while (sink := reference()) is not None:
         wake.clear()
-        delay = sink.turn()
+        delay = sink._turn()  # noqa: SLF001  of this module
         closed = sink._closed and delay is None  # noqa: SLF001  of this module
         del sink
         if closed:

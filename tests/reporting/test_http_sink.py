@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from pinio import Policy, PolicyError
 from pinio.core.decision import Refusal
 from pinio.reporting import HTTPSink, LogObserver, fan_out
 from pinio.testing import CA, Connection, Interceptor, Leaf, Server, http, silent
+from tests.docs.pages import ROOT
 from tests.formats.policies import OTHER
 from tests.reporting.decisions import MATCH, REFUSAL, UNLISTED, WAIVED
 
@@ -110,7 +113,7 @@ def test_a_report_that_was_not_taken_is_sent_again_in_order(
     collector.statuses = [500, 429, 302]
     sink(REFUSAL)
     sink(WAIVED)
-    delays = [sink.turn() for _ in range(3)]
+    delays = [sink._turn() for _ in range(3)]
     assert sink.error == "HTTP status 302" and (sink.sent, len(sink)) == (0, 2)
     for number, delay in enumerate(delays, 1):
         assert delay is not None and 2.0**number / 2 <= delay <= 2.0**number
@@ -125,7 +128,7 @@ def test_what_a_collector_never_takes_is_given_up(
     collector.statuses = [400]
     sink(REFUSAL)
     sink(WAIVED)
-    assert sink.turn() == 0.0 and sink.error == "HTTP status 400"
+    assert sink._turn() == 0.0 and sink.error == "HTTP status 400"
     assert sink.flush() and (sink.sent, sink.dropped) == (1, 1)
 
 
@@ -159,7 +162,7 @@ def test_a_sink_that_is_the_attacker_gets_nothing(
         observer = fan_out(LogObserver(), sink)
         observer(REFUSAL)
         for _ in range(3):
-            delay = sink.turn()
+            delay = sink._turn()
             assert delay is not None and delay > 0
         assert "PinMismatchError" in str(sink.error)
         assert len(sink) == 1, "the same report, and none about the sink"
@@ -177,7 +180,7 @@ def test_a_sink_that_the_default_observer_feeds_never_recurses(
         sink = make(interceptor)
         monkeypatch.setattr("pinio.reporting.default_observer", sink)
         sink(REFUSAL)
-        sink.turn()
+        sink._turn()
         assert len(sink) == 1
 
 
@@ -193,7 +196,7 @@ def test_a_collector_that_answers_without_end_or_never_is_left(make: Make) -> No
             sink = make(server)
             sink._timeout = timeout
             sink(REFUSAL)
-            delay = sink.turn()
+            delay = sink._turn()
             assert delay is not None and delay > 0 and len(sink) == 1
 
 
@@ -205,7 +208,7 @@ def test_what_could_not_be_sent_waits_on_disk(
     collector.statuses = [500]
     for _ in range(3):
         sink(REFUSAL)
-    sink.turn()
+    sink._turn()
     assert len(sink) == 0
     files = sorted(spool.glob("*.json"))
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600, 0o600]
@@ -271,7 +274,7 @@ def test_a_child_process_does_not_send_its_parents_reports(make: Make, server: S
     sink = make(server)
     sink(REFUSAL)
     sink._unlock()  # as in the child
-    assert len(sink) == 0 and sink.turn() is None
+    assert len(sink) == 0 and sink._turn() is None
 
 
 @pytest.mark.parametrize(
@@ -315,3 +318,30 @@ def test_the_thread_ends_with_its_sink(make: Make, server: Server, collector: Co
     assert thread is not None
     sink.close()
     thread.join()
+
+
+ENDING = """
+import sys
+from pinio import Policy
+from pinio.reporting import HTTPSink
+from tests.reporting.decisions import REFUSAL
+
+url, spool, pin, other = sys.argv[1:]
+sink = HTTPSink(url, policy=Policy({"localhost": [pin, other]}), spool=spool)
+sink._thread = True  # as if it had no turn before the end
+sink(REFUSAL)
+"""
+
+
+def test_what_waits_at_the_end_of_a_program_is_put_on_disk(
+    make: Make, server: Server, collector: Collector, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    arguments = [f"https://localhost:{server.port}/", str(spool), LEAF.pin, OTHER]
+    answer = subprocess.run(
+        [sys.executable, "-c", ENDING, *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    later = make(server, spool=spool)
+    assert later.flush() and later.sent == 1 and len(collector.bodies) == 1

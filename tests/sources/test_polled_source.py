@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -235,3 +237,40 @@ def test_a_fleet_that_starts_as_one_does_not_ask_as_one() -> None:
     delays = {_jittered(100.0) for _ in range(200)}
     assert len(delays) > 100 and min(delays) >= 80.0 and max(delays) <= 120.0
     assert max(delays) - min(delays) > 20.0
+
+
+FORKED = """
+import os, sys, threading
+from pinio import Policy
+from pinio.sources import AsyncSource
+
+asked = threading.Event()
+pids = []
+
+async def fetch():
+    pids.append(os.getpid())
+    asked.set()
+    return Policy({"a.example": sys.argv[1:]}, revision=str(len(pids)))
+
+source = AsyncSource(fetch, interval=0.01)
+while len(pids) < 3:  # its thread is at work
+    asked.clear()
+    asked.wait()
+if (child := os.fork()) == 0:
+    pids.clear()
+    source.current
+    while len(pids) < 3:
+        asked.clear()
+        asked.wait()
+    os._exit(0 if set(pids) == {os.getpid()} else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_asks_by_itself() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, PIN, OTHER],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.stdout == "0\n", answer.stderr
