@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tuf.api.exceptions import (
     DownloadError,
@@ -20,6 +20,9 @@ from pinio.exchange import Place, TooLongError, exchange
 from pinio.typing import PolicyLike
 
 _LONGEST: Final = 300  # characters of an error
+_SAFE: Final = (
+    "/%:@!$&'()*+,;=~"  # of a path (RFC 3986 section 3.3); python-tuf quotes names of roles alone
+)
 
 
 class Fetcher(FetcherInterface):
@@ -45,7 +48,7 @@ class Fetcher(FetcherInterface):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise self._too_slow()
-        path = urlsplit(url).path
+        path = quote(urlsplit(url).path, safe=_SAFE)
         ask = exchange(self._place, path, policy=self._policy, most=self._most, timeout=left)
         try:
             answer = asyncio.run(ask)

@@ -126,7 +126,7 @@ def test_P6_a_policy_that_nobody_confirms_gets_too_old(
     store: Store, make: Callable[..., AsyncSource]
 ) -> None:
     clock = Clock()
-    source = make(interval=50.0, timeout=1.0, max_stale=102.0, clock=clock)
+    source = make(interval=40.0, timeout=11.0, max_stale=102.0, clock=clock)
     store.answer = OSError("away")
     source.refresh()
     clock.now += 101.0

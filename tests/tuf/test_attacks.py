@@ -254,7 +254,8 @@ def test_endless_data(
 
 def test_slow_retrieval(fleet: Fleet, host: Host) -> None:
     fleet.publish(policy("2"))
-    source = fleet.client(host, timeout=2.0)
+    source = fleet.client(host)
+    source._timeout = 2.0
     fleet.publish(policy("3"))
     begun, over = threading.Event(), threading.Event()
 
@@ -267,7 +268,8 @@ def test_slow_retrieval(fleet: Fleet, host: Host) -> None:
     host.answers["timestamp.json"] = drip
     refresh = threading.Thread(target=source.refresh)
     refresh.start()
-    begun.wait()
+    while refresh.is_alive() and not begun.wait(0.01):
+        pass
     assert source.current == policy("2")  # and nobody waits meanwhile
     refresh.join()
     over.set()

@@ -147,10 +147,10 @@ def test_what_verified_is_kept_without_a_policy_too(
 def test_files_of_anchors_are_targets_too(fleet: Fleet, host: Host, tmp_path: Path) -> None:
     ca = authority(1)
     text = (
-        'version = 1\nrevision = "1"\n[hosts."a.example"]\nanchors = "ca/ours.pem"\n'
+        'version = 1\nrevision = "1"\n[hosts."a.example"]\nanchors = "ca/our own.pem"\n'
         f'pins = ["{PIN}", "{OTHER}"]\n'
     )
-    files = {"policy.toml": text.encode(), "ca/ours.pem": ca.encode()}
+    files = {"policy.toml": text.encode(), "ca/our own.pem": ca.encode()}
     assert fleet.repository.stage(files, fleet.targets) == 0
     fleet.publish()
     cache = tmp_path / "cache"
