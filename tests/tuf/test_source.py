@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import pinio
-from pinio import Anchors, PinSet, Policy, PolicyError, TUFSource
+from pinio import Anchors, FileSource, PinSet, Policy, PolicyError, TUFSource
 from pinio.formats import FORMATS
+from pinio.sources import first_of
 from pinio.testing import CA
 from pinio.tuf.rotation import rotate
 from tests.formats.policies import OTHER, PIN, authority
@@ -233,3 +234,29 @@ def test_the_same_text_gives_the_same_policy(fleet: Fleet, host: Host) -> None:
     text = FORMATS["native"].dumps(policy("1"))
     fleet.publish(text)
     assert fleet.client(host).current == FORMATS["native"].loads(text)
+
+
+def test_a_file_stands_in_for_the_repository_and_never_loosens(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    file, days = tmp_path / "shipped.toml", 0.0
+    file.write_text(FORMATS["native"].dumps(policy("shipped", unpinned="allow")))
+    host = Host(fleet.folder)
+    with host.serving():
+        fleet.publish(policy("signed"))
+    source = fleet.client(
+        host, required=False, max_stale=86_400.0, wall=lambda: later(0)() + days * 86_400
+    )
+    both = first_of(source, FileSource(file, interval=100_000.0))
+    source.refresh()
+    assert both.revision == "shipped" and "ConnectionRefusedError" in str(both.error)
+    with host.serving():
+        source.refresh()
+    assert both.revision == "signed" and both.error is None
+    days = 9.0
+    with pytest.raises(PolicyError, match="no source has a policy"):
+        both.current  # noqa: B018
+    file.write_text(FORMATS["native"].dumps(policy("shipped again")))
+    assert first_of(source, FileSource(file)).revision == "shipped again"
+    days = 0.0
+    assert both.revision == "signed"
