@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
 from tuf.ngclient import FetcherInterface, Updater
 
 from pinio.core import pem
@@ -53,7 +54,8 @@ def update(
                 bootstrap=bootstrap,
             )
             updater.refresh()
-            policy = _policy(updater, target, files)
+            kept = {} if state.good is None else state.good.files
+            policy = _policy(updater, target, files, kept)
         except Exception as failed:  # noqa: BLE001  what verified before it is kept
             error = failed
         state = _harvest(metadata, bootstrap, state)
@@ -73,14 +75,19 @@ def read_policy(name: str, files: Mapping[str, bytes]) -> Policy:
     return _parse(name, stored)
 
 
-def _policy(updater: Updater, target: str, files: dict[str, bytes]) -> Policy:
-    """Fetch the policy and the files of anchors that it names; put all of them into `files`."""
+def _policy(
+    updater: Updater, target: str, files: dict[str, bytes], kept: Mapping[str, bytes]
+) -> Policy:
+    """Fetch the policy and the files of anchors that it names, and put all of them into `files`.
+
+    What is the same as in `kept` is not fetched again.
+    """
 
     def fetch(name: str) -> bytes:
         if name not in files:
             if len(files) > MAX_ANCHORS_FILES:
                 raise PolicyError(f"names more than {MAX_ANCHORS_FILES} files of anchors")
-            files[name] = _fetch(updater, name)
+            files[name] = _fetch(updater, name, kept.get(name))
         return files[name]
 
     return _parse(target, fetch)
@@ -100,7 +107,7 @@ def _parse(target: str, fetch: Callable[[str], bytes]) -> Policy:
     return FORMATS["native"].loads(text, where=target, anchors=anchors)
 
 
-def _fetch(updater: Updater, name: str) -> bytes:
+def _fetch(updater: Updater, name: str, kept: bytes | None) -> bytes:
     info = updater.get_targetinfo(name)
     if info is None:
         raise PolicyError(f"{shown(name)}: the repository has no such target")
@@ -108,6 +115,10 @@ def _fetch(updater: Updater, name: str) -> bytes:
         raise PolicyError(
             f"{shown(name)}: {info.length:,} bytes, and at most {MAX_TARGET:,} are read"
         )
+    if kept is not None:
+        with suppress(LengthOrHashMismatchError):
+            info.verify_length_and_hashes(kept)
+            return kept
     return Path(updater.download_target(info)).read_bytes()
 
 

@@ -58,6 +58,19 @@ def test_a_later_process_starts_offline_with_what_was_kept(fleet: Fleet, tmp_pat
     assert [path.stat().st_mode & 0o777 for path in (cache, cache / "state.json")] == [0o700, 0o600]
 
 
+def test_a_policy_that_did_not_change_is_not_fetched_again(
+    fleet: Fleet, host: Host, tmp_path: Path
+) -> None:
+    fleet.publish(policy("1"))
+    source = fleet.client(host, cache=tmp_path / "cache")
+    host.paths.clear()
+    fleet.publish()  # renews the dates
+    source.refresh()
+    fleet.client(host, cache=tmp_path / "cache").refresh()
+    assert source.error is None and "/metadata/timestamp.json" in host.paths
+    assert not [path for path in host.paths if path.startswith("/targets/")]
+
+
 def test_without_a_kept_state_there_is_no_policy_offline(fleet: Fleet, tmp_path: Path) -> None:
     with Host(fleet.folder).serving() as host:
         fleet.publish(policy("1"))
