@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         find_pin_error,
     )
     from pinio.sources.file import FileSource, load_policy
+    from pinio.tampering import Watch as Watch
+    from pinio.tampering import selftest as selftest
     from pinio.tls.attest import attest
     from pinio.tls.connect import create_connection, open_connection
     from pinio.tls.context.pinned import PinnedSSLContext, create_ssl_context
@@ -92,6 +94,8 @@ _HOMES = {
     "tls.probe": ("probe",),
     "tls.handshake.sessions": ("SessionCache",),
     "tls.starttls": ("start_tls", "upgrade"),
+    # Stands in no `__all__`: few programs call it, and it needs the canaries.
+    "tampering": ("Watch", "selftest"),
     "tls.unix": ("create_unix_connection", "open_unix_connection"),
     # Needs an extra, and stands in no `__all__`: `from pinio import *` works without it.
     "tuf": ("TUFSource",),
@@ -115,6 +119,7 @@ _ELSEWHERE = {
         "Interceptor Leaf Mitm RawServer Refused Request Route Server Site Trap echo garbage hear "
         "http reset self_signed silent speak_first starttls tls_alert tls_record unrouted vanish"
     ),
+    "tampering": "Finding SelfTest TamperingError Watch selftest",
     "tuf": "TUFSource",
     "typing": (
         "Denied Expired Match Mismatch NoChain NotPinned Observer PinsLike PolicyLike "

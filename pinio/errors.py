@@ -17,7 +17,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 if TYPE_CHECKING:
     from pinio.core.decision import Refusal
@@ -41,6 +41,7 @@ __all__ = [
     "PolicyError",
     "ServerNameError",
     "TLSFailedError",
+    "TamperingError",
     "UnpinnedHostError",
     "WitnessError",
     "find_pin_error",
@@ -49,6 +50,23 @@ __all__ = [
 
 class PinError(Exception):
     """Base of everything that pinio raises on its own account."""
+
+
+class TamperingError(PinError):
+    """A self-test found that something in this process was tampered with.
+
+    `findings` holds what was found, one a line in the message.
+    """
+
+    findings: tuple[Any, ...]
+
+    def __init__(self, findings: Iterable[object]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(self.findings)
+
+    def __str__(self) -> str:
+        lines = "".join(f"\n  {finding}" for finding in self.findings)
+        return f"the self-test failed; something in this process was tampered with:{lines}"
 
 
 class PinFormatError(PinError, ValueError):

@@ -131,6 +131,11 @@ class Certificate:
 _intern: Final = InternCache(Certificate)
 
 
+def interned() -> tuple[Certificate, ...]:
+    """All certificates whose digests are cached now; a self-test computes them again."""
+    return _intern.values()
+
+
 class _Chain:
     __slots__ = ("certificates",)
 

@@ -62,6 +62,11 @@ class InternCache(Generic[Value]):
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
+    def values(self) -> tuple[Value, ...]:
+        """All that is cached now."""
+        with self._lock:
+            return (*self._young.values(), *self._old.values())
+
     def __call__(self, der: bytes) -> Value:
         """Return the value of `der`, computing it on the first sight of these bytes."""
         value = self._young.get(der[-TAIL:])

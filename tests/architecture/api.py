@@ -25,6 +25,7 @@ PUBLIC = (
             "reporting",
             "requests",
             "sources",
+            "tampering",
             "testing",
             "tuf",
             "typing",
