@@ -38,7 +38,6 @@ from aiohttp.client_reqrep import ClientRequest, Fingerprint
 from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
-from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.establish import (
     Timeouts,
     connect_over,
@@ -46,6 +45,7 @@ from pinio.tls.connection.establish import (
     make_connection,
     make_engine,
 )
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -170,7 +170,7 @@ class HookedConnector(aiohttp.TCPConnector):
             )
             while True:
                 left = len(addr_infos)
-                tls: list[Engine] = []
+                tls: list[OpenSSLEngine] = []
                 try:
                     async with asyncio.timeout(timeout.sock_connect):
                         made = await self._dial_pinned(dial, args[0], request, addr_infos, tls)
@@ -205,7 +205,7 @@ class HookedConnector(aiohttp.TCPConnector):
         factory: Callable[[], asyncio.BaseProtocol],
         request: ConnectionRequest,
         addr_infos: Any,
-        tls: list[Engine],
+        tls: list[OpenSSLEngine],
     ) -> Made:
         """Connect to one of several addresses; one that is refused is taken from among them. `tls` is given the engine."""
         context = await context_for(self._loop, request.profile)

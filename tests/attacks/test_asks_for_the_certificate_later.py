@@ -41,7 +41,7 @@ from pinio.errors import (
 from pinio.testing import Connection, Server
 from pinio.tls.config.profile import Profile
 from pinio.tls.config.settings import Settings
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.inner import inner_context
 from pinio.tls.context.objects import PinnedSSLObject
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -528,7 +528,7 @@ def test_the_engine_of_the_raw_doors_likewise(closing: bool, tmp_path: Path) -> 
     profile = context.profile(endpoint)
     assert profile.settings.post_handshake_auth
     judge = Judge(endpoint, profile, Told(), source=source)
-    engine = Engine(inner_context(profile), Handshake(judge))
+    engine = OpenSSLEngine(inner_context(profile), Handshake(judge))
     server = MemoryPeer(server_context())
     drive(engine, server)
     server.tls.verify_client_post_handshake()
@@ -546,5 +546,5 @@ def test_what_is_not_asked_costs_nothing() -> None:
     endpoint = policy.endpoint("localhost", 443)
     for settings in (Settings(), Settings(post_handshake_auth=True)):
         profile = Profile.of(endpoint, settings)
-        engine = Engine(inner_context(profile), Handshake(Judge(endpoint, profile, Told())))
+        engine = OpenSSLEngine(inner_context(profile), Handshake(Judge(endpoint, profile, Told())))
         assert (type(engine.read).__name__ == "function") == settings.post_handshake_auth

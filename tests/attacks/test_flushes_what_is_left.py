@@ -26,7 +26,7 @@ from pinio.core.decision import Permit, Refusal
 from pinio.errors import NotJudgedError, PinMismatchError
 from pinio.testing import CA, Interceptor, Server, tls_record
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.objects import PinnedSSLObject, _GatedObject
 from pinio.tls.handshake import judge as judgements
 from pinio.tls.handshake.gate import State
@@ -253,7 +253,7 @@ def test_a_swap_that_a_pool_notices_before_the_first_flush(observer: Any) -> Non
     endpoint = source.current.endpoint("localhost", 443)
     judge = Judge(endpoint, Profile.of(endpoint), Told(), source=source)
     context = context_with(IDENTITY, source.current)
-    engine = Engine(context, Handshake(judge))
+    engine = OpenSSLEngine(context, Handshake(judge))
     server = MemoryPeer(GENUINE.server_context(tls_version=ssl.TLSVersion.TLSv1_3, client_ca=ROOT))
     engine.handshake()
     engine.incoming.write(server.answer(engine.take()))

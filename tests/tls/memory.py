@@ -8,7 +8,7 @@ from contextlib import suppress
 from pinio.core.policy import Policy
 from pinio.testing import Leaf
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context import inner as profiles
 from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake import peer
@@ -93,12 +93,12 @@ def engine_for(
     host: str = "localhost",
     observer: Observer | None = None,
     context: ssl.SSLContext | None = None,
-) -> Engine:
+) -> OpenSSLEngine:
     """An engine as the raw doors make it, without a session to offer."""
     endpoint = policy.endpoint(host, 443)
     profile = Profile.of(endpoint)
     judge = Judge(endpoint, profile, Told() if observer is None else observer)
-    return Engine(context or inner_context(profile), Handshake(judge))
+    return OpenSSLEngine(context or inner_context(profile), Handshake(judge))
 
 
 def context_with(identity: Leaf, policy: Policy, *, host: str = "localhost") -> ssl.SSLContext:
@@ -108,12 +108,12 @@ def context_with(identity: Leaf, policy: Policy, *, host: str = "localhost") -> 
     return context
 
 
-def state_of(engine: Engine) -> State:
+def state_of(engine: OpenSSLEngine) -> State:
     """Where its connection is."""
     return engine.judge.gate.state
 
 
-def drive(engine: Engine, server: MemoryPeer) -> None:
+def drive(engine: OpenSSLEngine, server: MemoryPeer) -> None:
     """A complete handshake of an engine, up to the first application byte.
 
     Raises what the engine raises.

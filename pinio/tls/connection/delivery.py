@@ -14,7 +14,7 @@ import ssl
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from pinio.tls.connection.asyncio_streams import copies
-from pinio.tls.connection.engine import RECORD, Engine
+from pinio.tls.connection.openssl import RECORD, OpenSSLEngine
 from pinio.tls.handshake.gate import OPEN
 
 OVERRUN: Final = 1024 * 1024
@@ -47,7 +47,7 @@ class Delivery:
         "paused",
     )
 
-    def __init__(self, engine: Engine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
+    def __init__(self, engine: OpenSSLEngine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
         self._engine = engine
         self._gate = engine.judge.gate
         self._discarded = 0

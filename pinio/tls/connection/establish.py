@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pinio.errors import PolicyError
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.inner import inner_context
@@ -58,14 +58,14 @@ async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.
 
 def make_engine(
     context: ssl.SSLContext, request: ConnectionRequest, *, dials_again: bool = False
-) -> Engine:
+) -> OpenSSLEngine:
     """Make the engine of one connection; `dials_again` as in `ConnectionRequest.handshake`."""
-    return Engine(context, request.handshake(context, dials_again=dials_again))
+    return OpenSSLEngine(context, request.handshake(context, dials_again=dials_again))
 
 
 def make_connection(
     loop: asyncio.AbstractEventLoop,
-    engine: Engine,
+    engine: OpenSSLEngine,
     app: asyncio.BaseProtocol,
     timeouts: Timeouts,
     *,
@@ -93,7 +93,7 @@ def make_connection(
 
 async def connect_over(
     lower: asyncio.Transport,
-    engine: Engine,
+    engine: OpenSSLEngine,
     app: asyncio.BaseProtocol,
     timeouts: Timeouts,
     *,

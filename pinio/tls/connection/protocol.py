@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pinio.tls.connection.buffers import plain_buffer, receive_buffer
 from pinio.tls.connection.delivery import OVERRUN, Delivery, Ending
-from pinio.tls.connection.engine import SLICE, Engine
+from pinio.tls.connection.openssl import SLICE, OpenSSLEngine
 from pinio.tls.handshake.gate import (
     CLOSED,
     CLOSED_BY_PEER,
@@ -65,7 +65,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        engine: Engine,
+        engine: OpenSSLEngine,
         app: asyncio.BaseProtocol,
         transport: PinnedTransport,
         *,

@@ -24,7 +24,7 @@ from pinio.core.policy import Policy
 from pinio.errors import NoVerifiedChainError, PinMismatchError
 from pinio.testing import CA, Connection, Interceptor, Server, garbage
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
@@ -234,7 +234,7 @@ def test_an_external_pre_shared_key_is_refused() -> None:
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
     told = Told()
     endpoint = pinned(trust="leaf-pin").endpoint("localhost", 443)
-    engine = Engine(client, Handshake(Judge(endpoint, Profile("leaf-pin"), told)))
+    engine = OpenSSLEngine(client, Handshake(Judge(endpoint, Profile("leaf-pin"), told)))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = server.wrap_bio(incoming, outgoing, server_side=True)
 

@@ -16,7 +16,7 @@ import pinio
 from pinio.testing import CutRelay, DripRelay, RawServer, hear, silent
 from pinio.testing.stream import CHUNK
 from pinio.tls.connection.delivery import Delivery
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.handshake.gate import Gate
@@ -24,7 +24,7 @@ from tests.tls.cast import GENUINE, MISPINNED, pinned
 from tests.tls.conformance.diary import Diary
 from tests.tls.conformance.puppet import Puppet, close, reset, to_the_end, truncate, turns
 
-OURS = (PinnedTransport, PinnedProtocol, Delivery, Engine, Gate)
+OURS = (PinnedTransport, PinnedProtocol, Delivery, OpenSSLEngine, Gate)
 UNTRUSTED = pinned(GENUINE.pin, anchors=pinio.testing.CA().anchors)
 
 

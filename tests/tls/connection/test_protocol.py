@@ -12,8 +12,8 @@ import pytest
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.establish import Timeouts, make_connection
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
@@ -30,7 +30,7 @@ class Lower:
         self.transport.is_closing.return_value = False
         endpoint = policy.current.endpoint("localhost", 443)
         judge = Judge(endpoint, Profile.of(endpoint), Told(), source=policy)
-        engine = Engine(inner_context(judge.profile), Handshake(judge))
+        engine = OpenSSLEngine(inner_context(judge.profile), Handshake(judge))
         self.protocol, self.upper = make_connection(
             asyncio.get_running_loop(), engine, app, Timeouts()
         )

@@ -10,7 +10,7 @@ import pytest
 from pinio.core.policy import Policy
 from pinio.errors import PinMismatchError
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake.gate import SHUTDOWN, State
 from pinio.tls.handshake.handshake import Handshake
@@ -33,7 +33,7 @@ class Open:
         self.handshake = Handshake.prepare(
             endpoint, profile, context, observer=self.told, resumption=self.cache, source=self
         )
-        self.engine = Engine(context, self.handshake)
+        self.engine = OpenSSLEngine(context, self.handshake)
         drive(self.engine, MemoryPeer(GENUINE.server_context(tls_version=tls_version)))
         with suppress(ssl.SSLWantReadError):
             self.engine.read(1)  # the tickets of TLS 1.3

@@ -25,7 +25,7 @@ from pinio.errors import (
     WitnessError,
 )
 from pinio.tls.config.profile import Profile
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake import judge as judgements
 from pinio.tls.handshake import peer
@@ -182,10 +182,10 @@ def test_two_names_must_both_pass(server: MemoryPeer) -> None:
     drive(_engine_to_two_names(Policy(agreeing)), MemoryPeer(GENUINE.server_context()))
 
 
-def _engine_to_two_names(policy: Policy) -> Engine:
+def _engine_to_two_names(policy: Policy) -> OpenSSLEngine:
     endpoint = policy.endpoint("localhost", 443, url_host="url.test")
     profile = Profile.of(endpoint)
-    return Engine(inner_context(profile), Handshake(Judge(endpoint, profile, Told())))
+    return OpenSSLEngine(inner_context(profile), Handshake(Judge(endpoint, profile, Told())))
 
 
 # When
@@ -507,7 +507,7 @@ def test_a_swap_is_judged_once_and_a_refusal_is_for_good(server: MemoryPeer) -> 
     endpoint = first.endpoint("localhost", 443)
     profile = Profile.of(endpoint)
     judge = Judge(endpoint, profile, told, source=source)
-    engine = Engine(inner_context(profile), Handshake(judge))
+    engine = OpenSSLEngine(inner_context(profile), Handshake(judge))
     drive(engine, server)
     before = judge.gate.permit
     judge.recheck()
@@ -535,10 +535,10 @@ def test_the_clock_is_read_for_each_judgement(server: MemoryPeer) -> None:
     in_2031 = Moment(datetime(2031, 1, 1, tzinfo=UTC).timestamp(), 0.0)
     judge = Judge(endpoint, profile, Told(), clock=lambda: in_2031)
     with pytest.raises(PinExpiredError) as refused:
-        drive(Engine(inner_context(profile), Handshake(judge)), server)
+        drive(OpenSSLEngine(inner_context(profile), Handshake(judge)), server)
     assert refused.value.refusal.time == in_2031.wall
 
 
-def _written(engine: Engine, data: bytes) -> bytes:
+def _written(engine: OpenSSLEngine, data: bytes) -> bytes:
     engine.write(data)
     return engine.take()

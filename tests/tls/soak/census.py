@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Self
 
 from pinio.tls.connection.delivery import Delivery
-from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.handshake.gate import Gate
 
 KINDS = (
     Delivery,
-    Engine,
+    OpenSSLEngine,
     Gate,
     PinnedProtocol,
     PinnedTransport,

@@ -28,7 +28,7 @@ SLICE: Final = 5 + RECORD + 256
 """Most bytes of ciphertext that a BIO is given at once: the longest record (RFC 8446 section 5.2)."""
 
 
-class Engine:
+class OpenSSLEngine:
     """One connection's TLS object, its two BIOs and its handshake."""
 
     __slots__ = (
