@@ -38,14 +38,13 @@ from aiohttp.client_reqrep import ClientRequest, Fingerprint
 from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
+from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.establish import (
     Timeouts,
     connect_over,
-    context_for,
     make_connection,
-    make_engine,
 )
-from pinio.tls.connection.openssl import OpenSSLEngine
+from pinio.tls.connection.factory import engine_factory
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -170,7 +169,7 @@ class HookedConnector(aiohttp.TCPConnector):
             )
             while True:
                 left = len(addr_infos)
-                tls: list[OpenSSLEngine] = []
+                tls: list[Engine] = []
                 try:
                     async with asyncio.timeout(timeout.sock_connect):
                         made = await self._dial_pinned(dial, args[0], request, addr_infos, tls)
@@ -205,15 +204,15 @@ class HookedConnector(aiohttp.TCPConnector):
         factory: Callable[[], asyncio.BaseProtocol],
         request: ConnectionRequest,
         addr_infos: Any,
-        tls: list[OpenSSLEngine],
+        tls: list[Engine],
     ) -> Made:
         """Connect to one of several addresses; one that is refused is taken from among them. `tls` is given the engine."""
-        context = await context_for(self._loop, request.profile)
+        make_engine = await engine_factory(self._loop, request)
         app = factory()
         made: list[tuple[PinnedProtocol, PinnedTransport]] = []
 
         def connected() -> PinnedProtocol:
-            tls.append(make_engine(context, request, dials_again=True))
+            tls.append(make_engine(request, dials_again=True))
             made.append(
                 make_connection(self._loop, tls[0], app, self.timeouts, context=_shown(request))
             )
@@ -259,11 +258,11 @@ class HookedConnector(aiohttp.TCPConnector):
                     req.url.port,
                     url_host=req.url.raw_host,
                 )
-                inner = await context_for(self._loop, request.profile)
+                make_engine = await engine_factory(self._loop, request)
                 async with asyncio.timeout(timeout.sock_connect):
                     transport = await connect_over(
                         underlying_transport,
-                        make_engine(inner, request),
+                        make_engine(request),
                         app,
                         self.timeouts,
                         notify_connected=True,

@@ -20,7 +20,8 @@ from pinio.tls.connection.asyncio_streams import (
     transport_of,
     unread,
 )
-from pinio.tls.connection.establish import Timeouts, connect_over, context_for, make_engine
+from pinio.tls.connection.establish import Timeouts, connect_over
+from pinio.tls.connection.factory import engine_factory
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
@@ -109,11 +110,11 @@ async def start_tls(
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport)
-    context = await context_for(asyncio.get_running_loop(), request.profile)
+    make_engine = await engine_factory(asyncio.get_running_loop(), request)
     _refuse_injected(lower, unread(protocol), request)
     return await connect_over(
         lower,
-        make_engine(context, request),
+        make_engine(request),
         protocol,
         timeouts,
         notify_connected=False,
@@ -211,7 +212,7 @@ async def upgrade(
     lower = _upgradable(transport_of(writer))
     await writer.drain()
     loop = asyncio.get_running_loop()
-    context = await context_for(loop, request.profile)
+    make_engine = await engine_factory(loop, request)
     injected = buffered(reader)
     retire(reader, writer)
     _refuse_injected(lower, injected, request)
@@ -219,7 +220,7 @@ async def upgrade(
     protocol = asyncio.StreamReaderProtocol(new_reader, loop=loop)
     transport = await connect_over(
         lower,
-        make_engine(context, request),
+        make_engine(request),
         protocol,
         timeouts,
         notify_connected=True,

@@ -10,11 +10,10 @@ which copies, all at once from the memory of the loop.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from pinio.tls.connection.asyncio_streams import copies
-from pinio.tls.connection.openssl import RECORD, OpenSSLEngine
+from pinio.tls.connection.engine import RECORD, BothClosed, Engine, EngineError, NeedsInput
 from pinio.tls.handshake.gate import OPEN
 
 OVERRUN: Final = 1024 * 1024
@@ -47,7 +46,7 @@ class Delivery:
         "paused",
     )
 
-    def __init__(self, engine: OpenSSLEngine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
+    def __init__(self, engine: Engine, app: asyncio.BaseProtocol, plain: memoryview) -> None:
         self._engine = engine
         self._gate = engine.judge.gate
         self._discarded = 0
@@ -77,7 +76,7 @@ class Delivery:
     def run(self) -> bool:
         """Deliver what has arrived, until the application pauses or closes; True at the peer's close_notify.
 
-        Raises what the application's callback raises, and `ssl.SSLError` for a broken record.
+        Raises what the application's callback raises, and `EngineError` for a broken record.
         """
         gate = self._gate
         while not self.paused and gate.state is OPEN:
@@ -90,7 +89,7 @@ class Delivery:
         """One record, to a protocol that keeps what it is given."""
         try:
             data = self._engine.read(RECORD)
-        except ssl.SSLWantReadError:
+        except NeedsInput:
             return "empty"
         if not data:
             return "ended"
@@ -124,9 +123,9 @@ class Delivery:
                     break
             else:
                 outcome = "ended"
-        except ssl.SSLWantReadError:
+        except NeedsInput:
             pass
-        except ssl.SSLError:
+        except EngineError:
             self._give(filled)  # what came before it is still good
             raise
         if self.more and outcome == "empty" and filled <= room:
@@ -152,7 +151,7 @@ class Delivery:
             self.pending,
         )
         outcome: Outcome = "more"
-        broken: ssl.SSLError | None = None
+        broken: EngineError | None = None
         filled = 0
         # Both views are given back before the application is told, for it may want to resize what
         # is under them.
@@ -165,9 +164,9 @@ class Delivery:
                     count = read(size - filled, buffer[filled:])
                     filled += count
                     outcome = "ended" if not count else "more" if pending() else "empty"
-            except ssl.SSLWantReadError:
+            except NeedsInput:
                 outcome = "empty"
-            except ssl.SSLError as error:
+            except EngineError as error:
                 broken = error  # what came before it is still good
         if filled:
             app.buffer_updated(filled)
@@ -178,15 +177,15 @@ class Delivery:
     def discard(self) -> Ending | None:
         """After our close_notify: drop application data that crossed it; says how the peer ended, None if it has not.
 
-        Raises `ssl.SSLError` for a broken record.
+        Raises `EngineError` for a broken record.
         """
         try:
             while data := self._engine.read(RECORD):
                 self._discarded += len(data)
                 if self._discarded > OVERRUN:
                     return "overrun"
-        except ssl.SSLWantReadError:
+        except NeedsInput:
             return None
-        except ssl.SSLZeroReturnError:  # how the end reads once both sides have said goodbye
+        except BothClosed:  # how the end reads once both sides have said goodbye
             pass
         return "clean"

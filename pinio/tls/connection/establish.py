@@ -1,19 +1,17 @@
-"""From a question and a plain transport to an open pinned connection; what the doors have in common."""
+"""Puts pinned TLS on a plain transport; what the raw entry points have in common."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pinio.errors import PolicyError
-from pinio.tls.config.profile import Profile
-from pinio.tls.connection.openssl import OpenSSLEngine
+from pinio.tls.connection.engine import Engine
+from pinio.tls.connection.factory import engine_factory
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
-from pinio.tls.context.inner import inner_context
 from pinio.tls.context.pinned import PinnedSSLContext
 from pinio.tls.request import ConnectionRequest
 
@@ -48,24 +46,9 @@ class Timeouts(NamedTuple):
         return cls(handshake or HANDSHAKE_TIMEOUT, shutdown or SHUTDOWN_TIMEOUT)
 
 
-async def context_for(loop: asyncio.AbstractEventLoop, profile: Profile) -> ssl.SSLContext:
-    """The inner context of a profile; one that has to be built first is built in a thread."""
-    context = inner_context.ready(profile)
-    return (
-        context if context is not None else await loop.run_in_executor(None, inner_context, profile)
-    )
-
-
-def make_engine(
-    context: ssl.SSLContext, request: ConnectionRequest, *, dials_again: bool = False
-) -> OpenSSLEngine:
-    """Make the engine of one connection; `dials_again` as in `ConnectionRequest.handshake`."""
-    return OpenSSLEngine(context, request.handshake(context, dials_again=dials_again))
-
-
 def make_connection(
     loop: asyncio.AbstractEventLoop,
-    engine: OpenSSLEngine,
+    engine: Engine,
     app: asyncio.BaseProtocol,
     timeouts: Timeouts,
     *,
@@ -93,7 +76,7 @@ def make_connection(
 
 async def connect_over(
     lower: asyncio.Transport,
-    engine: OpenSSLEngine,
+    engine: Engine,
     app: asyncio.BaseProtocol,
     timeouts: Timeouts,
     *,
@@ -133,17 +116,17 @@ async def reached(
     session brought a handshake to its end.
     """
     loop = asyncio.get_running_loop()
-    context = await context_for(loop, request.profile)
+    make_engine = await engine_factory(loop, request)
     app = factory()
     while True:
-        tls = make_engine(context, request, dials_again=again)
-        protocol, transport = make_connection(loop, tls, app, timeouts, context=request.context)
+        engine = make_engine(request, dials_again=again)
+        protocol, transport = make_connection(loop, engine, app, timeouts, context=request.context)
         await _carried(protocol, reach(partial(_itself, protocol)))
         try:
             await protocol.opened()
             return transport, app
         except Exception:
-            if not (again and tls.again):
+            if not (again and engine.again):
                 raise
         # Where resuming a session fails, a full handshake may not; the application has not been
         # told of anything yet.

@@ -1,18 +1,18 @@
-"""TLS without I/O: ciphertext in, ciphertext and plaintext out. No asyncio, no sockets.
+"""The `Engine` of OpenSSL, by the standard library's `ssl`: two memory BIOs and a TLS object.
 
-Two memory BIOs and a TLS object. While it shakes hands, the engine lets nothing out that the judge
-has not let pass; once the handshake is done, its `read` and `write` are the bound methods of the C
-object, and the caller does the rest.
+During the handshake the engine lets nothing out that the judge has not permitted. Afterwards its
+`read` and `write` are the bound methods of the C object, so that a record costs no Python call
+here.
 
-A memory BIO keeps the largest size it ever had. So that an idle connection stays small after bulk
-traffic, callers feed and drain it in slices of at most `SLICE` bytes.
+A memory BIO keeps the largest size that it ever had. So that an idle connection stays small after
+bulk traffic, callers feed and drain it in slices of at most `SLICE` bytes.
 """
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from pinio.core.decision import Refusal
 from pinio.tls.context.objects import bind
@@ -22,14 +22,9 @@ from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
 
-RECORD: Final = 16384
-"""Most plaintext bytes in one TLS record (RFC 8446 section 5.1): a read of that size takes a whole one."""
-SLICE: Final = 5 + RECORD + 256
-"""Most bytes of ciphertext that a BIO is given at once: the longest record (RFC 8446 section 5.2)."""
-
 
 class OpenSSLEngine:
-    """One connection's TLS object, its two BIOs and its handshake."""
+    """One connection's TLS object, its two BIOs and its handshake; implements `Engine`."""
 
     __slots__ = (
         "_do_handshake", "_handshake", "incoming", "judge", "outgoing", "pending", "read", "shutdown", "tls", "write"
@@ -43,9 +38,8 @@ class OpenSSLEngine:
         self.tls = context.wrap_bio(
             self.incoming,
             self.outgoing,
-            server_hostname=self.judge.endpoint.host.encode(
-                "ascii"
-            ),  # `ssl` has an IDNA codec for text
+            # As bytes: `ssl` puts text through its IDNA codec.
+            server_hostname=self.judge.endpoint.host.encode("ascii"),
             session=handshake.session,
         )
         bind(self.tls, handshake, self.outgoing)
@@ -54,17 +48,16 @@ class OpenSSLEngine:
         read, shutdown = raw.read, raw.shutdown
         if handshake.answers:
             read, shutdown = self._checked(read), self._checked(shutdown)
-        self.read = read
-        """`read(size)` → plaintext, `b""` at the peer's close_notify; `read(size, buffer)` → bytes written to it."""
+        self.read: Callable[..., Any] = read
         self.write = raw.write
         self.pending = raw.pending
         self.shutdown = shutdown
 
     def _checked(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """`step`, within which OpenSSL may answer a request for the client's certificate."""
+        """Wrap `step`: OpenSSL may answer a request for the client's certificate within it."""
         check, outgoing = self._handshake.check_answer, self.outgoing
 
-        def checked(*arguments: Any) -> Any:  # without `self`: no cycle
+        def checked(*arguments: Any) -> Any:  # does not hold `self`, which would be a cycle
             try:
                 return step(*arguments)
             finally:
@@ -73,10 +66,10 @@ class OpenSSLEngine:
         return checked
 
     def handshake(self) -> bool:
-        """Go as far as the bytes received allow; True once it is done and judged.
+        """Go as far as the bytes received allow; True once the peer is judged.
 
         Raises `PinVerificationError` where the judge or OpenSSL refuses the peer and
-        `TLSFailedError` where TLS fails; then nothing more can be taken from this engine.
+        `TLSFailedError` where TLS fails; then `take` returns nothing.
         """
         try:
             self._handshake.step(self.tls, self._do_handshake, self.outgoing)
@@ -86,36 +79,36 @@ class OpenSSLEngine:
 
     @property
     def sessions(self) -> SessionCache | None:
-        """Where the session is kept; None where none is."""
+        """Where sessions are kept; None where the connection does not resume."""
         return self._handshake.sessions
 
     def heard(self) -> bool:
-        """The peer said something: keep the session for the next connection; False while its ticket has not arrived."""
+        """Keep the session after data has arrived; False while no ticket has come."""
         return self._handshake.heard(self.tls)
 
     @property
     def again(self) -> bool:
-        """Whether the handshake failed in a way in which a full one, on a new connection, may not."""
+        """Whether the handshake failed because of an offered session: dial again in full."""
         trial = self._handshake.trial
         return trial is not None and trial.again
 
     def invalidate_session(self, error: OSError) -> Refusal | None:
-        """The open connection broke: its session may not be worth resuming. Returns the refusal to raise instead, if any."""
+        """Report that the open connection broke; returns the refusal to raise instead, if any."""
         return self._handshake.invalidate_session(self.tls, error)
 
     def ended(self, error: BaseException | None) -> None:
-        """The connection ended within the handshake; None by the caller's wish."""
+        """Report that the connection ended during the handshake; None if its caller gave up."""
         self._handshake.ended(error)
 
     def recheck(self) -> None:
-        """Judge an open connection again if its policy was swapped or has expired; two comparisons if not.
+        """Judge an open connection again if its policy was replaced or its pins have expired.
 
-        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
-        left to send.
+        Costs two comparisons otherwise. Raises `PinVerificationError` if the policy no longer
+        allows the connection; then nothing is left to send.
         """
         self._handshake.recheck(self.outgoing)
 
     def take(self) -> bytes:
-        """Ciphertext to send; nothing once the peer was refused."""
+        """Take the ciphertext to send; nothing after a refusal."""
         state = self.judge.gate.state
         return b"" if state is REFUSED or state is CLOSED else self.outgoing.read()

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pinio.tls.connection.buffers import plain_buffer, receive_buffer
 from pinio.tls.connection.delivery import OVERRUN, Delivery, Ending
-from pinio.tls.connection.openssl import SLICE, OpenSSLEngine
+from pinio.tls.connection.engine import SLICE, Engine, EngineError, NeedsInput, Truncated
 from pinio.tls.handshake.gate import (
     CLOSED,
     CLOSED_BY_PEER,
@@ -65,7 +64,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        engine: OpenSSLEngine,
+        engine: Engine,
         app: asyncio.BaseProtocol,
         transport: PinnedTransport,
         *,
@@ -348,7 +347,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _peer_ended(self, how: Literal["clean", "ragged"]) -> None:
         """Nothing more will come: tell the application, which may have last words, and close."""
         if how == "ragged":
-            self._engine.invalidate_session(ssl.SSLEOFError())
+            self._engine.invalidate_session(Truncated())
         self._tell_eof(how)
         self._close("clean" if how == "clean" else None)
 
@@ -380,10 +379,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         try:
             # OpenSSL does not shut down over application data that nobody has read, wanted or not.
             ended = ended or self._delivery.discard()
-            with suppress(ssl.SSLWantReadError):
+            with suppress(NeedsInput):
                 self._engine.shutdown()
             self._flush()
-        except ssl.SSLError as error:
+        except EngineError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
         except BaseException:  # an interrupt, or an observer's
@@ -409,7 +408,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         """Read on for the peer's close_notify."""
         try:
             ended = self._delivery.discard()
-        except ssl.SSLError as error:
+        except EngineError as error:
             self.fatal(error, "the TLS shutdown failed")
             return
         except BaseException:
@@ -451,7 +450,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def fatal(self, error: BaseException, message: str) -> None:
         """Abort because of `error`, which the application hears from `connection_lost`."""
-        if isinstance(error, ssl.SSLError):
+        if isinstance(error, EngineError):
             if (refusal := self._engine.invalidate_session(error)) is not None:
                 instead = refusal.error()
                 instead.__cause__ = error

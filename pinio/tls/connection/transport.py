@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from pinio.core.decision import Permit
-from pinio.tls.connection.openssl import RECORD, OpenSSLEngine
+from pinio.tls.connection.engine import RECORD, Engine
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.context.pinned import PinnedSSLContext, like
 from pinio.tls.handshake.gate import OPEN, State
@@ -47,7 +47,7 @@ class PinnedTransport(asyncio.Transport):
         "_writes_after_close",
     )
 
-    def __init__(self, engine: OpenSSLEngine, context: PinnedSSLContext | None = None) -> None:
+    def __init__(self, engine: Engine, context: PinnedSSLContext | None = None) -> None:
         super().__init__()
         self._context = context
         self._engine = engine

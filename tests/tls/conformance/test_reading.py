@@ -13,7 +13,7 @@ import pytest
 
 from pinio.testing import Connection
 from pinio.tls.connection.buffers import SHARED
-from pinio.tls.connection.openssl import SLICE
+from pinio.tls.connection.engine import SLICE
 from tests.tls.conformance.diary import BufferedDiary, Diary
 from tests.tls.conformance.puppet import (
     Puppet,

@@ -11,7 +11,7 @@ import pytest
 
 import pinio
 from pinio.tls.connection.buffers import SHARED
-from pinio.tls.connection.openssl import SLICE
+from pinio.tls.connection.engine import SLICE
 from pinio.tls.connection.protocol import PinnedProtocol
 from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.conformance.puppet import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pinio.tls.connection.openssl import RECORD
+from pinio.tls.connection.engine import RECORD
 from pinio.tls.connection.transport import PinnedTransport
 from tests.tls.conformance.diary import Diary
 from tests.tls.conformance.puppet import MUCH, Puppet, close, to_the_end, truncate
