@@ -54,7 +54,7 @@ def update(
                 bootstrap=bootstrap,
             )
             updater.refresh()
-            kept = {} if state.good is None else state.good.files
+            kept: Mapping[str, bytes] = {} if state.good is None else state.good.files
             policy = _policy(updater, target, files, kept)
         except Exception as failed:  # noqa: BLE001  what verified before it is kept
             error = failed
