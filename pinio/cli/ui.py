@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from pinio.audit.run import Audit
     from pinio.cli.demo import Attempt, Scene
     from pinio.core.policy import Policy
-    from pinio.errors import PinVerificationError
+    from pinio.errors import PinError, PinVerificationError
+    from pinio.tampering.environment import Answer
+    from pinio.tampering.findings import SelfTest
     from pinio.tls.probe import Probe
     from pinio.tuf.repository import Repository
 
@@ -335,6 +337,43 @@ def show_status(repository: Repository, policy: Policy | None, days: int) -> boo
         missing = repository.missing(repository.staged)
         _say(f"  staged     a policy that needs {missing} more signature(s)", "yellow")
     return good
+
+
+# selftest
+
+
+def show_selftest(result: SelfTest) -> None:
+    """Nothing was found, by which checks, and what was not checked."""
+    checks = ", ".join(result.checks)
+    _say(f"nothing found in {result.seconds * 1000:.0f} ms: {checks}", "green")
+    if result.policy_digest is not None:
+        _say(f"  digest {result.policy_digest}")
+    if not result.witnessed:
+        why = "cryptography is not installed, so a hooked verifier opens pins above the leaf"
+        _say(f"warning: {why}", "yellow", error=True)
+    if not result.independent_hash:
+        _say("warning: this Python has one implementation of SHA-256", "yellow", error=True)
+
+
+def show_tampering(error: PinError) -> None:
+    """What the self-test found."""
+    _say(escape_lines(str(error)), "bold red")
+
+
+def escape_lines(text: str) -> str:
+    """Each line escaped: a replaced function may say what it likes."""
+    return "\n".join(map(escape, text.split("\n")))
+
+
+def show_answer(answer: Answer) -> None:
+    """What one detector saw, what that means and what to do."""
+    cost = f"{answer.seconds * 1000:.1f} ms"
+    if not answer.signs:
+        _say(f"  {answer.question.name}: nothing  ({cost})")
+        return
+    _say(f"  {answer.question.name}: {answer.question.meaning}  ({cost})", "bold red")
+    _say_lines(map(escape, answer.signs), "    ")
+    _say(f"    hint: {answer.question.remedy}")
 
 
 # audit

@@ -19,6 +19,9 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 
 TLSObject: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
+LIBRARY: Final[str | None] = getattr(_ssl, "__file__", None)
+"""The file of the extension module that binds OpenSSL; None where it is built into Python."""
+
 _DER: Final[int] = _ssl.ENCODING_DER
 _VERIFY_MODE: Final[Any] = (
     _ssl._SSLContext.verify_mode
