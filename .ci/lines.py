@@ -13,8 +13,6 @@ from pathlib import Path
 COLUMNS = 100
 READ = ("*.md", "*.toml", "*.yml", "*.yaml", "run", ".ci/run")
 DATA = ("benchmarks/results/*", "tests/vectors/*")
-# Files that are older than this limit. An entry goes when its file is wrapped, and none is added.
-NOT_WRAPPED_YET = Path(__file__).with_name("not_wrapped_yet.txt")
 
 
 def too_long(path: str) -> list[int]:
@@ -34,21 +32,11 @@ paths = {
     if any(fnmatch(path, pattern) for pattern in READ)
     and not any(fnmatch(path, pattern) for pattern in DATA)
 }
-found = {path: numbers for path in sorted(paths) if (numbers := too_long(path))}
-older = set(NOT_WRAPPED_YET.read_text("utf-8").split()) if NOT_WRAPPED_YET.exists() else set()
-
 complaints = [
     f"{path}:{number}: more than {COLUMNS} columns"
-    for path, numbers in found.items()
-    if path not in older
-    for number in numbers
-]
-complaints += [
-    f"{path}: no line is too long any more; remove it from .ci/{NOT_WRAPPED_YET.name}"
-    for path in sorted(older - found.keys())
+    for path in sorted(paths)
+    for number in too_long(path)
 ]
 if complaints:
     sys.exit("\n".join(complaints))
-print(
-    f"{len(paths) - len(found)} of {len(paths)} files have no line of more than {COLUMNS} columns"
-)
+print(f"{len(paths)} files have no line of more than {COLUMNS} columns")
