@@ -1,26 +1,11 @@
-"""Between the loop's plain transport and the application: ciphertext comes in here.
-
-Theory of operation. The loop reads into `get_buffer`'s memory and calls `buffer_updated`. The bytes
-go into the engine's BIO in slices and out again as plaintext, record by record, to whatever
-application protocol is set (`Delivery`). What is written goes the other way in `PinnedTransport`,
-which the application holds. Before the gate is open the application is told nothing.
-
-A pause stops the lower transport once more ciphertext comes, for most pauses end before that, and
-stopping and starting costs two system calls. What came then waits in `_held`, outside the BIO,
-which would keep its size for ever: one read of the loop.
-
-An end takes two steps. `close` sends close_notify and moves the gate to CLOSING; the peer's
-close_notify, or the end of TCP, moves it to CLOSED and closes the lower transport, which still
-sends what it holds. The shutdown timeout runs from the first step to `connection_lost`.
-
-Which callbacks an application sees, and in which order, is what asyncio's own TLS transport does.
-"""
+"""Between the loop's plain transport and the application: one connection's events, in order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import suppress
+from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pinio.tls.connection.buffers import plain_buffer, receive_buffer
@@ -43,22 +28,91 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pinio")
 
 WRITE_HIGH_WATER: Final = 512 * 1024
-"""Bytes of ciphertext waiting to be sent at which the application is asked to pause; what asyncio's TLS allows."""
+"""Bytes of unsent ciphertext at which the application is asked to pause, as in asyncio's TLS."""
 
 TICKET_READS: Final = 3
-"""Reads after which a session ticket is no longer waited for; servers send it right after the handshake."""
+"""Reads within which a session ticket is expected; servers send it right after the handshake."""
 
 _NOBODY: Final = asyncio.BaseProtocol()
 _NOTHING: Final = memoryview(b"")
 
 
+class AppState(Enum):
+    """Which callbacks the application's protocol has had."""
+
+    INIT = "init"
+    """None: the gate has not been open."""
+    CONNECTED = "connected"
+    """`connection_made`; an application of start_tls had it from the transport before."""
+    EOF = "eof"
+    """`eof_received` too."""
+    LOST = "lost"
+    """`connection_lost` too, or the connection ended before `connection_made`."""
+
+
+# Before Python 3.12 a member of an enum costs ten times what a global does.
+INIT, CONNECTED, EOF, LOST = AppState
+
+
+# A connection has three states that change independently.
+#
+# 1. The gate (`handshake/gate.py`) says whether application bytes may flow. This class moves it
+#    from OPEN to CLOSING and CLOSED; the judge alone moves it to OPEN. Each event looks at the gate
+#    first: the same ciphertext is a handshake message, data, or the wait for a close_notify.
+#
+# 2. `_app_state` says what the application has heard. It moves INIT -> CONNECTED -> EOF -> LOST,
+#    may skip EOF, and never goes back. The gate cannot replace it: it is CLOSED on a refusal, which
+#    the application never hears of, and CLOSED after `close`, where `connection_lost` is still to
+#    come. start_tls begins in CONNECTED. The callbacks and their order are those of asyncio's own
+#    TLS transport.
+#
+# 3. The two directions below and above, which have a flag for each fact that nothing else holds:
+#
+#    `_lower_paused`    The lower transport was told to stop reading. Kept so that each pause is
+#                       undone once: any transport may be below, and not all allow two in a row.
+#    `_lower_ended`     The peer closed its half of TCP. If the application has paused, data still
+#                       waits, so that its end is acted on after `resume_reading`.
+#    `_resuming`        `_resumed` is scheduled. The application is not paused any more, but data
+#                       from before the pause still waits: an end must not overtake it.
+#    `_writing_paused`  The lower transport's buffer is above its limit. Kept also while the
+#                       application may not be told: before `connection_made` and within a write.
+#    `_in_write`        A write goes down record by record. `pause_writing` and `resume_writing` of
+#                       the application wait for its end, or what they write would come in between.
+#
+# Data comes in by `buffer_updated`, in the loop's memory, which is the loop's again when it
+# returns. It goes to the engine in slices and comes out as plaintext by `Delivery`. What is written
+# takes the other way in `PinnedTransport`. There is no queue here but `_held`: one read of the loop
+# that arrived while the application had paused. It stays outside the engine, whose buffer would
+# keep its size. The lower transport is paused only then, since most pauses end before more arrives
+# and stopping and starting costs two system calls.
+#
+# An end has two steps. `close` sends close_notify and moves the gate to CLOSING. The peer's
+# close_notify, or the end of TCP, moves it to CLOSED and closes the lower transport, which still
+# sends what it holds. One timer (`_timer`) bounds the handshake, and then the time from `close` to
+# `connection_lost`. `abort`, `fatal` and `_fail` end at once, the last two with an error.
+#
+# Invariants:
+# - Before the gate is open the application hears nothing, and what the engine gives out is sent by
+#   `_flush` alone, which takes nothing once the peer is refused.
+# - After `connection_lost` no reference to the application, the transport or the loop's memory is
+#   left, so that a connection is freed without the collector.
+# - An exception that is no `Exception` aborts the connection: it may have lost decrypted data, and
+#   the stream must not resume after a gap.
+# - `_error` keeps the first error; `connection_lost` and the waiter of `opened` get that one.
+#
+# Who calls what: the loop calls the methods of `BufferedProtocol`, one after another, on its own
+# thread. The functions that open connections call `opened` and `abandon`. `PinnedTransport` calls
+# `close`, `abort`, `fatal`, `pause_reading`, `resume_reading`, `set_app`, and `begin_write` and
+# `end_write` around a long write. Each of these may be called from within an application callback,
+# so that every method here looks at the gate again after it has called one.
 class PinnedProtocol(asyncio.BufferedProtocol):
     """The loop's side of one pinned connection."""
 
     __slots__ = (
-        "_answers", "_app_eof", "_app_told", "_buffer", "_delivery", "_engine", "_error", "_gate", "_handshake_timeout", "_held",
-        "_in_write", "_loop", "_lower", "_lower_ended", "_lower_paused", "_resuming", "_session_wanted", "_shutdown_timeout",
-        "_timer", "_transport", "_waiter", "_writing_paused", "eof",
+        "_answers", "_app_state", "_buffer", "_delivery", "_engine", "_error", "_gate",
+        "_handshake_timeout", "_held", "_in_write", "_loop", "_lower", "_lower_ended",
+        "_lower_paused", "_resuming", "_session_wanted", "_shutdown_timeout", "_timer",
+        "_transport", "_waiter", "_writing_paused", "eof",
     )  # fmt: skip
 
     def __init__(
@@ -86,14 +140,14 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = loop.create_future()
         self._error: BaseException | None = None
         self._session_wanted = TICKET_READS
-        # Whether the application knows of the connection and of its end; under start_tls it has
-        # long known of the connection.
-        self._app_told = not notify_connected
-        self._app_eof = False
+        self._app_state = INIT if notify_connected else CONNECTED
         self._writing_paused = self._in_write = False
-        self._answers = 0  # bytes since the lower transport last had nothing to send
+        self._answers = 0  # bytes of key updates since the lower transport's buffer was last empty
         self.eof: Literal["clean", "ragged"] | None = None
-        """How the peer ended: with a close_notify, or without (RFC 8446 section 6.1: a truncation, perhaps). None: not yet."""
+        """How the peer ended: "clean" with a close_notify, "ragged" without; None before.
+
+        A ragged end may be a truncation (RFC 8446 section 6.1).
+        """
 
     @property
     def app(self) -> asyncio.BaseProtocol | None:
@@ -126,17 +180,17 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         if done:
             self._open()
             if self._engine.outgoing.pending:
-                # With TLS 1.3 the last flight is still here. Whoever waits for the connection runs
-                # before this call does, and what it writes at once goes out with the flight, in one
-                # segment and one system call.
+                # With TLS 1.3 the last flight is still here. The task that waits for the connection
+                # runs before this call does, and what it writes at once goes out with the flight,
+                # in one segment and one system call.
                 self._loop.call_soon(self._flush)
 
     def _open(self) -> None:
         self._cancel_timer()
         transport = cast("PinnedTransport", self._transport)
         transport.opened(self._lower)
-        if not self._app_told:
-            self._app_told = True
+        if self._app_state is INIT:
+            self._app_state = CONNECTED
             try:
                 transport.notify_connected(self._delivery.app)
                 if self._writing_paused:
@@ -146,9 +200,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 self._wake(error)
                 return
         self._wake(None)
-        if (
-            self._engine.incoming.pending
-        ):  # a server that speaks first, in the segment of its last flight
+        # A server that speaks first may do so in the segment of its last flight.
+        if self._engine.incoming.pending:
             self._advance()
 
     async def opened(self) -> None:
@@ -164,8 +217,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self.abort()
             raise
         finally:
-            # It holds the error, whose traceback holds this frame: no cycle, or it would take the
-            # collector to free the rest.
+            # The future holds the error, whose traceback holds this frame. Break that cycle, or the
+            # connection would stay until the collector runs.
             self._waiter = waiter = None
 
     def _wake(self, error: BaseException | None) -> None:
@@ -176,10 +229,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             waiter.set_result(None)
         else:
             waiter.set_exception(error)
-            waiter.exception()  # whoever was to wait may have been cancelled: then it is nobody's, and no complaint
+            waiter.exception()  # mark it as retrieved, in case the waiting task was cancelled
 
     def _fail(self, error: BaseException) -> None:
-        """The handshake failed or the peer was refused: nothing more is sent, the application is told nothing."""
+        """End a handshake that failed: send nothing more, tell the application nothing."""
         self._engine.ended(error)
         self._gate.fail()
         self._error = self._error or error
@@ -208,11 +261,12 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             else:
                 self._advance()
         elif left := received if self._held else self._feed(received):
-            self._held = memoryview(b"".join((self._held, left)))  # the buffer is the loop's again
+            # A copy, for the loop reads into its buffer again.
+            self._held = memoryview(b"".join((self._held, left)))
             self._pause_lower(True)
 
     def _feed(self, data: memoryview) -> memoryview:
-        """Take in ciphertext, slice by slice, until the application pauses; returns what is left."""
+        """Feed ciphertext, slice by slice, until the application pauses; returns what is left."""
         feed, delivery = self._engine.incoming.write, self._delivery
         try:
             while data and not delivery.paused:
@@ -221,8 +275,8 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 delivery.more = bool(data)
                 self._advance()
         except BaseException:
-            # An interrupt. What is decrypted and not delivered yet stands in memory that other
-            # connections will use.
+            # An interrupt: decrypted data that is not delivered is in memory that other connections
+            # use next.
             self.abort()
             raise
         delivery.more = False
@@ -238,7 +292,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         elif state is CLOSING:
             self._await_close_notify()
         else:
-            self._engine.incoming.read()  # nobody is left to care
+            self._engine.incoming.read()  # closed: discard input
 
     def _receive(self) -> None:
         """Deliver what the engine holds, until the application pauses or closes."""
@@ -250,8 +304,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self.fatal(error, "receiving on a pinned connection failed")
             return
         except BaseException:
-            # An interrupt: what was decrypted and not delivered is lost, and the stream must not go
-            # on behind the gap.
+            # An interrupt may lose decrypted data; abort rather than resume after a gap.
             self.abort()
             raise
         if self._session_wanted:
@@ -260,10 +313,10 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._peer_ended("clean")
 
     def _answer(self) -> None:
-        """Send what TLS says of its own accord: to a key update, a key update.
+        """Send what TLS itself answers, such as a KeyUpdate to a KeyUpdate.
 
-        Raises `ConnectionAbortedError` for a peer that asks again and again and takes no answer:
-        they would fill all memory.
+        Raises `ConnectionAbortedError` for a peer that sends KeyUpdate requests without reading our
+        replies: these would fill the memory.
         """
         if self._lower is None or not self._lower.get_write_buffer_size():
             self._answers = 0
@@ -275,7 +328,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._flush()
 
     def _keep_session(self) -> None:
-        """After the first reads: a TLS 1.3 ticket comes with them, or not at all."""
+        """Keep the session after one of the first reads, which bring the ticket of TLS 1.3."""
         self._session_wanted -= 1
         if self._engine.heard():
             self._session_wanted = 0
@@ -341,11 +394,11 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._fail(
                 ConnectionResetError("the peer closed the connection during the TLS handshake")
             )
-        # Over TLS of our own this may come after the end.
+        # Inside another pinned connection this may come after the end.
         return False
 
     def _peer_ended(self, how: Literal["clean", "ragged"]) -> None:
-        """Nothing more will come: tell the application, which may have last words, and close."""
+        """The peer sends no more: tell the application, which may write once more, and close."""
         if how == "ragged":
             self._engine.invalidate_session(Truncated())
         self._tell_eof(how)
@@ -354,9 +407,9 @@ class PinnedProtocol(asyncio.BufferedProtocol):
     def _tell_eof(self, how: Literal["clean", "ragged"]) -> None:
         """Tell the application, once, that the peer has ended."""
         self.eof = self.eof or how
-        if self._app_eof or not self._app_told:
+        if self._app_state is not CONNECTED:
             return
-        self._app_eof = True
+        self._app_state = EOF
         try:
             keep_open = cast(asyncio.Protocol, self._delivery.app).eof_received()
         except Exception as error:  # noqa: BLE001 - the application's
@@ -366,18 +419,21 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             logger.warning("returning true from eof_received() has no effect when using TLS")
 
     def close(self) -> None:
-        """Send what is buffered and a close_notify, wait for the peer's for at most the shutdown timeout, then close."""
+        """Send what is buffered and a close_notify, wait for the peer's, then close.
+
+        The wait lasts for the shutdown timeout at most.
+        """
         self._close(None)
 
     def _close(self, ended: Ending | None) -> None:
-        """Close; `ended` says that the peer has ended already, and how."""
+        """Close; `ended` says how the peer has ended, None if it has not."""
         if self._gate.state is not OPEN or self._lower is None:
             return
         self._gate.advance(SHUTDOWN)
         held, self._held = self._held, _NOTHING
         self._delivery.paused = False
         try:
-            # OpenSSL does not shut down over application data that nobody has read, wanted or not.
+            # OpenSSL does not shut down before all application data was read; discard it.
             ended = ended or self._delivery.discard()
             with suppress(NeedsInput):
                 self._engine.shutdown()
@@ -393,12 +449,12 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         self._feed(held)
         if self._lower_ended:
             self._finish("ragged")
-        self._pause_lower(False)  # or the peer's close_notify would never be seen
+        self._pause_lower(False)  # to see the peer's close_notify
         if self._closing():
             self._timer = self._loop.call_later(self._shutdown_timeout, self._shutdown_timed_out)
 
     def _closing(self) -> bool:
-        """Whether there is something left to wait for: the peer's close_notify, or that the last bytes are sent."""
+        """Whether the peer's close_notify or the sending of the last bytes is awaited."""
         lower = self._lower
         return lower is not None and (
             self._gate.state is CLOSING or lower.get_write_buffer_size() > 0
@@ -414,13 +470,13 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         except BaseException:
             self.abort()
             raise
-        if self._engine.outgoing.pending:  # an answer to a key update, after our last word
+        if self._engine.outgoing.pending:  # nothing follows a close_notify, no KeyUpdate either
             self._engine.outgoing.read()
         if ended:
             self._finish(ended)
 
     def _finish(self, how: Ending) -> None:
-        """TLS is over; the lower transport sends what it holds, and closes."""
+        """End TLS; the lower transport sends what it holds, and closes."""
         if self._gate.state is not CLOSING or self._lower is None:
             return
         if how != "overrun":
@@ -436,7 +492,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         )
 
     def abort(self) -> None:
-        """Close at once; what is buffered is lost. A loop that was closed has closed the rest."""
+        """Close at once; what is buffered is lost. A closed loop has closed the lower transport."""
         if self._gate.permit is None:
             self._engine.ended(None)
         self._gate.fail()
@@ -444,7 +500,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._lower.abort()
 
     def abandon(self) -> None:
-        """Abort, and hear of the end now: uvloop drops the transport of a dial that is cancelled without a word."""
+        """Abort, and end now: uvloop never reports the end of a dial that was cancelled."""
         self.abort()
         self.connection_lost(None)
 
@@ -455,7 +511,7 @@ class PinnedProtocol(asyncio.BufferedProtocol):
                 instead = refusal.error()
                 instead.__cause__ = error
                 error = instead
-            self._flush()  # the alert that says why, as far as the lower transport sends it at once
+            self._flush()  # the alert, as far as the lower transport sends it at once
         self._gate.fail()
         self._error = self._error or error
         if self._lower is not None:
@@ -483,11 +539,11 @@ class PinnedProtocol(asyncio.BufferedProtocol):
         )
         app, told = self._delivery.app, self._app_told
         transport = self._transport
-        # Whatever is part of a cycle goes now, so that a connection is freed without the collector.
+        # Break all reference cycles, so that a connection is freed without the collector.
         self._delivery.set_app(_NOBODY)
         self._lower = self._transport = self._error = None
         self._buffer = self._held = _NOTHING
-        self._app_told = False
+        self._app_state = LOST
         if transport is not None:
             transport.lost()
         if told:
@@ -498,7 +554,12 @@ class PinnedProtocol(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
 
-    # Writing is PinnedTransport's; here is what the lower transport says about it.
+    @property
+    def _app_told(self) -> bool:
+        """Whether the application knows of the connection and not of its end."""
+        return self._app_state is CONNECTED or self._app_state is EOF
+
+    # PinnedTransport writes; here is the flow control of the lower transport.
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -507,26 +568,26 @@ class PinnedProtocol(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._app_told and not self._in_write:  # also of a pause from before start_tls
+        if self._app_told and not self._in_write:  # also after a pause that began before start_tls
             cast(asyncio.Protocol, self._delivery.app).resume_writing()
 
     def begin_write(self) -> bool:
-        """One write begins that goes down record by record; returns whether the application was asked to pause.
+        """Begin a write of several records; returns whether writing is paused.
 
-        It is asked when all is down: what it then writes, or the close_notify if it closes, must
-        not come in between.
+        The application is asked to pause by `end_write`: what it then writes, or the close_notify
+        if it closes, must not come between two records.
         """
         self._in_write = True
         return self._writing_paused
 
     def end_write(self, paused: bool) -> None:
-        """That write is down: ask the application now what it was not asked meanwhile."""
+        """End that write; `paused` is what `begin_write` returned. Tell of a pause or its end."""
         self._in_write = False
         if self._writing_paused is paused:
             return
         try:
             (self.resume_writing if paused else self.pause_writing)()
-        except Exception as error:  # noqa: BLE001 - the application's, and no reason to end the connection
+        except Exception as error:  # noqa: BLE001 - the application's; the connection goes on
             message = f"the protocol's {'resume' if paused else 'pause'}_writing() failed"
             self._complain(error, message)
 
