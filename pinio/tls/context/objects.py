@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from pinio.core.decision import Refusal
 from pinio.errors import NotJudgedError, PinVerificationError, PolicyError
 from pinio.tls.handshake.gate import CLOSED, CLOSING, IDLE, OPEN, REFUSED, SHUTDOWN, State
-from pinio.tls.handshake.peer import TLSObject, has_core
+from pinio.tls.handshake.peer import OpenSSLFacts, TLSObject, has_core
 
 if TYPE_CHECKING:
     from pinio.core.decision import Permit
@@ -316,4 +316,4 @@ def bind(
     if not isinstance(tls, _GatedObject):
         raise handshake.judge.refuse("JUDGEMENT_FAILED", f"a {type(tls).__name__} has no latch")
     tls._bind(handshake, outgoing)  # noqa: SLF001  # of this module
-    handshake.judge.check_profile(tls)
+    handshake.judge.check_profile(OpenSSLFacts(tls))

@@ -16,7 +16,7 @@ from pinio.core.policy import Endpoint
 from pinio.core.tls_failed import about_identity
 from pinio.core.wording import MOST_CERTIFICATES
 from pinio.errors import CertificateNotVerifiedError, PinError, TLSFailedError
-from pinio.tls.handshake import peer
+from pinio.tls.handshake.facts import PeerFacts
 
 MOST_BYTES: Final = 32768
 """Bytes of served certificates that a refusal keeps; observers may keep a thousand refusals."""
@@ -32,7 +32,7 @@ _WORDS: Final = re.compile(r"\[\w+\] (?P<words>.+?) \(_ssl\.c")
 
 
 def refusal_of(
-    error: BaseException, endpoint: Endpoint, tls: peer.TLSObject, time: float
+    error: BaseException, endpoint: Endpoint, facts: PeerFacts, time: float
 ) -> Refusal | None:
     """The refusal for what a handshake raised at `time`, in POSIX seconds; None if TLS did not fail."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, _NO_FAILURE):
@@ -48,21 +48,21 @@ def refusal_of(
             noted=endpoint.rule,
             verify_code=getattr(error, "verify_code", None),
             verify_message=getattr(error, "verify_message", None),
-            served=_served(tls),
+            served=_served(facts),
         )
     return tls_failed(error, host, port, revision=revision, time=time)
 
 
 def refusal_of_identity(
-    error: ssl.SSLError, endpoint: Endpoint, tls: peer.TLSObject, time: float
+    error: ssl.SSLError, endpoint: Endpoint, facts: PeerFacts, time: float
 ) -> Refusal | None:
     """The refusal for an alert about the client's certificate on an open connection.
 
     With TLS 1.3 the client's handshake is done before the server has looked at that certificate.
     """
-    if tls.version() == "TLSv1.2" or not about_identity(_reason(error)):
+    if facts.version == "TLSv1.2" or not about_identity(_reason(error)):
         return None
-    return refusal_of(error, endpoint, tls, time)
+    return refusal_of(error, endpoint, facts, time)
 
 
 def tls_failed(
@@ -93,11 +93,11 @@ def _reason(error: ssl.SSLError) -> str | None:
     return sentence["words"].upper().replace(" ", "_") if sentence is not None else None
 
 
-def _served(tls: peer.TLSObject) -> ServedChain | None:
+def _served(facts: PeerFacts) -> ServedChain | None:
     """What the peer sent, its first certificates; None if that cannot be told, or is too much."""
     kept: list[bytes] = []
     with suppress(Exception):  # a TLS library that does not tell; the refusal stands without it
-        for certificate in (peer.served_chain(tls) or ())[:MOST_CERTIFICATES]:
+        for certificate in (facts.served_chain() or ())[:MOST_CERTIFICATES]:
             if sum(map(len, kept)) + len(certificate) > MOST_BYTES:
                 break
             kept.append(certificate)

@@ -16,7 +16,7 @@ from pinio.core.policy import Endpoint
 from pinio.tls.config.profile import Profile
 from pinio.tls.handshake.gate import CLOSING, IDLE, OPEN, START
 from pinio.tls.handshake.judge import Judge
-from pinio.tls.handshake.peer import TLSObject
+from pinio.tls.handshake.peer import OpenSSLFacts, TLSObject
 from pinio.tls.handshake.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
 from pinio.tls.handshake.trial import Trial
 from pinio.typing import Observer, PolicySource
@@ -96,7 +96,7 @@ class Handshake:
         TLS failure: what else was in it, such as the client's final flight, is thrown away, so that
         a caller that flushes it cannot complete the handshake.
         """
-        judge = self.judge
+        judge, facts = self.judge, OpenSSLFacts(tls)
         tls_failed = False
         begins = judge.gate.state is IDLE
         if begins:
@@ -109,12 +109,12 @@ class Handshake:
             except ssl.SSLWantReadError:
                 # A client hello comes before any chain.
                 if outgoing is not None and outgoing.pending and not begins:
-                    judge.flight_ready(tls)
+                    judge.flight_ready(facts)
                 raise
             except ssl.SSLError:
                 tls_failed = True
                 raise
-            judge.handshake_done(tls)
+            judge.handshake_done(facts)
             self._done(tls)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
@@ -128,7 +128,7 @@ class Handshake:
             # Of an offer that failed nobody need hear where the connection that comes next will say
             # more.
             again = self._dials_again and self.trial is not None and self.trial.again
-            refusal = judge.failed(tls, error, told=not again)
+            refusal = judge.failed(facts, error, told=not again)
             if refusal is not None:
                 raise refusal.error() from error
             raise
@@ -225,4 +225,4 @@ class Handshake:
             return None
         if self.trial is None and self._kept is not None and self.sessions is not None:
             self.sessions.drop(tls.context, self.judge.endpoint, self._kept)
-        return self.judge.identity_refused(tls, error)
+        return self.judge.identity_refused(OpenSSLFacts(tls), error)

@@ -1,10 +1,10 @@
-"""One connection before its judge: from a TLS object in mid-handshake to a Permit, or to an error.
+"""The judge of one connection: from the peer's facts to a Permit, or to an error.
 
-The raw doors and the context door meet here, so that there is one verdict and one place where it is
-asked. Theory of operation: whoever drives the handshake calls `flight_ready` each time that OpenSSL
-wants to read while bytes to send are pending, and `handshake_done` when it returned, and sends
-nothing in between. Either returns quietly, or raises what refuses the connection; then the pending
-bytes, the client's final flight, must be thrown away.
+All entry points meet here, so that there is one verdict. The driver of the handshake calls
+`flight_ready` each time that the TLS library wants to read while bytes to send are pending, and
+`handshake_done` when the handshake is done, and sends nothing in between. Either returns, or raises
+what refuses the connection; then the driver must discard the pending bytes, which are the client's
+final flight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pinio.core.verify import judge
 from pinio.errors import PinVerificationError
 from pinio.reporting import notify
 from pinio.tls.config.profile import Profile
-from pinio.tls.handshake import peer
+from pinio.tls.handshake.facts import PeerFacts
 from pinio.tls.handshake.failure import refusal_of, refusal_of_identity
 from pinio.tls.handshake.gate import CHAIN_KNOWN, HANDSHAKING, Gate
 from pinio.tls.handshake.sessions import now
@@ -76,31 +76,31 @@ class Judge:
         self._evidence_age: float | None = None
         self._moment: Moment | None = None
 
-    def check_profile(self, tls: peer.TLSObject) -> None:
-        """Compare the object's context with the profile; raises `JudgementError` where it does not verify as that says.
+    def check_profile(self, facts: PeerFacts) -> None:
+        """Compare how the TLS library verifies with the profile.
 
-        Called when the object is made, which keeps the verify mode of that moment, and again when
-        it is judged.
+        Called when the TLS object is made, which keeps the verify mode of that moment, and again
+        when the peer is judged. Raises `JudgementError` where they differ.
         """
-        if not verifies_as(tls, self.profile):
+        if not verifies_as(facts, self.profile):
             raise self.refuse(
                 "JUDGEMENT_FAILED", "the TLS context does not verify as its profile says"
             )
 
-    def flight_ready(self, tls: peer.TLSObject) -> None:
+    def flight_ready(self, facts: PeerFacts) -> None:
         """Judge early, if the peer has proven its key (TLS 1.2).
 
         Raises `PinVerificationError` to refuse.
         """
         if self.gate.state is HANDSHAKING and self.endpoint.needs_chain:
-            self._guard(self._judge_early, tls)
+            self._guard(self._judge_early, facts)
 
-    def handshake_done(self, tls: peer.TLSObject) -> Permit:
+    def handshake_done(self, facts: PeerFacts) -> Permit:
         """Judge, or confirm what was judged early, and open the gate.
 
         Raises `PinVerificationError` to refuse.
         """
-        permit = self._guard(self._judge_finally, tls)
+        permit = self._guard(self._judge_finally, facts)
         notify(self.observer, permit)
         return permit
 
@@ -162,25 +162,25 @@ class Judge:
         age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
         return endpoint, judge(endpoint, self._chain, moment.wall, age, witness)
 
-    def _judge_early(self, tls: peer.TLSObject) -> None:
+    def _judge_early(self, facts: PeerFacts) -> None:
         # Under TLS 1.3 a chain that is known in mid-handshake is not proven: anybody can replay it.
-        if not peer.final_flight_made(tls):
+        if not facts.proven_early:
             return
-        chain = self._verified(tls)
+        chain = self._verified(facts)
         if chain is not None:
-            self._decide(tls, chain, self.clock())
+            self._decide(facts, chain, self.clock())
 
-    def _judge_finally(self, tls: peer.TLSObject) -> Permit:
+    def _judge_finally(self, facts: PeerFacts) -> Permit:
         moment = self.clock()
-        if tls.session_reused:
-            self._judge_resumed(tls, moment)
+        if facts.resumed:
+            self._judge_resumed(facts, moment)
         else:
             if self.gate.state is HANDSHAKING:
                 self._decide(
-                    tls, self._verified(tls) if self.endpoint.needs_chain else None, moment
+                    facts, self._verified(facts) if self.endpoint.needs_chain else None, moment
                 )
             if self._chain is not None:
-                self._compare_witnesses(self._chain.leaf.der, tls)
+                self._compare_witnesses(self._chain.leaf.der, facts)
             self.evidence, self._moment = None, moment
         return self.gate.open()
 
@@ -195,7 +195,7 @@ class Judge:
             return self.evidence  # of the session that was resumed; there is no moment then
         return Evidence.of(self.endpoint.host, self._chain, self.profile.identity, self._moment)
 
-    def _judge_resumed(self, tls: peer.TLSObject, moment: Moment) -> None:
+    def _judge_resumed(self, facts: PeerFacts, moment: Moment) -> None:
         """A resumed session shows no chain: what was seen in the full handshake is judged, under the policy as it is now.
 
         Without evidence (a session that was not offered here, a pre-shared key from elsewhere)
@@ -215,12 +215,12 @@ class Judge:
             )
         if evidence.host != self.endpoint.host:
             raise self.refuse("WITNESSES_DISAGREE", "the session was made with another host")
-        self._decide(tls, evidence.chain, moment, elapsed)
-        if evidence.chain.leaf.der != tls.getpeercert(binary_form=True):
+        self._decide(facts, evidence.chain, moment, elapsed)
+        if evidence.chain.leaf.der != facts.leaf:
             raise self.refuse("WITNESSES_DISAGREE")
 
-    def _verified(self, tls: peer.TLSObject) -> VerifiedChain | None:
-        chain = peer.verified_chain(tls)
+    def _verified(self, facts: PeerFacts) -> VerifiedChain | None:
+        chain = facts.verified_chain()
         if chain is None:
             return None
         # Under "leaf-pin" nobody verified what lies above the leaf, so nobody gets to see it.
@@ -228,13 +228,13 @@ class Judge:
 
     def _decide(
         self,
-        tls: peer.TLSObject,
+        facts: PeerFacts,
         chain: VerifiedChain | None,
         moment: Moment,
         evidence_age: float | None = None,
     ) -> None:
         self.gate.advance(CHAIN_KNOWN)
-        self.check_profile(tls)
+        self.check_profile(facts)
         decision = judge(self.endpoint, chain, moment.wall, evidence_age, witness)
         if isinstance(decision, Refusal):
             raise self._refused(decision)
@@ -242,28 +242,29 @@ class Judge:
         self.expires_at = self.endpoint.next_expiry(moment.wall)
         self.gate.permit_by(decision)
 
-    def _compare_witnesses(self, leaf: bytes, tls: peer.TLSObject) -> None:
+    def _compare_witnesses(self, leaf: bytes, facts: PeerFacts) -> None:
         """After a full handshake three sources name the leaf; a TLS library that was tampered with may forget one."""
-        if peer.leaves(tls) != (leaf, leaf, leaf):
+        seen = facts.leaves()
+        if not seen or any(other != leaf for other in seen):
             raise self.refuse("WITNESSES_DISAGREE")
 
-    def _guard(self, step: Callable[[peer.TLSObject], _Result], tls: peer.TLSObject) -> _Result:
+    def _guard(self, step: Callable[[PeerFacts], _Result], facts: PeerFacts) -> _Result:
         """Whatever goes wrong while judging refuses the connection."""
         try:
-            return step(tls)
+            return step(facts)
         except PinVerificationError:
             raise
         except Exception as error:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
-    def failed(self, tls: peer.TLSObject, error: BaseException, *, told: bool) -> Refusal | None:
+    def failed(self, facts: PeerFacts, error: BaseException, *, told: bool) -> Refusal | None:
         """The refusal for an error of the handshake; None if TLS did not fail. With `told` the observer hears it."""
-        refusal = refusal_of(error, self.endpoint, tls, self.clock().wall)
+        refusal = refusal_of(error, self.endpoint, facts, self.clock().wall)
         return self._heard(refusal) if told else refusal
 
-    def identity_refused(self, tls: peer.TLSObject, error: ssl.SSLError) -> Refusal | None:
+    def identity_refused(self, facts: PeerFacts, error: ssl.SSLError) -> Refusal | None:
         """The same on an open connection, whose peer does not accept the client's certificate."""
-        return self._heard(refusal_of_identity(error, self.endpoint, tls, self.clock().wall))
+        return self._heard(refusal_of_identity(error, self.endpoint, facts, self.clock().wall))
 
     def _heard(self, refusal: Refusal | None) -> Refusal | None:
         if refusal is not None:
@@ -286,9 +287,8 @@ class Judge:
         return cast(PinVerificationError, refusal.error())
 
 
-def verifies_as(tls: peer.TLSObject, profile: Profile) -> bool:
-    """Whether the context of a TLS object still verifies as a profile says."""
-    context = tls.context
+def verifies_as(facts: PeerFacts, profile: Profile) -> bool:
+    """Whether the TLS library still verifies as a profile says."""
     if profile.trust == "leaf-pin":
-        return not peer.verifies(context)
-    return peer.verifies(context) and peer.checks_names(context)
+        return not facts.requires_verification
+    return facts.requires_verification and facts.checks_names

@@ -86,6 +86,48 @@ def served_chain(tls: TLSObject) -> list[bytes] | None:
     return _export(tls._sslobj.get_unverified_chain())  # type: ignore[union-attr]
 
 
+class OpenSSLFacts:
+    """The `PeerFacts` of a TLS object."""
+
+    __slots__ = ("_tls",)
+
+    def __init__(self, tls: TLSObject) -> None:
+        self._tls = tls
+
+    @property
+    def requires_verification(self) -> bool:
+        return verifies(self._tls.context)
+
+    @property
+    def checks_names(self) -> bool:
+        return checks_names(self._tls.context)
+
+    @property
+    def proven_early(self) -> bool:
+        return final_flight_made(self._tls)
+
+    @property
+    def resumed(self) -> bool:
+        return bool(self._tls.session_reused)
+
+    @property
+    def version(self) -> str | None:
+        return self._tls.version()
+
+    @property
+    def leaf(self) -> bytes | None:
+        return self._tls.getpeercert(binary_form=True)
+
+    def verified_chain(self) -> list[bytes] | None:
+        return verified_chain(self._tls)
+
+    def served_chain(self) -> list[bytes] | None:
+        return served_chain(self._tls)
+
+    def leaves(self) -> tuple[bytes | None, bytes | None, bytes | None]:
+        return leaves(self._tls)
+
+
 def _export(chain: list[Any] | None) -> list[bytes] | None:
     return [certificate.public_bytes(_DER) for certificate in chain] if chain else None
 

@@ -17,6 +17,7 @@ from pinio.tls.config.settings import OPTIONS, Settings
 from pinio.tls.context import inner as inner_contexts
 from pinio.tls.context.inner import MAX_CONTEXTS, inner_context
 from pinio.tls.handshake.judge import verifies_as
+from pinio.tls.handshake.peer import OpenSSLFacts
 from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, ROOT, pinned
 from tests.tls.certificates import Issued, anchors_of
@@ -296,6 +297,6 @@ def test_a_profile_notices_that_its_context_was_changed(
 ) -> None:
     context = inner_contexts._build(profile)
     tls = MemoryPeer(context, server_hostname="localhost").tls
-    assert verifies_as(tls, profile)
+    assert verifies_as(OpenSSLFacts(tls), profile)
     setattr(context, attribute, value)
-    assert not verifies_as(tls, profile)
+    assert not verifies_as(OpenSSLFacts(tls), profile)
