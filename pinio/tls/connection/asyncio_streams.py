@@ -35,10 +35,7 @@ async def streams(limit: int, connect: _Connect) -> Streams:
 
 
 def unread(protocol: asyncio.BaseProtocol) -> bool:
-    """Whether a stream protocol holds bytes that nobody has read.
-
-    Other protocols keep theirs to themselves.
-    """
+    """Whether a stream protocol holds unread bytes; of another protocol that is not known."""
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return False
     reader = cast(Any, protocol._stream_reader)  # type: ignore[attr-defined]
@@ -46,9 +43,9 @@ def unread(protocol: asyncio.BaseProtocol) -> bool:
 
 
 def copies(protocol: asyncio.BaseProtocol) -> bool:
-    """Whether this is asyncio's own stream reader, which copies at once what `data_received` is given.
+    """Whether this is asyncio's own stream reader, which copies what `data_received` is given.
 
-    One into which something was patched may keep it instead.
+    A patched one may keep the memory instead.
     """
     if type(protocol) is not asyncio.StreamReaderProtocol or not _is(
         protocol.data_received, _RECEIVES
@@ -67,7 +64,7 @@ def _is(method: object, function: object) -> bool:
 
 
 def buffered(reader: asyncio.StreamReader) -> bool:
-    """Whether a reader holds bytes that nobody has read."""
+    """Whether a reader holds unread bytes."""
     return bool(reader._buffer)  # type: ignore[attr-defined]
 
 
@@ -79,7 +76,7 @@ def transport_of(writer: asyncio.StreamWriter) -> asyncio.WriteTransport:
 
 
 def retire(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Make an upgraded pair raise on use, and whoever waits for it.
+    """Make an upgraded pair raise on use, also in tasks that wait for it.
 
     Raises as `transport_of` does.
     """
@@ -87,7 +84,7 @@ def retire(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     error = RuntimeError(_UPGRADED)
     reader.set_exception(error)
     if isinstance(protocol, asyncio.StreamReaderProtocol):
-        protocol.connection_lost(error)  # nobody else will tell it
+        protocol.connection_lost(error)  # its transport has a new protocol and does not call it
     writer._transport = _Retired()  # type: ignore[attr-defined]
 
 
@@ -95,7 +92,7 @@ _UPGRADED: Final = "this stream was upgraded to TLS; use the pair that upgrade()
 
 
 class _Retired(asyncio.Transport):
-    """Stands where the transport of an upgraded writer was."""
+    """Replaces the transport of an upgraded writer."""
 
     def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
         raise RuntimeError(_UPGRADED)

@@ -25,15 +25,15 @@ _plaintext: Final[_Buffers] = WeakKeyDictionary()
 
 
 def plain_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
-    """The memory in which all connections of a loop decrypt what is copied before the next one has its turn."""
+    """The loop's memory for plaintext that the application copies within the same event."""
     return _of(loop, _plaintext)
 
 
 def receive_buffer(loop: asyncio.AbstractEventLoop, lower: asyncio.Transport) -> memoryview:
-    """The loop's shared receive buffer; one of the connection's own where sharing is not known to be safe.
+    """The loop's shared receive buffer; a private one where sharing is not known to be safe.
 
-    It is not over TLS of ours: plaintext of the outer connection would be read into the memory from
-    which the outer one is still taking ciphertext.
+    Sharing is unsafe inside another pinned connection: it would write its plaintext into the memory
+    from which it is still taking ciphertext.
     """
     if type(lower).__module__ not in _AT_ONCE:
         return memoryview(bytearray(PRIVATE))

@@ -1,10 +1,10 @@
-"""From the engine to the application: plaintext, record by record, in the way that the application's protocol wants it.
+"""Delivers plaintext from the engine to the application.
 
-Nothing is queued here. What the application does not want yet stays encrypted in the engine.
+Nothing is queued here: while the application has paused, data stays encrypted in the engine.
 
-There are three ways, by what the application's protocol is: record by record, to a protocol that
-keeps what it is given; into a `BufferedProtocol`'s own buffer; and to asyncio's stream reader,
-which copies, all at once from the memory of the loop.
+The application's protocol decides among three ways. A plain `Protocol` may keep what it is given
+and gets one record after another. A `BufferedProtocol` gets them in its own buffer. asyncio's
+stream reader copies, and gets all records of one read from the memory of the loop.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from pinio.tls.connection.engine import RECORD, BothClosed, Engine, EngineError,
 from pinio.tls.handshake.gate import OPEN
 
 OVERRUN: Final = 1024 * 1024
-"""Bytes that a peer may send after our close_notify, which it had no chance to see yet; one that sends more will not stop.
+"""Most bytes that are read from a peer after our close_notify.
 
-As many may wait for a peer that asks for them, and does not read.
+Some data crosses the close_notify; a peer that sends more ignores it. Also the most bytes of
+KeyUpdate replies that wait for a peer that does not read.
 """
 
 
 Ending: TypeAlias = Literal["clean", "ragged", "overrun"]
-"""How a peer ended: with a close_notify, without, or not at all, in spite of ours."""
+"""How a peer ended: with a close_notify, without one, or by ignoring ours."""
 
 
 Outcome: TypeAlias = Literal["more", "empty", "ended"]
-"""Of one step: there may be more to deliver, there is no more for now, the peer said goodbye."""
+"""Of one step: more may follow, nothing is left for now, or the peer sent close_notify."""
 
 
 class Delivery:
-    """Hands one connection's bytes to whatever protocol is set."""
+    """Hands one connection's plaintext to the application's protocol."""
 
     __slots__ = (
         "_discarded",
@@ -74,9 +75,10 @@ class Delivery:
         return self._engine.incoming.pending + self._engine.pending()
 
     def run(self) -> bool:
-        """Deliver what has arrived, until the application pauses or closes; True at the peer's close_notify.
+        """Deliver what has arrived, until the application pauses or closes.
 
-        Raises what the application's callback raises, and `EngineError` for a broken record.
+        Returns True at the peer's close_notify. Raises what the application's callback raises, and
+        `EngineError` for a broken record.
         """
         gate = self._gate
         while not self.paused and gate.state is OPEN:
@@ -86,7 +88,7 @@ class Delivery:
         return False
 
     def _hand_over(self) -> Outcome:
-        """One record, to a protocol that keeps what it is given."""
+        """Deliver one record to a protocol that may keep it."""
         try:
             data = self._engine.read(RECORD)
         except NeedsInput:
@@ -99,11 +101,10 @@ class Delivery:
         return "more" if self._engine.incoming.pending else "empty"
 
     def _gather(self) -> Outcome:
-        """All records of one read of the loop, to a stream reader.
+        """Deliver all records of one read of the loop to a stream reader.
 
-        It wakes its reader for each piece, and pauses for each that goes over its limit; and it
-        copies what it is given, so that it can be given the memory into which the next piece will
-        be decrypted.
+        One call for all: the reader wakes its task for each piece, and pauses for each above its
+        limit. It copies, so that the next piece can be decrypted into the same memory.
         """
         read, incoming, plain, filled = (
             self._engine.read,
@@ -141,10 +142,11 @@ class Delivery:
             try:
                 cast(Any, self.app).data_received(lent)
             finally:
-                lent.release()  # or whoever patched the reader, and kept it, would see what other connections bring
+                # A patched reader that keeps it must not see other connections' data.
+                lent.release()
 
     def _fill(self) -> Outcome:
-        """As many records as fit, into the application's own buffer."""
+        """Deliver as many records as fit into the application's own buffer."""
         app, read, pending = (
             cast(asyncio.BufferedProtocol, self.app),
             self._engine.read,
@@ -175,9 +177,9 @@ class Delivery:
         return outcome
 
     def discard(self) -> Ending | None:
-        """After our close_notify: drop application data that crossed it; says how the peer ended, None if it has not.
+        """Discard application data that crosses our close_notify.
 
-        Raises `EngineError` for a broken record.
+        Returns how the peer ended, None if it has not. Raises `EngineError` for a broken record.
         """
         try:
             while data := self._engine.read(RECORD):
@@ -186,6 +188,6 @@ class Delivery:
                     return "overrun"
         except NeedsInput:
             return None
-        except BothClosed:  # how the end reads once both sides have said goodbye
+        except BothClosed:  # both sides have sent close_notify
             pass
         return "clean"

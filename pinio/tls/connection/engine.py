@@ -22,7 +22,7 @@ from pinio.tls.handshake.judge import Judge
 from pinio.tls.handshake.sessions import SessionCache
 
 RECORD: Final = 16384
-"""Most plaintext bytes in one record (RFC 8446 section 5.1); a read of this size takes a whole one."""
+"""Most plaintext bytes in one record (RFC 8446 section 5.1); such a read takes a whole one."""
 SLICE: Final = 5 + RECORD + 256
 """Most ciphertext bytes fed at once: the longest record (RFC 8446 section 5.2)."""
 
@@ -45,7 +45,7 @@ class Incoming(Protocol):
         ...
 
     def write(self, data: Any, /) -> object:
-        """Feed ciphertext, at most `SLICE` bytes at once, so that an engine's buffer stays small."""
+        """Feed ciphertext; at most `SLICE` bytes at once keep the buffer small."""
         ...
 
     def read(self) -> object:

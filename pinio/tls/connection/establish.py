@@ -17,7 +17,7 @@ from pinio.tls.request import ConnectionRequest
 
 App = TypeVar("App", bound=asyncio.BaseProtocol)
 Reach: TypeAlias = Callable[[Callable[[], PinnedProtocol]], Awaitable[object]]
-"""Opens a plain connection for the protocol that the factory makes, as `loop.create_connection` does."""
+"""Opens a plain connection for a protocol, as `loop.create_connection` does."""
 
 HANDSHAKE_TIMEOUT: Final = 60.0
 """Seconds; asyncio's default."""
@@ -55,10 +55,10 @@ def make_connection(
     notify_connected: bool = True,
     context: PinnedSSLContext | None = None,
 ) -> tuple[PinnedProtocol, PinnedTransport]:
-    """The two halves of a connection: what the loop talks to, and what the application holds.
+    """Make the two halves of a connection: the loop's protocol and the application's transport.
 
-    `notify_connected` says whether the application's `connection_made` is to be called, `context`
-    who asked for the connection.
+    `notify_connected` says whether the application's `connection_made` is called; `context` is the
+    one that the caller passed as `ssl=`.
     """
     transport = PinnedTransport(engine, context)
     protocol = PinnedProtocol(

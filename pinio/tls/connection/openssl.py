@@ -27,7 +27,8 @@ class OpenSSLEngine:
     """One connection's TLS object, its two BIOs and its handshake; implements `Engine`."""
 
     __slots__ = (
-        "_do_handshake", "_handshake", "incoming", "judge", "outgoing", "pending", "read", "shutdown", "tls", "write"
+        "_do_handshake", "_handshake", "incoming", "judge", "outgoing", "pending", "read",
+        "shutdown", "tls", "write",
     )  # fmt: skip
 
     def __init__(self, context: ssl.SSLContext, handshake: Handshake) -> None:

@@ -69,8 +69,8 @@ class PinnedTransport(asyncio.Transport):
 
     def notify_connected(self, app: asyncio.BaseProtocol) -> None:
         """Tell an application's protocol of the connection."""
-        # asyncio's streams ask for the context here, to learn whether there is TLS; that is not
-        # worth making one each time.
+        # asyncio's streams ask for the context here, only to learn whether there is TLS; do not
+        # make one for that.
         self._only_whether = type(app) is asyncio.StreamReaderProtocol
         try:
             app.connection_made(self)
@@ -105,10 +105,10 @@ class PinnedTransport(asyncio.Transport):
         return self._lower
 
     def recheck(self) -> None:
-        """Judge the connection again if its policy was swapped since or has expired; two comparisons if not.
+        """Judge the connection again if its policy was replaced or its pins have expired.
 
-        Raises `PinVerificationError` if the policy in force now does not allow it: it then carries
-        no more application bytes.
+        Costs two comparisons otherwise. Raises `PinVerificationError` if the policy in force now
+        does not allow it: the connection then carries no more application bytes.
         """
         self._engine.recheck()
 
@@ -130,11 +130,11 @@ class PinnedTransport(asyncio.Transport):
                 lower.write(self._take())
             else:
                 self._write_much(lower, much)
-        except Exception as error:  # noqa: BLE001 - the caller of write() hears of it by connection_lost()
+        except Exception as error:  # noqa: BLE001 - reported by connection_lost(), as asyncio does
             self._failed(error)
 
     def _write_much(self, lower: asyncio.Transport, data: memoryview) -> None:
-        """Encrypt and hand down record by record: the BIO stays small, and joining them would cost more than it saves.
+        """Encrypt and send record by record, so that the engine's buffer stays small.
 
         Not by `writelines`, whose flow control is broken in asyncio before 3.12.9 and 3.13.2
         (CVE-2024-12254).

@@ -1,6 +1,6 @@
-"""What OpenSSL could not do, as a refusal: a certificate that does not verify, TLS that failed.
+"""Refusals for errors of the TLS library: an unverified certificate, a TLS failure.
 
-The end of TCP is neither: a reset, an end of the stream and a timeout stay what they are.
+A reset, an end of the stream and a timeout are errors of TCP and stay what they are.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _WORDS: Final = re.compile(r"\[\w+\] (?P<words>.+?) \(_ssl\.c")
 def refusal_of(
     error: BaseException, endpoint: Endpoint, facts: PeerFacts, time: float
 ) -> Refusal | None:
-    """The refusal for what a handshake raised at `time`, in POSIX seconds; None if TLS did not fail."""
+    """The refusal for an error of a handshake; None if TLS did not fail.
+
+    `time` is in POSIX seconds.
+    """
     if not isinstance(error, ssl.SSLError) or isinstance(error, _NO_FAILURE):
         return None
     host, port, revision = endpoint.host, endpoint.port, endpoint.policy.revision
@@ -86,7 +89,7 @@ def tls_failed(
 
 
 def _reason(error: ssl.SSLError) -> str | None:
-    """OpenSSL's word for an error; some alerts have no word in Python's table, and only a sentence."""
+    """OpenSSL's name of an error, made from its sentence where Python's table has none."""
     if reason := getattr(error, "reason", None):  # an error that OpenSSL did not make has none
         return str(reason)
     sentence = _WORDS.match(str(error.strerror or ""))
@@ -94,7 +97,7 @@ def _reason(error: ssl.SSLError) -> str | None:
 
 
 def _served(facts: PeerFacts) -> ServedChain | None:
-    """What the peer sent, its first certificates; None if that cannot be told, or is too much."""
+    """The first certificates that the peer sent; None if unknown or above `MOST_BYTES`."""
     kept: list[bytes] = []
     with suppress(Exception):  # a TLS library that does not tell; the refusal stands without it
         for certificate in (facts.served_chain() or ())[:MOST_CERTIFICATES]:

@@ -1,11 +1,8 @@
-"""The state of one connection, as a table.
+"""The state of one connection, as a table; it decides whether application bytes may flow.
 
-Everything that may happen to application bytes is decided here.
-
-Rule 1: every transition stands in `TRANSITIONS`; what does not is an error and changes nothing.
-Rule 2: the gate opens for a `Permit` and for nothing else, and a `Permit` is made by
-`pinio.core.verify.decide` alone. Rule 3: between VERIFYING and PERMITTED nothing leaves;
-application bytes exist in OPEN only.
+Rule 1: every transition is in `TRANSITIONS`; any other is an error and changes nothing.
+Rule 2: the gate opens for a `Permit` and for nothing else; `pinio.core.verify` alone makes one.
+Rule 3: between VERIFYING and PERMITTED nothing leaves; application bytes exist in OPEN only.
 
 PERMITTED is provisional. With TLS 1.2 the chain is known while the client's final flight is still
 unsent, so it is judged there; whether the peer finishes its own half is not known yet, and until
@@ -104,7 +101,7 @@ class Gate:
         return permit
 
     def renew(self, permit: Permit) -> None:
-        """OPEN stays OPEN, and CLOSING stays CLOSING, under another Permit, because the policy was swapped.
+        """Replace the Permit of an OPEN or CLOSING connection after its policy was replaced.
 
         Raises `GateError` in any other state.
         """
@@ -115,7 +112,7 @@ class Gate:
         self.permit = permit
 
     def fail(self) -> None:
-        """Whatever the state, no application byte from here on. Idempotent."""
+        """Let no application byte through from here on, whatever the state. Idempotent."""
         if TRANSITIONS[self.state]:
             self._take(FAIL)
 

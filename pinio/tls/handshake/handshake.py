@@ -1,8 +1,8 @@
-"""One handshake, whoever drives it: the judge is asked at the right moments, sessions are offered and kept.
+"""One handshake: asks the judge at the right moments, offers and keeps sessions.
 
-The raw doors drive it from `Engine`, the context door from the TLS object that a library holds;
-both call `step` with OpenSSL's own `do_handshake`, and send nothing between its return and that of
-`step`.
+The raw entry points drive it from their `Engine`, the context entry point from the TLS object that
+a library holds. Both call `step` with OpenSSL's own `do_handshake`, and send nothing between its
+return and that of `step`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from pinio.tls.handshake.trial import Trial
 from pinio.typing import Observer, PolicySource
 
 _ALERT: Final = 6 + 5 + 8 + 2 + 16
-"""Most bytes of an alert (RFC 8446 section 6): a ChangeCipherSpec before it, header, nonce, alert, tag.
+"""Most bytes of an alert (RFC 8446 section 6).
 
-A handshake flight has more, and so has an answer to a request for the client's certificate.
+ChangeCipherSpec, header, nonce, alert, tag. A handshake flight has more, and so has an answer to a
+request for the client's certificate.
 """
 
 
@@ -46,7 +47,7 @@ class Handshake:
         self._dials_again = dials_again
         self.sessions = sessions
         self.trial = trial
-        """Of the session that is offered; None where none is, and once its server goes on."""
+        """Of the session that is offered; None if none is, and once the server accepted it."""
         self._kept = offer
 
     @classmethod
@@ -62,10 +63,10 @@ class Handshake:
         watched: bool = True,
         dials_again: bool = False,
     ) -> Handshake:
-        """A handshake with `endpoint`, offering a session if there is one whose evidence satisfies the policy now.
+        """Prepare a handshake; it offers a session whose evidence satisfies the policy now, if any.
 
-        `watched` says whether its driver tells the trial of that offer how the connection ends,
-        `dials_again` whether it then shakes hands once more, in full.
+        `watched` says whether the driver reports every end of the connection, `dials_again` whether
+        it dials again for a full handshake where the offer fails.
         """
         sessions = resuming(endpoint, resumption)
         offer = (
@@ -87,7 +88,7 @@ class Handshake:
     def step(
         self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None
     ) -> None:
-        """Go as far as the bytes received allow; returns once the handshake is done and the peer judged.
+        """Go as far as the bytes received allow; return once the peer is judged.
 
         Raises `ssl.SSLWantReadError` and `ssl.SSLWantWriteError` as `do_handshake` does,
         `PinVerificationError` where the judge refuses, `CertificateNotVerifiedError` where OpenSSL
@@ -120,13 +121,12 @@ class Handshake:
             raise
         except BaseException as error:
             judge.gate.fail()
-            # OpenSSL, too, can fail with a flight in `outgoing` that nobody has judged: a TLS 1.2
-            # server sends its part and then garbage, or the end of the stream.
+            # OpenSSL, too, can fail with an unjudged flight in `outgoing`: a TLS 1.2 server sends
+            # its part and then garbage, or the end of the stream.
             if outgoing is not None and not (tls_failed and outgoing.pending <= _ALERT):
                 outgoing.read()
             self.ended(error)
-            # Of an offer that failed nobody need hear where the connection that comes next will say
-            # more.
+            # Do not report a failed offer if the driver dials again: the next handshake reports.
             again = self._dials_again and self.trial is not None and self.trial.again
             refusal = judge.failed(facts, error, told=not again)
             if refusal is not None:
@@ -138,7 +138,7 @@ class Handshake:
             self.trial = None
 
     def ended(self, error: BaseException | None) -> None:
-        """The connection ended within the handshake; None by the caller's wish."""
+        """Report that the connection ended during the handshake; None if its caller gave up."""
         if self.trial is not None:
             self.trial.ended(error)
 
@@ -148,10 +148,10 @@ class Handshake:
         return self.judge.profile.settings.post_handshake_auth
 
     def recheck(self, outgoing: ssl.MemoryBIO | None) -> None:
-        """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
+        """Judge an open connection again if its policy was replaced or its pins have expired.
 
-        Raises `PinVerificationError` if the policy in force now does not allow it; then nothing is
-        left to send.
+        Costs two comparisons otherwise. Raises `PinVerificationError` if the policy in force now
+        does not allow it; then nothing is left to send.
         """
         self._again(self.judge.recheck, outgoing)
 
@@ -178,7 +178,7 @@ class Handshake:
             raise
 
     def keep_session(self, tls: TLSObject) -> bool:
-        """Keep the session of an open connection for the next one; False while its ticket has not arrived.
+        """Keep the session of an open connection; False while its ticket has not arrived.
 
         With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called
         after the first ones.
@@ -205,7 +205,7 @@ class Handshake:
         return True
 
     def heard(self, tls: TLSObject) -> bool:
-        """The peer said something after the handshake. Keeps the session as `keep_session` does."""
+        """Report data after the handshake; keeps the session as `keep_session` does."""
         if self.trial is not None:
             self.trial.heard()
             self.trial = None

@@ -32,7 +32,10 @@ _Result = TypeVar("_Result")
 
 
 class Judge:
-    """Endpoint, profile, gate and observer of one connection, and the evidence of the session that it offers."""
+    """Judges one connection, and again while it is open.
+
+    Holds its endpoint, profile, gate and observer, and the evidence of the session that it offers.
+    """
 
     __slots__ = (
         "_chain",
@@ -63,13 +66,13 @@ class Judge:
         self.profile = profile
         self.observer = observer
         self.source = source
-        """Where the policy came from, and a later one may come from; None if there can be no other."""
+        """The source of the policy, which may get a newer one; None if the policy is fixed."""
         self.clock = clock
         self.gate = Gate()
         self.evidence = evidence
         """Of the session that is offered; None where none is, and after a full handshake."""
         self.expires_at: float | None = None
-        """When the pins expire by which the connection was judged, in POSIX seconds; None if they do not."""
+        """When the pins that matched expire, in POSIX seconds; None if they do not."""
         self.for_proxy = False
         """Whether the peer is a proxy, which may pass on plaintext from somewhere else."""
         self._chain: VerifiedChain | None = None
@@ -105,9 +108,10 @@ class Judge:
         return permit
 
     def recheck(self) -> None:
-        """Judge an open connection again if its policy was swapped or its pins have expired; two comparisons if not.
+        """Judge an open connection again if its policy was replaced or its pins have expired.
 
-        Raises `PinVerificationError` if it is not allowed now, and closes the gate.
+        Costs two comparisons otherwise. Raises `PinVerificationError` if it is not allowed
+        now, and closes the gate.
         """
         try:
             policy = self.endpoint.policy
@@ -146,24 +150,23 @@ class Judge:
             notify(self.observer, decision)
 
     def hold_against(self, policy: Policy) -> tuple[Endpoint, Permit | Refusal]:
-        """What another policy says of this connection, now; nothing changes by asking."""
+        """The decision of another policy on this connection, now; has no effect."""
         before, moment = self.endpoint, self.clock()
         try:
             endpoint = policy.endpoint(before.host, before.port, url_host=before.url_host)
         except PinVerificationError as error:
             return before, error.refusal
         if Profile.of(endpoint).identity != self.profile.identity:
-            # A chain that nobody verified, or under other anchors, is no evidence for a policy that
-            # asks for that.
+            # A chain that was not verified, or under other anchors, is no evidence for this policy.
             detail = "the policy verifies this host in another way than when it was connected"
             return endpoint, self._refusal(endpoint, "NO_VERIFIED_CHAIN", detail)
-        # A connection that is open stays so when a clock is set back; only how old its evidence is,
-        # nobody knows then.
+        # An open connection stays open when a clock is set back, although the age of its evidence
+        # is unknown then.
         age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
         return endpoint, judge(endpoint, self._chain, moment.wall, age, witness)
 
     def _judge_early(self, facts: PeerFacts) -> None:
-        # Under TLS 1.3 a chain that is known in mid-handshake is not proven: anybody can replay it.
+        # Under TLS 1.3 a chain that is known in mid-handshake proves nothing: it can be replayed.
         if not facts.proven_early:
             return
         chain = self._verified(facts)
@@ -185,7 +188,7 @@ class Judge:
         return self.gate.open()
 
     def session_evidence(self) -> Evidence | None:
-        """Evidence for the session of an open connection; None if no pin matched, or its chain cannot be dated.
+        """Evidence for the session of an open connection; None if no pin matched.
 
         A resumed connection inherits the evidence, and with it the age, of the session that it
         resumed.
@@ -196,11 +199,11 @@ class Judge:
         return Evidence.of(self.endpoint.host, self._chain, self.profile.identity, self._moment)
 
     def _judge_resumed(self, facts: PeerFacts, moment: Moment) -> None:
-        """A resumed session shows no chain: what was seen in the full handshake is judged, under the policy as it is now.
+        """Judge a resumed session, which shows no chain, by the evidence of its full handshake.
 
-        Without evidence (a session that was not offered here, a pre-shared key from elsewhere)
-        there is nothing to judge. The leaf is `ssl`'s own copy from the session: comparing it
-        notices a mixed-up cache, no more.
+        The policy is the one in force now. Without evidence (a session that was not offered here, a
+        pre-shared key from elsewhere) there is nothing to judge. The leaf is the TLS library's own
+        copy from the session: comparing it detects a mixed-up cache, no more.
         """
         evidence = self.evidence
         if evidence is None:
@@ -223,7 +226,7 @@ class Judge:
         chain = facts.verified_chain()
         if chain is None:
             return None
-        # Under "leaf-pin" nobody verified what lies above the leaf, so nobody gets to see it.
+        # Under "leaf-pin" what lies above the leaf is not verified: do not pass it on.
         return VerifiedChain(chain[:1] if self.profile.trust == "leaf-pin" else chain)
 
     def _decide(
@@ -243,13 +246,13 @@ class Judge:
         self.gate.permit_by(decision)
 
     def _compare_witnesses(self, leaf: bytes, facts: PeerFacts) -> None:
-        """After a full handshake three sources name the leaf; a TLS library that was tampered with may forget one."""
+        """Compare the sources that name the leaf after a full handshake; tampering may miss one."""
         seen = facts.leaves()
         if not seen or any(other != leaf for other in seen):
             raise self.refuse("WITNESSES_DISAGREE")
 
     def _guard(self, step: Callable[[PeerFacts], _Result], facts: PeerFacts) -> _Result:
-        """Whatever goes wrong while judging refuses the connection."""
+        """Run a step of judging; any error of it refuses the connection."""
         try:
             return step(facts)
         except PinVerificationError:
@@ -258,12 +261,15 @@ class Judge:
             raise self.refuse("JUDGEMENT_FAILED", type(error).__name__) from error
 
     def failed(self, facts: PeerFacts, error: BaseException, *, told: bool) -> Refusal | None:
-        """The refusal for an error of the handshake; None if TLS did not fail. With `told` the observer hears it."""
+        """The refusal for an error of the handshake; None if TLS did not fail.
+
+        With `told` the observer is called with it.
+        """
         refusal = refusal_of(error, self.endpoint, facts, self.clock().wall)
         return self._heard(refusal) if told else refusal
 
     def identity_refused(self, facts: PeerFacts, error: ssl.SSLError) -> Refusal | None:
-        """The same on an open connection, whose peer does not accept the client's certificate."""
+        """The refusal where the peer of an open connection rejects the client's certificate."""
         return self._heard(refusal_of_identity(error, self.endpoint, facts, self.clock().wall))
 
     def _heard(self, refusal: Refusal | None) -> Refusal | None:
@@ -278,8 +284,9 @@ class Judge:
 
     def _refusal(self, endpoint: Endpoint, reason: str, detail: str | None) -> Refusal:
         return Refusal(
-            reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision, time=self.clock().wall, detail=detail,
-            chain=self._chain, noted=endpoint.rule, evidence_age=self._evidence_age,
+            reason, endpoint.host, endpoint.port, revision=endpoint.policy.revision,
+            time=self.clock().wall, detail=detail, chain=self._chain, noted=endpoint.rule,
+            evidence_age=self._evidence_age,
         )  # fmt: skip
 
     def _refused(self, refusal: Refusal) -> PinVerificationError:

@@ -59,7 +59,7 @@ class Pauses:
         pause = self._pauses.get(key)
         if pause is None:
             return False
-        elapsed = moment.since(pause.since)  # None: a clock ran backwards, and nobody knows
+        elapsed = moment.since(pause.since)  # None: a clock ran backwards, so unknown
         return elapsed is not None and elapsed < min(MAX_AGE * 2 ** (pause.failures - 1), LONGEST)
 
     def begin(self, key: Key, offer: object, moment: Moment) -> None:
@@ -75,7 +75,7 @@ class Pauses:
                 self._lift(key, offer)
 
     def heard(self, key: Key, offer: object, moment: Moment) -> None:
-        """The server goes on after an offer: the trial is over, and so is what was held against it."""
+        """The server goes on after an offer: end its trial, and its pause."""
         if key in self._proven and key not in self._pauses:  # nearly always
             return
         with self._lock:
@@ -86,7 +86,7 @@ class Pauses:
             self._proven[key] = None
 
     def fail(self, key: Key, offer: object, moment: Moment) -> None:
-        """A connection that offered a session has failed; several that were under way at once count once."""
+        """Note that an offer failed; several that were under way at once count once."""
         with self._lock:
             self._proven.pop(key, None)
             pause = self._pauses.get(key)

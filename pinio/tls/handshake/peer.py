@@ -1,4 +1,4 @@
-"""What a TLS object knows about its peer.
+"""What an OpenSSL TLS object knows about its peer.
 
 The only user of private names of `ssl`; a tripwire test watches each.
 
@@ -51,7 +51,10 @@ def has_core(tls: TLSObject) -> bool:
 
 
 def verifies(context: ssl.SSLContext) -> bool:
-    """Whether a context requires a verified certificate; asked of C, where it costs a tenth of what the enum does."""
+    """Whether a context requires a verified certificate.
+
+    Reads the C descriptor, at a tenth of the cost of `ssl`'s enum.
+    """
     return bool(_VERIFY_MODE.__get__(context) == _REQUIRED)
 
 
@@ -61,7 +64,7 @@ def checks_names(context: ssl.SSLContext) -> bool:
 
 
 def verified_chain(tls: TLSObject) -> list[bytes] | None:
-    """DER of the chain that OpenSSL built and, with `CERT_REQUIRED`, verified; leaf first. None if there is none.
+    """DER of the chain that OpenSSL built and, with `CERT_REQUIRED`, verified; leaf first.
 
     Readable as soon as the peer's certificate was processed, also while `do_handshake` still wants
     more: then the peer has proven nothing yet, but for what `final_flight_made` says. None on a
@@ -82,7 +85,7 @@ def final_flight_made(tls: TLSObject) -> bool:
 
 
 def served_chain(tls: TLSObject) -> list[bytes] | None:
-    """DER of what the peer sent: attacker's text, and on a resumed session possibly the old session's."""
+    """DER of what the peer sent, unverified; on a resumed session perhaps the old one's."""
     return _export(tls._sslobj.get_unverified_chain())  # type: ignore[union-attr]
 
 
@@ -133,7 +136,7 @@ def _export(chain: list[Any] | None) -> list[bytes] | None:
 
 
 def leaves(tls: TLSObject) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """DER of the peer's own certificate by three sources: the verified chain, the served chain, the finished handshake.
+    """DER of the leaf by the verified chain, the served chain and the finished handshake.
 
     Raises `ValueError` before the handshake is done.
     """

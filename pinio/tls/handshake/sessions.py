@@ -31,18 +31,20 @@ from pinio.errors import PolicyError
 from pinio.tls.handshake.pauses import Key, Pauses
 
 MAX_HOSTS: Final = 1024
-"""Hosts, counted by port and TLS configuration, whose sessions a cache keeps; the least recently used goes first."""
+"""Most hosts, by port and TLS configuration, of a cache; the least recently used goes first."""
 MAX_TICKETS: Final = 4
 """Sessions kept for one host; newest first."""
 
 
 PATIENCE: Final = 10
-"""Times that a server is asked in vain for a session before that is given up for an hour."""
+"""Connections without a ticket after which a server is not asked for one for an hour."""
 
 reading_leaks: bool = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
-"""Whether reading `.session` loses memory for good, 6.7 kB each time, and copies the session, which with OpenSSL 3.0 costs a
-tenth of a handshake (python/cpython#116810). There a TLS 1.3 ticket is used as often as a TLS 1.2
-session, so that a session is read once for each full handshake and not for each connection.
+"""Whether reading `.session` leaks 6.7 kB each time (python/cpython#116810).
+
+It also copies the session, which with OpenSSL 3.0 costs a tenth of a handshake. There a TLS 1.3
+ticket is used as often as a TLS 1.2 session, so that a session is read once for each full handshake
+and not for each connection.
 """
 
 
@@ -83,7 +85,8 @@ class SessionCache:
     def __init__(self, hosts: int = MAX_HOSTS) -> None:
         if type(hosts) is not int or hosts < 1:
             raise PolicyError(
-                f"hosts is the number of hosts to keep, at least 1, not {hosts!r}; resumption=False keeps none"
+                f"hosts is the number of hosts to keep, at least 1, not {hosts!r}; "
+                "resumption=False keeps none"
             )
         self._hosts = hosts
         self.clear()
@@ -103,7 +106,10 @@ class SessionCache:
     def offer(
         self, context: ssl.SSLContext, endpoint: Endpoint, profile: str, moment: Moment
     ) -> Offer | None:
-        """The newest session that may be offered to `endpoint` now; `profile` is the identity of its trust profile."""
+        """The newest session that may be offered to `endpoint` now.
+
+        `profile` is the identity of its trust profile.
+        """
         key = Key(context, endpoint.host, endpoint.port)
         if key not in self._kept or self.pauses.active(key, moment):
             return None
@@ -170,7 +176,7 @@ class SessionCache:
     def fail(
         self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, moment: Moment
     ) -> None:
-        """Note that a connection with this offer failed; the server's other sessions would fail likewise."""
+        """Note that an offer failed, and forget the server's other sessions, which would too."""
         key = Key(context, endpoint.host, endpoint.port)
         self.pauses.fail(key, offer, moment)
         with self._lock:
@@ -195,10 +201,9 @@ _caches: Final[weakref.WeakSet[SessionCache]] = weakref.WeakSet()
 
 
 def forget(context: ssl.SSLContext | None = None) -> None:
-    """Forget, in every cache, the sessions of a context that makes no more connections; without one, all of them.
+    """Forget, in every cache, the sessions of a context that is not used any more; None: all.
 
-    A session holds its context, and with it the anchors: kept for nobody, a thousand of them would
-    take a gigabyte.
+    A session holds its context, and with it the anchors: a thousand would take a gigabyte.
     """
     for cache in list(_caches):
         if context is None:
@@ -212,7 +217,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def tickets_are_used_once() -> bool:
-    """Whether a TLS 1.3 ticket serves one connection, as RFC 8446 appendix C.4 asks; not where `reading_leaks`."""
+    """Whether a TLS 1.3 ticket is used once (RFC 8446 appendix C.4); not if `reading_leaks`."""
     return not reading_leaks
 
 
@@ -225,7 +230,7 @@ default_sessions: Final = SessionCache()
 
 
 def resuming(endpoint: Endpoint, resumption: bool | SessionCache) -> SessionCache | None:
-    """The cache that a connection uses; None if its caller or its pin set wants full handshakes, or the host has no pins."""
+    """The cache of a connection; None if it has no pins, or full handshakes are required."""
     pins = endpoint.rule.pin_set
     if pins is None or not pins.resumption or resumption is False:
         return None

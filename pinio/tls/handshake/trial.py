@@ -1,4 +1,4 @@
-"""One connection on which a session is offered, and what its end says of the server (`pinio.tls.handshake.pauses`)."""
+"""Whether the offer of a session works; its result decides on `pinio.tls.handshake.pauses`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pinio.tls.handshake.sessions import Offer, SessionCache
 logger = logging.getLogger("pinio")
 
 SLOW: Final = 1.0
-"""Seconds after which a handshake that its caller gives up counts as failed: a wait is an answer, too."""
+"""Seconds after which a handshake that its caller gives up counts as failed."""
 
 _NO_FAILURE: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLZeroReturnError)
 
@@ -29,7 +29,8 @@ class Trial:
     """
 
     __slots__ = (
-        "_began", "_cache", "_context", "_judgement", "_key", "_offer", "_resumed", "_watched", "again", "over"
+        "_began", "_cache", "_context", "_judgement", "_key", "_offer", "_resumed", "_watched",
+        "again", "over",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +53,7 @@ class Trial:
         self.over = False
         """Whether it is known what came of the offer."""
         self.again = False
-        """Whether the handshake failed in a way in which a full one, on a new connection, may not."""
+        """Whether the handshake failed because of the offer: dial again in full."""
 
     def begin(self) -> None:
         """The client hello is about to be made."""
@@ -61,7 +62,10 @@ class Trial:
             self._cache.pauses.begin(self._key, self._offer, self._began)
 
     def done(self, *, resumed: bool) -> bool:
-        """The handshake is done; whether the trial is. With a resumed session the server may still reject its end."""
+        """Note the end of the handshake; returns whether the trial is over.
+
+        On a resumed session the server may still reject the client's last flight.
+        """
         self._resumed = resumed
         if not resumed:
             self.heard()
@@ -76,7 +80,7 @@ class Trial:
             self._cache.pauses.heard(self._key, self._offer, self._judgement.clock())
 
     def invalidate_session(self, error: OSError) -> None:
-        """The open connection broke; before the server said anything, that is how it rejects a handshake."""
+        """Note that the open connection broke; before any data that rejects the handshake."""
         if not isinstance(error, _NO_FAILURE):
             self.ended(error)
 

@@ -1,4 +1,4 @@
-"""A second opinion on a path of certificates: who signed whom, by a library that is not the engine's.
+"""Checks who signed whom on a path again, with a library that is not the engine's.
 
 A pin above the leaf rests on OpenSSL's word that the pinned issuer signed what lies below it: one
 hooked function (`X509_verify_cert`) and a leaf that merely names the issuer would open it. So each
@@ -32,7 +32,7 @@ def available() -> bool:
 
 
 def witness(chain: VerifiedChain, position: int) -> str | None:
-    """Why the certificate at `position` is not the issuer of what lies below it, down to the leaf; None if it is.
+    """Why the certificate at `position` did not issue the path below it; None if it did.
 
     Also None where `cryptography` is not installed.
     """
@@ -75,7 +75,7 @@ def _check(certificate_der: bytes, issuer_der: bytes) -> bool:
 
 
 def _is_ca(x509: Any, issuer: Parsed) -> bool:
-    """Whether it may issue (RFC 5280 section 4.2.1.9); old roots say so by being self-issued alone."""
+    """Whether it may issue (RFC 5280 section 4.2.1.9); old roots are self-issued, no more."""
     try:
         return bool(issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
     except x509.ExtensionNotFound:
