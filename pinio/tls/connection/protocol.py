@@ -61,17 +61,18 @@ INIT, CONNECTED, EOF, LOST = AppState
 #    first: the same ciphertext is a handshake message, data, or the wait for a close_notify.
 #
 # 2. `_app_state` says what the application has heard. It moves INIT -> CONNECTED -> EOF -> LOST,
-#    may skip EOF, and never goes back. The gate cannot replace it: it is CLOSED on a refusal, which
-#    the application never hears of, and CLOSED after `close`, where `connection_lost` is still to
-#    come. start_tls begins in CONNECTED. The callbacks and their order are those of asyncio's own
-#    TLS transport.
+#    may skip any of them, and never goes back. The gate cannot replace it: after a refusal no
+#    callback may come, after a close `connection_lost` must, and the gate is shut in both.
+#    start_tls begins in CONNECTED: its application had `connection_made` before, and gets
+#    `connection_lost` after a refusal too. The callbacks and their order are those of asyncio's
+#    own TLS transport.
 #
 # 3. The two directions below and above, which have a flag for each fact that nothing else holds:
 #
 #    `_lower_paused`    The lower transport was told to stop reading. Kept so that each pause is
 #                       undone once: any transport may be below, and not all allow two in a row.
-#    `_lower_ended`     The peer closed its half of TCP. If the application has paused, data still
-#                       waits, so that its end is acted on after `resume_reading`.
+#    `_lower_ended`     The peer closed its half of TCP. If the application has paused, data may
+#                       still wait, so that the end is acted on after `resume_reading`.
 #    `_resuming`        `_resumed` is scheduled. The application is not paused any more, but data
 #                       from before the pause still waits: an end must not overtake it.
 #    `_writing_paused`  The lower transport's buffer is above its limit. Kept also while the
@@ -92,8 +93,8 @@ INIT, CONNECTED, EOF, LOST = AppState
 # `connection_lost`. `abort`, `fatal` and `_fail` end at once, the last two with an error.
 #
 # Invariants:
-# - Before the gate is open the application hears nothing, and what the engine gives out is sent by
-#   `_flush` alone, which takes nothing once the peer is refused.
+# - Before the gate is open the application gets no byte and, but for start_tls, no callback. What
+#   the engine gives out is sent by `_flush` alone, which takes nothing once the peer is refused.
 # - After `connection_lost` no reference to the application, the transport or the loop's memory is
 #   left, so that a connection is freed without the collector.
 # - An exception that is no `Exception` aborts the connection: it may have lost decrypted data, and
