@@ -48,7 +48,11 @@ def test_without_the_pin_check_it_fails_and_says_what_was_not_observed(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lenient(
-        endpoint: Endpoint, chain: VerifiedChain, now: float, evidence_age: float | None = None
+        endpoint: Endpoint,
+        chain: VerifiedChain,
+        now: float,
+        evidence_age: float | None = None,
+        *_witness: object,
     ) -> Permit:
         assert endpoint.rule.pin_set is not None
         match = Match(endpoint.rule, endpoint.rule.pin_set.pins[0], 0, False)
