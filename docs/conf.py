@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 project = "pinio"
 release = metadata.version("pinio")
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx_copybutton"]
+copybutton_exclude = ".linenos, .gp, .go"  # copy commands without their prompts and output
 html_theme = "furo"
 myst_heading_anchors = 3
 nitpicky = True
