@@ -13,17 +13,16 @@ nothing here, and an earlier one makes the two disagree.
 from __future__ import annotations
 
 import hashlib
-import sys
 from typing import Any, Final
 
 _second: Final[Any] = hashlib.sha256
 try:
-    if sys.version_info >= (3, 12):
-        from _sha2 import sha256 as _built_in  # type: ignore[import-not-found,unused-ignore]
-    else:
-        from _sha256 import sha256 as _built_in  # type: ignore[import-not-found,unused-ignore]
+    from _sha2 import sha256 as _built_in  # type: ignore[import-not-found,unused-ignore]
 except ImportError:
-    _built_in = _second
+    try:  # before Python 3.12
+        from _sha256 import sha256 as _built_in  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        _built_in = _second
 
 _first: Final[Any] = _built_in
 

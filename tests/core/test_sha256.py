@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import runpy
 import sys
 
 import pytest
@@ -37,3 +38,12 @@ def test_a_replaced_implementation_is_noticed(monkeypatch: pytest.MonkeyPatch, w
     monkeypatch.setattr(sha256, which, hashlib.sha3_256)
     with pytest.raises(sha256.HashesDisagreeError):
         Certificate(Forged(spki=some_spki(78)).der)
+
+
+def test_a_python_without_it_has_one_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It works all the same, and says so."""
+    for name in ("_sha2", "_sha256"):
+        monkeypatch.setitem(sys.modules, name, None)
+    module = runpy.run_path(sha256.__file__)
+    assert not module["INDEPENDENT"]
+    assert module["sha256"](b"abc") == sha256.sha256(b"abc")

@@ -42,7 +42,8 @@ async def main():
         found = []
     except TamperingError as error:
         found = sorted({finding.check for finding in error.findings})
-    print(json.dumps([outcomes, found, len(list(process.text()))]), flush=True)
+    signs = [len(list(look())) for look in (process.text, process.agents, process.tracer)]
+    print(json.dumps([outcomes, found, signs]), flush=True)
 print("ready", flush=True)
 sys.stdin.readline()
 asyncio.run(main())
@@ -102,11 +103,13 @@ def test_fridas_hook_of_the_verifier_opens_no_pin_and_is_noticed(tmp_path: Path)
                 script.load()
             except Exception as error:  # noqa: BLE001  # of a dozen kinds
                 pytest.skip(f"frida cannot attach or hook here: {error}")
-            outcomes, found, changed = answer(process)
+            outcomes, found, (changed, agents, tracers) = answer(process)
         assert server.application_bytes == b""
     assert outcomes == ["WITNESSES_DISAGREE", "WITNESSES_DISAGREE", "PIN_MISMATCH"]
     assert found == ["forged issuer", "untrusted chain", "wrong name"]
     assert changed
+    assert agents
+    assert not tracers
 
 
 def test_gdbs_python_opens_a_pin_and_is_noticed(tmp_path: Path) -> None:

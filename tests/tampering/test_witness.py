@@ -9,14 +9,27 @@ by a library that the hook does not reach.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from pinio.core.certificate import VerifiedChain
+from pinio.core.decision import Permit, Refusal
+from pinio.core.pinset import PinSet
+from pinio.core.policy import Policy
+from pinio.core.verify import judge
 from pinio.testing import Server
 from pinio.tls.handshake import witness
 from tests.tampering import shims
@@ -84,6 +97,100 @@ def test_without_cryptography_the_hook_opens_a_ca_pin(tmp_path: Path) -> None:
     pin = "ca:" + ISSUER.serving().pin
     assert outcome(tmp_path, FORGED, pin, shims.build(tmp_path), "without") == "open"
     assert outcome(tmp_path, FORGED, pin, None, "without") == "CERTIFICATE_NOT_VERIFIED"
+
+
+def test_names_stay_the_word_of_openssl(tmp_path: Path) -> None:
+    """The limit that the manual states: a genuine certificate of the pinned issuer, for another name."""
+    other = ISSUER.issue("else.test", "else.test")
+    pin = "ca:" + ISSUER.serving().pin
+    assert outcome(tmp_path, other, pin, shims.build(tmp_path)) == "open"
+    assert outcome(tmp_path, other, pin, None) == "CERTIFICATE_NOT_VERIFIED"
+
+
+SINCE, UNTIL = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (2020, 2100))
+
+
+def build(subject: str, issuer: str, key: Any, signer: Any, *extensions: Any) -> bytes:
+    """A certificate of any kind of key."""
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, issuer)
+    ]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+        .serial_number(1).not_valid_before(SINCE).not_valid_after(UNTIL)
+    )  # fmt: skip
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    edwards = isinstance(signer, ed25519.Ed25519PrivateKey)
+    return builder.sign(signer, None if edwards else hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+KEYS = {
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "ec": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_each_kind_of_key_witnesses_its_own_signatures_alone(kind: str) -> None:
+    key, other, leaf = KEYS[kind](), KEYS[kind](), ec.generate_private_key(ec.SECP256R1())
+    ca = x509.BasicConstraints(ca=True, path_length=None)
+    issuer = build("issuer", "root", key, key, ca)
+    genuine, forged = build("leaf", "issuer", leaf, key), build("leaf", "issuer", leaf, other)
+    strange = build("leaf", "issuer", leaf, leaf if kind != "ec" else KEYS["rsa"]())
+    outcomes = [
+        witness.witness(VerifiedChain([der, issuer]), 1) for der in (genuine, forged, strange)
+    ]
+    assert outcomes[0] is None
+    assert None not in outcomes[1:]
+
+
+def test_an_old_root_without_constraints_may_issue() -> None:
+    key, leaf = KEYS["ec"](), KEYS["ec"]()
+    root, no_root = (build("old root", name, key, key) for name in ("old root", "another"))
+    der = build("leaf", "old root", leaf, key)
+    assert witness.witness(VerifiedChain([der, root]), 1) is None
+    assert witness.witness(VerifiedChain([der, no_root]), 1) is not None
+
+
+def test_a_kind_of_key_that_cryptography_does_not_know_is_not_witnessed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The issuer is genuine, for what is above it was checked; `witness` says so."""
+
+    def unknown(der: bytes) -> object:
+        return SimpleNamespace(public_key=unsupported)
+
+    def unsupported() -> None:
+        raise UnsupportedAlgorithm("new")
+
+    monkeypatch.setattr(x509, "load_der_x509_certificate", unknown)
+    assert witness.witness(VerifiedChain([ISSUER.issue("a", "a").der, ISSUER.der]), 1) is None
+
+
+def test_without_cryptography_nobody_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert witness.available()
+    monkeypatch.setattr(witness, "_loaded", [])
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert not witness.available()
+    assert witness.witness(VerifiedChain([FORGED.der, ISSUER.der]), 1) is None
+
+
+@pytest.mark.parametrize("url_host", [None, "other.test"])
+def test_an_objection_refuses_by_each_rule_that_matched(url_host: str | None) -> None:
+    leaf, issuer = f"leaf:{GENUINE.serving().pin}", f"ca:{ISSUER.serving().pin}"
+    pins = {
+        "localhost": PinSet(issuer if url_host is None else leaf, single="test"),
+        "other.test": PinSet(issuer, single="test"),
+    }
+    endpoint = Policy(pins).endpoint("localhost", 443, url_host=url_host)
+    chain = VerifiedChain([GENUINE.der, ISSUER.der])
+    assert isinstance(judge(endpoint, chain, 0.0, None, witness.witness), Permit)
+    refusal = judge(endpoint, chain, 0.0, None, lambda chain, position: "no")
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "WITNESSES_DISAGREE"
 
 
 def test_the_path_is_checked_signature_by_signature() -> None:
