@@ -178,6 +178,13 @@ def test_without_cryptography_nobody_objects(monkeypatch: pytest.MonkeyPatch) ->
     assert witness.witness(VerifiedChain([FORGED.der, ISSUER.der]), 1) is None
 
 
+def test_a_cryptography_that_is_too_old_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(witness, "_loaded", [])
+    monkeypatch.setattr(x509, "Certificate", object)
+    assert not witness.available()
+    assert witness.witness(VerifiedChain([FORGED.der, ISSUER.der]), 1) is None
+
+
 @pytest.mark.parametrize("url_host", [None, "other.test"])
 def test_an_objection_refuses_by_each_rule_that_matched(url_host: str | None) -> None:
     leaf, issuer = f"leaf:{GENUINE.serving().pin}", f"ca:{ISSUER.serving().pin}"

@@ -27,7 +27,7 @@ _loaded: list[Any] = []
 
 
 def available() -> bool:
-    """Whether paths are witnessed: `cryptography` is installed and can be imported."""
+    """Whether paths are witnessed: `cryptography` 41 or later is installed and can be imported."""
     return _x509() is not None
 
 
@@ -109,5 +109,7 @@ def _x509() -> Any:
         except ImportError:
             _loaded.append(None)
         else:
-            _loaded.append(x509)
+            # Before cryptography 41 a certificate does not say how it was signed.
+            able = hasattr(x509.Certificate, "signature_algorithm_parameters")
+            _loaded.append(x509 if able else None)
     return _loaded[0]
