@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import pinio
 from pinio.core.certificate import Certificate
-from pinio.errors import PinMismatchError
+from pinio.errors import PinMismatchError, WitnessError
 from pinio.testing import Leaf, Server
+from pinio.tls.handshake import witness
 from tests.core.forge import indefinite, tlv
 from tests.core.lax import lax_walk
 from tests.tls.cast import GENUINE, App, Told, end_of, pinned
@@ -94,11 +95,26 @@ async def test_a_certificate_that_is_not_der_matches_nothing(
         assert server.handshakes_finished == 0
 
 
-async def test_its_ca_can_still_be_pinned(tls_version: ssl.TLSVersion) -> None:
-    """The key of the CA is where it says; a leaf that nobody can read does not hide it."""
+async def test_its_ca_can_be_pinned_where_nothing_else_reads_it(
+    tls_version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of the CA is where it says; without `cryptography` OpenSSL's word that it signed is taken."""
+    monkeypatch.setattr(witness, "_loaded", [None])
     ca = TRUSTED.serving().pin
     with Server(LEAF, tls_version=tls_version) as server:
         policy = pinned(f"ca:{ca}", anchors=TRUSTED.anchors)
         transport, _ = await pinio.create_connection(App, "localhost", server.port, policy=policy)
         assert transport.get_extra_info("pinio").position == 1
         transport.abort()
+
+
+async def test_a_leaf_that_no_second_library_reads_is_refused(tls_version: ssl.TLSVersion) -> None:
+    """A signature that cannot be checked again is none, or a hooked verifier would serve BER."""
+    with Server(LEAF, tls_version=tls_version) as server:
+        policy = pinned(f"ca:{TRUSTED.serving().pin}", anchors=TRUSTED.anchors)
+        with pytest.raises(WitnessError, match="did not sign"):
+            await pinio.create_connection(
+                App, "localhost", server.port, policy=policy, observer=Told()
+            )
+        await end_of(server)
+        assert server.application_bytes == b""
