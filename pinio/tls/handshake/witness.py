@@ -80,6 +80,8 @@ def _is_ca(x509: Any, issuer: Parsed) -> bool:
         return bool(issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
     except x509.ExtensionNotFound:
         return issuer.issuer == issuer.subject
+    except ValueError:
+        return True  # another extension cannot be read, which OpenSSL accepts; its signature counts
 
 
 def _verifies(key: Any, certificate: Parsed) -> bool:
