@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-_VERBS: Final = ("audit", "check", "demo", "pins", "policy", "selftest")
+_VERBS: Final = ("audit", "check", "demo", "diff", "pins", "policy", "selftest")
 
 
 class _Verbs(click.Group):

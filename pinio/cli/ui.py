@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pinio.cli.demo import Attempt, Scene
     from pinio.core.policy import Policy
     from pinio.errors import PinError, PinVerificationError
+    from pinio.sources.comparison import Difference
     from pinio.tampering.environment import Answer
     from pinio.tampering.findings import SelfTest
     from pinio.tls.probe import Probe
@@ -161,6 +162,23 @@ def show_refused_url(url: str, error: PinVerificationError) -> None:
     """A URL that may not."""
     _say(f"{escape(url)}: refused", "bold red")
     _say_lines(error.refusal.text().splitlines(), "  ")
+
+
+# diff
+
+
+def show_difference(found: Difference) -> None:
+    """What a new policy changes for hosts."""
+    _say_lines((f"gained: {pattern}" for pattern in found.gained), style="green")
+    _say_lines((f"lost: {pattern}" for pattern in found.lost), style="yellow")
+    if found.looser:
+        _say("looser:", "bold red")
+        _say_lines(map(escape, found.looser), "  ")
+    if found.undoing:
+        _say("tighter; the way back would mean:", "green")
+        _say_lines(map(escape, found.undoing), "  ")
+    if not (found.gained or found.lost or found.looser or found.undoing):
+        _say("no host is treated otherwise")
 
 
 # demo
