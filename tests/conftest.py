@@ -57,6 +57,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak-seed", type=int, default=1, metavar="N", help="what their fates are drawn from"
     )
+    parser.addoption(
+        "--engine",
+        choices=["openssl", "rustls"],
+        default="openssl",
+        help="the engine of tests that name none",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make another engine the default."""
+    if config.getoption("--engine") == "rustls":
+        from tests.engines import rustls
+
+        rustls.install()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what holds with one engine alone."""
+    if config.getoption("--engine") == "rustls":
+        from tests.engines import rustls
+
+        rustls.skip_differences(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

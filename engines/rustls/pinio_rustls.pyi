@@ -90,7 +90,10 @@ class Connection:
         """
 
     def read_into(self, buffer: Buffer) -> int:
-        """Read plaintext of as many records as fit; returns how many bytes, 0 if there are none."""
+        """Read plaintext of as many records as fit; returns how many bytes, 0 if there are none.
+
+        What was decrypted before the connection failed can still be read.
+        """
 
     def read(self, size: int) -> bytes:
         """Read at most `size` bytes of plaintext."""
@@ -125,6 +128,10 @@ class Connection:
     def is_handshaking(self) -> bool: ...
     @property
     def peer_closed(self) -> bool: ...
+    @property
+    def readable(self) -> int:
+        """Bytes of plaintext that can be read at once."""
+
     @property
     def waiting(self) -> int:
         """Bytes of ciphertext that wait until plaintext was read."""

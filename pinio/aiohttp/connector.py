@@ -18,6 +18,7 @@ from pinio.aiohttp.pool import LiveConnections, is_for, still_holds
 from pinio.core.policy import Endpoint
 from pinio.errors import PinVerificationError, PolicyError
 from pinio.reporting import notify
+from pinio.tls.config.engine import EngineChoice, choose
 from pinio.tls.connection.establish import Timeouts
 from pinio.tls.connection.transport import PinnedTransport
 from pinio.tls.context.pinned import PinnedSSLContext
@@ -56,6 +57,8 @@ class PinnedConnector(HookedConnector):
             noticed. For the latter the source must have `subscribe`, as `FileSource` has, and what
             that returns must end the subscription whenever and in whatever thread it is called. The
             connector ends it when it is closed, or when nobody holds it any more.
+        engine: who does the TLS: "openssl", "rustls" (the package `pinio-rustls`), or "auto", which
+            is rustls where it is installed and can do what is asked.
         options: every other argument of `aiohttp.TCPConnector`.
 
     Raises `PolicyError` for arguments that make no sense. Requests raise `ClientPinError` where a
@@ -71,6 +74,7 @@ class PinnedConnector(HookedConnector):
         observer: Observer | None = None,
         resumption: bool | SessionCache = True,
         retire: Literal["idle", "all"] = "idle",
+        engine: EngineChoice = "openssl",
         **options: Any,
     ) -> None:
         options = {name: value for name, value in options.items() if not _is_default(name, value)}
@@ -82,6 +86,9 @@ class PinnedConnector(HookedConnector):
         self._expected = expected
         self._context = expected.origins if given is None else offering_http(given)
         self._proxy_context = expected.proxies if expected.apart else self._context
+        self.engine = engine
+        for context in (self._context, self._proxy_context):
+            choose(engine, context.settings)  # says now what that engine cannot do
         self.timeouts = Timeouts.of(None, options.get("ssl_shutdown_timeout") or None)
         super().__init__(
             ssl=self._context, **options

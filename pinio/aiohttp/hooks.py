@@ -38,6 +38,7 @@ from aiohttp.client_reqrep import ClientRequest, Fingerprint
 from pinio.aiohttp.alpn import OfferingHTTP
 from pinio.aiohttp.errors import ClientPinError, ClientTLSFailedError, client_error
 from pinio.errors import PinVerificationError, TLSFailedError
+from pinio.tls.config.engine import EngineChoice
 from pinio.tls.connection.engine import Engine
 from pinio.tls.connection.establish import (
     Timeouts,
@@ -64,6 +65,7 @@ class HookedConnector(aiohttp.TCPConnector):
     """A `TCPConnector` that makes TLS on pinio's transport wherever `context_of` names a context."""
 
     timeouts: Timeouts
+    engine: EngineChoice
 
     @abstractmethod
     def context_of(self, req: ClientRequest, *, proxy: bool) -> PinnedSSLContext | None:
@@ -165,7 +167,7 @@ class HookedConnector(aiohttp.TCPConnector):
             if self._carries_other_tls(req):
                 return await dial(args[0], ssl=context, server_hostname=name)
             request = ConnectionRequest.by_context(
-                context, name, req.url.port, url_host=req.url.raw_host
+                context, name, req.url.port, url_host=req.url.raw_host, engine=self.engine
             )
             while True:
                 left = len(addr_infos)
@@ -257,6 +259,7 @@ class HookedConnector(aiohttp.TCPConnector):
                     req.server_hostname or req.url.raw_host or "",
                     req.url.port,
                     url_host=req.url.raw_host,
+                    engine=self.engine,
                 )
                 make_engine = await engine_factory(self._loop, request)
                 async with asyncio.timeout(timeout.sock_connect):

@@ -42,6 +42,8 @@ class Permit:
     """When it was decided, in POSIX seconds."""
     evidence_age: float | None
     """Seconds since the full handshake that showed the chain; None if that was this handshake."""
+    engine: str
+    """Who did the TLS: "openssl" or "rustls"."""
 
     def __init__(self) -> None:
         raise TypeError("a Permit is made by a judgement, never by hand")
@@ -56,6 +58,7 @@ class Permit:
         revision: str | None,
         time: float,
         evidence_age: float | None,
+        engine: str,
     ) -> Permit:
         permit = object.__new__(cls)
         _host(permit, host)
@@ -65,6 +68,7 @@ class Permit:
         _revision(permit, revision)
         _time(permit, time)
         _evidence_age(permit, evidence_age)
+        _engine(permit, engine)
         return permit
 
     @property
@@ -128,7 +132,7 @@ class Permit:
         )
 
 
-_host, _port, _verdict, _chain, _revision, _time, _evidence_age = setters(Permit)
+_host, _port, _verdict, _chain, _revision, _time, _evidence_age, _engine = setters(Permit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,17 @@ def decide(
     chain: VerifiedChain | None,
     now: float,
     evidence_age: float | None = None,
+    engine: str = "openssl",
 ) -> Permit | Refusal:
-    """Turn what was observed into what happens; `evidence_age` in seconds says that the chain is a resumed session's."""
+    """Turn what was observed into what happens.
+
+    `evidence_age` in seconds says that the chain is a resumed session's, `engine` who verified it.
+    """
     reason = _reason(endpoint.policy, verdict)
     revision = endpoint.policy.revision
     if reason is None:
         return Permit._mint(  # noqa: SLF001  # the one place
-            endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age
+            endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age, engine
         )
     return Refusal(
         reason, endpoint.host, endpoint.port, verdict, chain, revision, now, evidence_age
@@ -97,6 +101,7 @@ def judge(
     now: float,
     evidence_age: float | None = None,
     witness: Witness | None = None,
+    engine: str = "openssl",
 ) -> Permit | Refusal:
     """Judge one connection by every rule that holds for it: the name that TLS verified, and the other name if it has pins.
 
@@ -110,12 +115,19 @@ def judge(
         now,
         evidence_age,
         witness,
+        engine,
     )
     if endpoint.url_rule is None or isinstance(first, Refusal):
         return first
     name, rule = endpoint.url_rule
     second = _witnessed(
-        endpoint, verify(endpoint.policy, rule, chain, now), chain, now, evidence_age, witness
+        endpoint,
+        verify(endpoint.policy, rule, chain, now),
+        chain,
+        now,
+        evidence_age,
+        witness,
+        engine,
     )
     if isinstance(second, Refusal):
         return replace(
@@ -131,6 +143,7 @@ def _witnessed(
     now: float,
     evidence_age: float | None,
     witness: Witness | None,
+    engine: str,
 ) -> Permit | Refusal:
     """`decide`, but that a matched issuer must have signed: that the engine says so is not enough.
 
@@ -143,4 +156,4 @@ def _witnessed(
                 "WITNESSES_DISAGREE", endpoint.host, endpoint.port, verdict, chain,
                 endpoint.policy.revision, now, evidence_age, detail=objection,
             )  # fmt: skip
-    return decide(endpoint, verdict, chain, now, evidence_age)
+    return decide(endpoint, verdict, chain, now, evidence_age, engine)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
+from pinio.tls.config.engine import EngineChoice
 from pinio.tls.connection.asyncio_streams import LIMIT, Streams, streams
 from pinio.tls.connection.establish import App, Reach, Timeouts, reached
 from pinio.tls.connection.transport import PinnedTransport
@@ -65,6 +66,7 @@ async def create_connection(
     ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
+    engine: EngineChoice = "openssl",
     family: int = 0,
     proto: int = 0,
     flags: int = 0,
@@ -100,6 +102,8 @@ async def create_connection(
             beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        engine: who does the TLS: `"openssl"`, `"rustls"` (the package `pinio-rustls`), or `"auto"`,
+            which is rustls where it is installed and can do what is asked.
         family: the address family, for `getaddrinfo`.
         proto: the protocol, for `getaddrinfo`.
         flags: flags of `getaddrinfo`.
@@ -128,7 +132,7 @@ async def create_connection(
     """
     request = ConnectionRequest.of(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
-        observer=observer, resumption=resumption,
+        observer=observer, resumption=resumption, engine=engine,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)
@@ -173,6 +177,7 @@ async def open_connection(
     ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
+    engine: EngineChoice = "openssl",
     family: int = 0,
     proto: int = 0,
     flags: int = 0,
@@ -206,6 +211,8 @@ async def open_connection(
             beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        engine: who does the TLS: `"openssl"`, `"rustls"` (the package `pinio-rustls`), or `"auto"`,
+            which is rustls where it is installed and can do what is asked.
         family: the address family, for `getaddrinfo`.
         proto: the protocol, for `getaddrinfo`.
         flags: flags of `getaddrinfo`.
@@ -234,7 +241,7 @@ async def open_connection(
     """
     request = ConnectionRequest.of(
         host, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
-        observer=observer, resumption=resumption,
+        observer=observer, resumption=resumption, engine=engine,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     how = Dialling(local_addr, family, proto, flags, happy_eyeballs_delay, interleave, all_errors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl as ssl_module
+from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 from pinio.core.anchors import Anchors
@@ -10,8 +10,9 @@ from pinio.core.pinset import PinsLike, Trust
 from pinio.core.policy import Endpoint
 from pinio.errors import PolicyError
 from pinio.reporting import observer_or_default
+from pinio.tls.config.engine import EngineChoice, choose
 from pinio.tls.config.expectation import Expectation
-from pinio.tls.config.profile import Profile
+from pinio.tls.config.profile import DEFAULT_SETTINGS, Profile
 from pinio.tls.context.pinned import PinnedSSLContext
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.sessions import SessionCache
@@ -43,6 +44,7 @@ class ConnectionRequest(NamedTuple):
         server_hostname: str | None,
         observer: Observer | None,
         resumption: bool | SessionCache,
+        engine: EngineChoice,
     ) -> ConnectionRequest:
         """Read the arguments of an entry point, of which one of `policy`, `pins` and `ssl` is given.
 
@@ -59,13 +61,16 @@ class ConnectionRequest(NamedTuple):
         if isinstance(ssl, PinnedSSLContext):
             if any(argument is not None for argument in (policy, pins, trust, anchors)):
                 _fail("ssl= is a pinned context, which has its own policy; pass one of the two")
-            request = cls.by_context(ssl, name, port, url_host=url_host, observer=observer)
+            request = cls.by_context(
+                ssl, name, port, url_host=url_host, observer=observer, engine=engine
+            )
             return request if resumption is True else request._replace(resumption=resumption)
         _check_ssl(ssl, policy, pins)
         expectation = Expectation.of(policy, pins, trust, anchors)
         chosen = observer_or_default(observer)
         endpoint = expectation.endpoint(name, port, url_host=url_host, observer=chosen)
-        return cls(endpoint, Profile.of(endpoint), chosen, resumption, expectation.source)
+        profile = Profile.of(endpoint, engine=choose(engine, DEFAULT_SETTINGS))
+        return cls(endpoint, profile, chosen, resumption, expectation.source)
 
     @classmethod
     def by_context(
@@ -76,26 +81,29 @@ class ConnectionRequest(NamedTuple):
         *,
         url_host: str | None = None,
         observer: Observer | None = None,
+        engine: EngineChoice = "openssl",
     ) -> ConnectionRequest:
         """Request a connection to `host`, the name that TLS verifies, as a context says.
 
-        `observer` takes the place of the context's own.
+        `observer` takes the place of the context's own. Raises `PolicyError` if the engine cannot
+        do what the context asks.
         """
         chosen = context.observer if observer is None else observer_or_default(observer)
         source = context.expectation.source
         endpoint = context.expectation.endpoint(host, port, url_host=url_host, observer=chosen)
         profile = context.profile(endpoint)
+        profile = replace(profile, engine=choose(engine, profile.settings))
         return cls(endpoint, profile, chosen, context.resumption, source, context)
 
-    def handshake(self, context: ssl_module.SSLContext, *, dials_again: bool = False) -> Handshake:
-        """Prepare the handshake over an inner context; it offers a session if one may be offered now.
+    def handshake(self, configuration: object, *, dials_again: bool = False) -> Handshake:
+        """Prepare the handshake under an engine's configuration; it offers a session if one may be offered now.
 
         `dials_again` says that the caller looks at `Engine.again` when the handshake fails.
         """
         return Handshake.prepare(
             self.endpoint,
             self.profile,
-            context,
+            configuration,
             observer=self.observer,
             resumption=self.resumption,
             source=self.source,

@@ -12,6 +12,7 @@ from typing import Literal, Required, TypedDict
 
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
+from pinio.tls.config.engine import EngineChoice
 from pinio.tls.config.identity import ClientCert
 from pinio.tls.context.pinned import PinnedSSLContext
 from pinio.tls.handshake.sessions import SessionCache
@@ -32,6 +33,7 @@ class _Any(TypedDict, total=False):
 
     observer: Observer | None
     resumption: bool | SessionCache
+    engine: EngineChoice
     ssl_handshake_timeout: float | None
     ssl_shutdown_timeout: float | None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Unpack, cast, overload
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
+from pinio.tls.config.engine import EngineChoice
 from pinio.tls.connection.asyncio_streams import (
     LIMIT,
     Streams,
@@ -64,6 +65,7 @@ async def start_tls(
     ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
+    engine: EngineChoice = "openssl",
     server_hostname: str,
     port: int | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -87,6 +89,8 @@ async def start_tls(
             beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        engine: who does the TLS: `"openssl"`, `"rustls"` (the package `pinio-rustls`), or `"auto"`,
+            which is rustls where it is installed and can do what is asked.
         server_hostname: the name that the certificate must have and that is looked up in the
             policy.
         port: stands in reports.
@@ -106,7 +110,7 @@ async def start_tls(
     """
     request = ConnectionRequest.of(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
-        observer=observer, resumption=resumption,
+        observer=observer, resumption=resumption, engine=engine,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport)
@@ -159,6 +163,7 @@ async def upgrade(
     ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
+    engine: EngineChoice = "openssl",
     server_hostname: str,
     port: int | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -187,6 +192,8 @@ async def upgrade(
             beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        engine: who does the TLS: `"openssl"`, `"rustls"` (the package `pinio-rustls`), or `"auto"`,
+            which is rustls where it is installed and can do what is asked.
         server_hostname: the name that the certificate must have and that is looked up in the
             policy.
         port: stands in reports.
@@ -206,7 +213,7 @@ async def upgrade(
     """
     request = ConnectionRequest.of(
         None, port, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl, server_hostname=server_hostname,
-        observer=observer, resumption=resumption,
+        observer=observer, resumption=resumption, engine=engine,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     lower = _upgradable(transport_of(writer))

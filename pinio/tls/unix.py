@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import PinsLike, Trust
 from pinio.errors import PolicyError
+from pinio.tls.config.engine import EngineChoice
 from pinio.tls.connection.asyncio_streams import LIMIT, Streams, streams
 from pinio.tls.connection.establish import App, Reach, Timeouts, reached
 from pinio.tls.connection.transport import PinnedTransport
@@ -62,6 +63,7 @@ async def create_unix_connection(
     ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
+    engine: EngineChoice = "openssl",
     sock: socket.socket | None = None,
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -89,6 +91,8 @@ async def create_unix_connection(
             beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        engine: who does the TLS: `"openssl"`, `"rustls"` (the package `pinio-rustls`), or `"auto"`,
+            which is rustls where it is installed and can do what is asked.
         sock: a connected Unix socket to use, instead of `path`.
         server_hostname: the name that the certificate must have and that is looked up in the
             policy. It is required, because a path is no name.
@@ -109,7 +113,7 @@ async def create_unix_connection(
     """
     request = ConnectionRequest.of(
         None, None, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl,
-        server_hostname=_name(server_hostname), observer=observer, resumption=resumption,
+        server_hostname=_name(server_hostname), observer=observer, resumption=resumption, engine=engine,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     reach = _reach(path, sock)
@@ -149,6 +153,7 @@ async def open_unix_connection(
     ssl: PinnedSSLContext | Literal[True] | None = None,
     observer: Observer | None = None,
     resumption: bool | SessionCache = True,
+    engine: EngineChoice = "openssl",
     sock: socket.socket | None = None,
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -175,6 +180,8 @@ async def open_unix_connection(
             beside one of these means nothing, for code that was written for asyncio.
         observer: is called with the `Permit` or `Refusal`; the default logs refusals.
         resumption: whether a TLS session may be resumed, or the `SessionCache` to keep sessions in.
+        engine: who does the TLS: `"openssl"`, `"rustls"` (the package `pinio-rustls`), or `"auto"`,
+            which is rustls where it is installed and can do what is asked.
         sock: a connected Unix socket to use, instead of `path`.
         server_hostname: the name that the certificate must have and that is looked up in the
             policy. It is required, because a path is no name.
@@ -195,7 +202,7 @@ async def open_unix_connection(
     """
     request = ConnectionRequest.of(
         None, None, policy=policy, pins=pins, trust=trust, anchors=anchors, ssl=ssl,
-        server_hostname=_name(server_hostname), observer=observer, resumption=resumption,
+        server_hostname=_name(server_hostname), observer=observer, resumption=resumption, engine=engine,
     )  # fmt: skip
     timeouts = Timeouts.of(ssl_handshake_timeout, ssl_shutdown_timeout)
     reach = _reach(path, sock)

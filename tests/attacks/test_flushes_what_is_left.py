@@ -32,6 +32,7 @@ from pinio.tls.handshake import judge as judgements
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
+from pinio.tls.handshake.peer import OpenSSLFacts
 from tests.tls.cast import GENUINE, IDENTITY, MISPINNED, ROOT, Told, end_of, pinned
 from tests.tls.doors import DOORS, OVER_BIO, Door
 from tests.tls.memory import MemoryPeer, context_with, engine_for
@@ -173,7 +174,7 @@ def test_an_interrupt_right_behind_the_handshake(
         raise kind(1, "interrupted")
 
     with pytest.raises(kind):
-        handshake.step(client.tls, interrupted, client.outgoing)
+        handshake.step(OpenSSLFacts(client.tls), interrupted, client.outgoing)
     assert not client.outgoing.pending
     nothing_is_left(client, server)
 

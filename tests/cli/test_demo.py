@@ -56,7 +56,7 @@ def test_without_the_pin_check_it_fails_and_says_what_was_not_observed(
     ) -> Permit:
         assert endpoint.rule.pin_set is not None
         match = Match(endpoint.rule, endpoint.rule.pin_set.pins[0], 0, False)
-        return Permit._mint(endpoint.host, endpoint.port, match, chain, None, now, evidence_age)
+        return Permit._mint(endpoint.host, endpoint.port, match, chain, None, now, None, "openssl")
 
     monkeypatch.setattr(judge, "judge", lenient)
     result = command("demo")

@@ -75,12 +75,12 @@ def _verify(policy: Any, rule: Any, chain: Any, now: float) -> Any:
 _decide = verify.decide
 
 
-def _decide_yes(endpoint: Any, verdict: Any, chain: Any, now: float, age: Any = None) -> Any:
+def _decide_yes(endpoint: Any, verdict: Any, chain: Any, now: float, age: Any, *_: Any) -> Any:
     yes = Match(endpoint.rule, endpoint.rule.pin_set.pins[0], 0, False)
     return _decide(endpoint, yes, chain, now, age)
 
 
-def _judge_yes(endpoint: Any, chain: Any, now: float, age: Any = None, witness: Any = None) -> Any:
+def _judge_yes(endpoint: Any, chain: Any, now: float, age: Any, *_: Any) -> Any:
     return _decide_yes(endpoint, None, chain, now, age)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import pinio
 from pinio.testing import Interceptor, Server
-from pinio.tls.handshake import sessions
+from pinio.tls.handshake import peer, sessions
 from pinio.tls.handshake.sessions import SessionCache
 from tests.tls.cast import ISSUER
 
@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture(params=[False, True], ids=["used once", "used again"], autouse=True)
 def tickets_last(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a TLS 1.3 ticket is used again, as it is on a Python that leaks with each; every rule holds there too."""
-    monkeypatch.setattr(sessions, "reading_leaks", request.param)
+    monkeypatch.setattr(peer, "reading_leaks", request.param)
     return bool(request.param)
 
 

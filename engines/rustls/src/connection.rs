@@ -97,6 +97,12 @@ impl Connection {
         self.0.peer_closed
     }
 
+    /// Bytes of plaintext that can be read at once.
+    #[getter]
+    fn readable(&self) -> usize {
+        self.0.readable
+    }
+
     /// Bytes of ciphertext that wait until plaintext was read.
     #[getter]
     fn waiting(&self) -> usize {

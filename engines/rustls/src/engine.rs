@@ -58,11 +58,15 @@ pub struct Engine {
     pub finding: Option<Finding>,
     /// Whether the peer has sent its close_notify.
     pub peer_closed: bool,
+    /// Bytes of plaintext that can be read at once.
+    pub readable: usize,
     /// Ciphertext that waits until plaintext was read; the first `taken` bytes were taken in.
     incoming: Vec<u8>,
     taken: usize,
     /// Whether the caller has said that it writes no more.
     ended: bool,
+    /// Plaintext that was decrypted before the connection failed.
+    rest: Vec<u8>,
     /// The alert that is left of a connection that has failed.
     last_words: Option<Vec<u8>>,
 }
@@ -83,6 +87,8 @@ impl Engine {
             store,
             finding: None,
             peer_closed: false,
+            readable: 0,
+            rest: Vec::new(),
             incoming: Vec::new(),
             taken: 0,
             ended: false,
@@ -111,12 +117,27 @@ impl Engine {
     }
 
     /// Reads plaintext until `out` is full or there is no more for now.
+    ///
+    /// What was decrypted before a connection failed can still be read: its records were authentic.
     pub fn read(&mut self, out: &mut [u8]) -> Result<usize, Broken> {
+        if self.last_words.is_some() && self.readable > 0 {
+            let count = out.len().min(self.rest.len());
+            out[..count].copy_from_slice(&self.rest[..count]);
+            self.rest.drain(..count);
+            self.readable = self.rest.len();
+            return Ok(count);
+        }
         self.guarded(|this| this.read_plain(out))
     }
 
     /// Reads at most `size` bytes of plaintext.
     pub fn read_some(&mut self, size: usize) -> Result<Vec<u8>, Broken> {
+        if self.last_words.is_some() && self.readable > 0 {
+            let mut plain = vec![0; size.min(self.readable)];
+            let count = self.read(&mut plain)?;
+            plain.truncate(count);
+            return Ok(plain);
+        }
         self.guarded(|this| {
             let mut plain = Vec::new();
             while plain.len() < size {
@@ -205,11 +226,28 @@ impl Engine {
             Err(Broken::Tls(_)) => {
                 let queued = contained(|| Ok(self.drained()));
                 self.fail(queued.ok().and_then(|queued| alert_alone(&queued)));
+                self.keep_rest();
             }
-            Err(Broken::Panicked) => self.fail(None),
+            Err(Broken::Panicked) => {
+                self.fail(None);
+                self.readable = 0;
+            }
             _ => {}
         }
         result
+    }
+
+    /// Keeps what was decrypted before the failure: at most what one `feed` brought.
+    fn keep_rest(&mut self) {
+        let mut rest = Vec::new();
+        if !self.tls.is_handshaking() {
+            let _ = contained(|| {
+                let _ = self.tls.reader().read_to_end(&mut rest); // ends where nothing is left
+                Ok(())
+            });
+        }
+        self.readable = rest.len();
+        self.rest = rest;
     }
 
     fn fail(&mut self, alert: Option<Vec<u8>>) {
@@ -238,7 +276,9 @@ impl Engine {
             if finding.is_some() {
                 self.finding = finding;
             }
-            if state?.peer_has_closed() {
+            let state = state?;
+            self.readable = state.plaintext_bytes_to_read();
+            if state.peer_has_closed() {
                 self.peer_closed = true;
                 left = &[];
             }
@@ -271,7 +311,10 @@ impl Engine {
         while filled < out.len() {
             match self.tls.reader().read(&mut out[filled..]) {
                 Ok(0) => break, // the peer has closed
-                Ok(count) => filled += count,
+                Ok(count) => {
+                    filled += count;
+                    self.readable = self.readable.saturating_sub(count);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if !self.pump_waiting()? {
                         break;

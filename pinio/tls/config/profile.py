@@ -13,6 +13,7 @@ from typing import Final
 from pinio.core.anchors import Anchors
 from pinio.core.pinset import Trust
 from pinio.core.policy import Endpoint
+from pinio.tls.config.engine import EngineName
 from pinio.tls.config.settings import Settings
 
 _CERTIFI: Final = Anchors()
@@ -26,18 +27,30 @@ class Profile:
     trust: Trust = "pkix"
     anchors: Anchors = _CERTIFI
     settings: Settings = DEFAULT_SETTINGS
+    engine: EngineName = "openssl"
 
     @classmethod
-    def of(cls, endpoint: Endpoint, settings: Settings = DEFAULT_SETTINGS) -> Profile:
+    def of(
+        cls,
+        endpoint: Endpoint,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        engine: EngineName = "openssl",
+    ) -> Profile:
         """The profile under which this endpoint's certificate is verified."""
         anchors = _CERTIFI if endpoint.trust == "leaf-pin" else endpoint.anchors
         return cls(
             endpoint.trust,
             anchors,
             settings if endpoint.rule.pin_set is not None else settings.anonymous(),
+            engine,
         )
 
     @property
     def identity(self) -> str:
-        """Which certificates this profile would verify, as text: what evidence is tied to."""
-        return f"{self.trust}:{self.anchors.identity}"
+        """Which certificates this profile would verify, as text: what evidence is tied to.
+
+        Two engines may build different chains from the same anchors, so that the engine is part of
+        it.
+        """
+        return f"{self.engine}:{self.trust}:{self.anchors.identity}"

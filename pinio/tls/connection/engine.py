@@ -1,8 +1,8 @@
 """What the connection asks of a TLS engine: ciphertext in, ciphertext and plaintext out.
 
 An engine does no I/O and knows no event loop. The protocol and the transport use it through
-`Engine` alone, so that they work with any TLS library; `pinio.tls.connection.openssl` has the one
-for OpenSSL, and `make_engine` is the one place that decides which is made.
+`Engine` alone, so that they work with any TLS library; `openssl` and `rustls` beside this
+module have the two there are, and `factory` is the one place that decides which is made.
 
 `read`, `write`, `pending` and the methods of `incoming` and `outgoing` run once per record. An
 engine may therefore set them as attributes, for instance bound methods of C objects.

@@ -92,16 +92,25 @@ def _load(context: ssl.SSLContext, anchors: Anchors) -> None:
         assign(context, "verify_flags", int(context.verify_flags) | ssl.VERIFY_X509_PARTIAL_CHAIN)
 
 
-def _load_system(context: ssl.SSLContext) -> None:
-    """Load the platform's anchors from where OpenSSL or the distribution keeps them.
+def system_file() -> str | None:
+    """Where OpenSSL or the distribution keeps the platform's anchors in one file, if anywhere.
 
     Environment variables do not change it.
     """
     built_in = ssl.get_default_verify_paths()
     for file in (built_in.openssl_cafile, *_SYSTEM_FILES):
         if file and Path(file).is_file():
-            context.load_verify_locations(cafile=file)
-            return
+            return file
+    return None
+
+
+def _load_system(context: ssl.SSLContext) -> None:
+    """Load the platform's anchors, from a file or from a folder of files."""
+    file = system_file()
+    if file is not None:
+        context.load_verify_locations(cafile=file)
+        return
+    built_in = ssl.get_default_verify_paths()
     if built_in.openssl_capath and Path(built_in.openssl_capath).is_dir():
         context.load_verify_locations(capath=built_in.openssl_capath)
         return

@@ -53,6 +53,10 @@ class _GatedObject:
         """Where the connection is; application bytes flow in `State.OPEN` only."""
         return IDLE if self._handshake is None else self._handshake.judge.gate.state
 
+    @property
+    def _facts(self) -> OpenSSLFacts:
+        return OpenSSLFacts(cast(TLSObject, self))  # made when asked for: kept, it would be a cycle
+
     def _bind(self, handshake: Handshake, outgoing: ssl.MemoryBIO | None) -> None:
         self._handshake = handshake
         self._outgoing = outgoing
@@ -89,7 +93,7 @@ class _GatedObject:
             self._ticket_reads -= 1
             handshake = self._handshake
             if handshake is None or (handshake.heard if data else handshake.keep_session)(
-                cast(TLSObject, self)
+                self._facts
             ):
                 self._ticket_reads = 0
 
@@ -98,7 +102,7 @@ class _GatedObject:
         return (
             None
             if self._handshake is None
-            else self._handshake.invalidate_session(cast(TLSObject, self), error)
+            else self._handshake.invalidate_session(self._facts, error)
         )
 
     def _refuse(self) -> NoReturn:
@@ -129,10 +133,10 @@ class _GatedObject:
             return
         if state in (REFUSED, CLOSED, CLOSING):
             self._refuse()
-        handshake.step(cast(TLSObject, self), do_handshake, self._outgoing)
-        tls = cast(TLSObject, self)
+        facts = self._facts
+        handshake.step(facts, do_handshake, self._outgoing)
         # Its ticket came within the handshake; later ones, by a read.
-        if tls.version() == "TLSv1.2" and handshake.keep_session(tls):
+        if facts.version == "TLSv1.2" and handshake.keep_session(facts):
             self._ticket_reads = 0 if handshake.trial is None else 1
 
     def _unwrapping(self) -> None:

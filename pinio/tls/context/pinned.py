@@ -72,7 +72,10 @@ class PinnedSSLContext(OuterContext):
         """As `ssl` does; raises `UnpinnedHostError`, `ServerNameError` or `PolicyError` at once."""
         endpoint, context, handshake = self._prepare(server_side, server_hostname, session)
         tls = context.wrap_bio(
-            incoming, outgoing, server_hostname=endpoint.host, session=handshake.session
+            incoming,
+            outgoing,
+            server_hostname=endpoint.host,
+            session=cast(ssl.SSLSession | None, handshake.session),
         )
         bind(tls, handshake, outgoing)
         return tls
@@ -95,7 +98,7 @@ class PinnedSSLContext(OuterContext):
                 do_handshake_on_connect=False,
                 suppress_ragged_eofs=suppress_ragged_eofs,
                 server_hostname=endpoint.host,
-                session=handshake.session,
+                session=cast(ssl.SSLSession | None, handshake.session),
             ),
         )
         try:

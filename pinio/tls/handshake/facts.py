@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class PeerFacts(Protocol):
@@ -11,6 +11,16 @@ class PeerFacts(Protocol):
     Each is read from the TLS library when it is asked for: an unpinned host's chain is never
     extracted, and until the peer's key is proven nothing of its chain is looked at.
     """
+
+    @property
+    def configuration(self) -> object:
+        """What sessions belong to: they are offered under the same TLS configuration alone."""
+        ...
+
+    @property
+    def tickets_are_used_once(self) -> bool:
+        """Whether a TLS 1.3 ticket serves one connection (RFC 8446 appendix C.4)."""
+        ...
 
     @property
     def requires_verification(self) -> bool:
@@ -54,5 +64,12 @@ class PeerFacts(Protocol):
         """DER of the leaf by each source that names it independently, once the handshake is done.
 
         The judge refuses the peer where they differ.
+        """
+        ...
+
+    def session(self) -> object | Literal[False] | None:
+        """The session to keep for the next connection.
+
+        False while the server has given none that can be resumed, None if there is no session.
         """
         ...

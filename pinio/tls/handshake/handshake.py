@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from pinio.core.decision import Refusal
 from pinio.core.policy import Endpoint
 from pinio.tls.config.profile import Profile
+from pinio.tls.handshake.facts import PeerFacts
 from pinio.tls.handshake.gate import CLOSING, IDLE, OPEN, START
 from pinio.tls.handshake.judge import Judge
-from pinio.tls.handshake.peer import OpenSSLFacts, TLSObject
-from pinio.tls.handshake.sessions import Offer, SessionCache, now, resuming, tickets_are_used_once
+from pinio.tls.handshake.sessions import Offer, SessionCache, now, resuming
 from pinio.tls.handshake.trial import Trial
 from pinio.typing import Observer, PolicySource
 
@@ -27,6 +27,19 @@ _ALERT: Final = 6 + 5 + 8 + 2 + 16
 ChangeCipherSpec, header, nonce, alert, tag. A handshake flight has more, and so has an answer to a
 request for the client's certificate.
 """
+
+
+class Outgoing(Protocol):
+    """Ciphertext that waits to be sent: a memory BIO, or what an engine has in its place."""
+
+    @property
+    def pending(self) -> int:
+        """How many bytes wait."""
+        ...
+
+    def read(self) -> bytes:
+        """Take them all."""
+        ...
 
 
 class Handshake:
@@ -55,7 +68,7 @@ class Handshake:
         cls,
         endpoint: Endpoint,
         profile: Profile,
-        context: ssl.SSLContext,
+        configuration: object,
         *,
         observer: Observer,
         resumption: bool | SessionCache,
@@ -70,23 +83,23 @@ class Handshake:
         """
         sessions = resuming(endpoint, resumption)
         offer = (
-            sessions.offer(context, endpoint, profile.identity, now())
+            sessions.offer(configuration, endpoint, profile.identity, now())
             if sessions is not None
             else None
         )
         if sessions is None or offer is None:
             return cls(Judge(endpoint, profile, observer, source=source), sessions)
         judge = Judge(endpoint, profile, observer, source=source, evidence=offer.evidence)
-        trial = Trial(judge, sessions, context, offer, watched=watched)
+        trial = Trial(judge, sessions, configuration, offer, watched=watched)
         return cls(judge, sessions, offer, trial, dials_again=dials_again)
 
     @property
-    def session(self) -> ssl.SSLSession | None:
+    def session(self) -> object | None:
         """The session to offer."""
         return self._kept.session if self._kept is not None else None
 
     def step(
-        self, tls: TLSObject, do_handshake: Callable[[], None], outgoing: ssl.MemoryBIO | None
+        self, facts: PeerFacts, do_handshake: Callable[[], None], outgoing: Outgoing | None
     ) -> None:
         """Go as far as the bytes received allow; return once the peer is judged.
 
@@ -97,7 +110,7 @@ class Handshake:
         TLS failure: what else was in it, such as the client's final flight, is thrown away, so that
         a caller that flushes it cannot complete the handshake.
         """
-        judge, facts = self.judge, OpenSSLFacts(tls)
+        judge = self.judge
         tls_failed = False
         begins = judge.gate.state is IDLE
         if begins:
@@ -116,7 +129,7 @@ class Handshake:
                 tls_failed = True
                 raise
             judge.handshake_done(facts)
-            self._done(tls)
+            self._done(facts)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except BaseException as error:
@@ -133,8 +146,8 @@ class Handshake:
                 raise refusal.error() from error
             raise
 
-    def _done(self, tls: TLSObject) -> None:
-        if self.trial is not None and self.trial.done(resumed=bool(tls.session_reused)):
+    def _done(self, facts: PeerFacts) -> None:
+        if self.trial is not None and self.trial.done(resumed=facts.resumed):
             self.trial = None
 
     def ended(self, error: BaseException | None) -> None:
@@ -147,7 +160,7 @@ class Handshake:
         """Whether the peer may ask for the client's certificate later (RFC 8446 section 4.6.2)."""
         return self.judge.profile.settings.post_handshake_auth
 
-    def recheck(self, outgoing: ssl.MemoryBIO | None) -> None:
+    def recheck(self, outgoing: Outgoing | None) -> None:
         """Judge an open connection again if its policy was replaced or its pins have expired.
 
         Costs two comparisons otherwise. Raises `PinVerificationError` if the policy in force now
@@ -155,7 +168,7 @@ class Handshake:
         """
         self._again(self.judge.recheck, outgoing)
 
-    def check_answer(self, outgoing: ssl.MemoryBIO | None) -> None:
+    def check_answer(self, outgoing: Outgoing | None) -> None:
         """Judge again before a request for the client's certificate is answered.
 
         OpenSSL answers within any read, and within a shutdown. With a BIO this is called
@@ -168,7 +181,7 @@ class Handshake:
         if outgoing is None or outgoing.pending > _ALERT:
             self._again(self.judge.recheck_identity, outgoing)
 
-    def _again(self, judge: Callable[[], None], outgoing: ssl.MemoryBIO | None) -> None:
+    def _again(self, judge: Callable[[], None], outgoing: Outgoing | None) -> None:
         try:
             judge()
         except BaseException:
@@ -177,7 +190,7 @@ class Handshake:
                 outgoing.read()
             raise
 
-    def keep_session(self, tls: TLSObject) -> bool:
+    def keep_session(self, facts: PeerFacts) -> bool:
         """Keep the session of an open connection; False while its ticket has not arrived.
 
         With TLS 1.3 the ticket comes after the handshake and is seen by a read, so this is called
@@ -186,32 +199,31 @@ class Handshake:
         cache, endpoint = self.sessions, self.judge.endpoint
         if cache is None:
             return True
-        by_ticket = tls.version() != "TLSv1.2"
-        once = by_ticket and tickets_are_used_once()
-        moment = self.judge.clock()
-        if tls.session_reused and not once:
+        once = facts.version != "TLSv1.2" and facts.tickets_are_used_once
+        moment, configuration = self.judge.clock(), facts.configuration
+        if facts.resumed and not once:
             return True  # the one that was offered is kept still, and as good
-        if (
-            not cache.expects_ticket(tls.context, endpoint, moment)
-            or (session := tls.session) is None
-        ):
+        if not cache.expects_ticket(configuration, endpoint, moment):
             return True
-        if not session.has_ticket and (by_ticket or not session.id):
-            cache.record_no_ticket(tls.context, endpoint, moment)
+        session = facts.session()
+        if session is None:
+            return True
+        if session is False:
+            cache.record_no_ticket(configuration, endpoint, moment)
             return False
         if (evidence := self.judge.session_evidence()) is not None:
             self._kept = Offer(session, evidence)
-            cache.keep(tls.context, endpoint, self._kept, once=once)
+            cache.keep(configuration, endpoint, self._kept, once=once)
         return True
 
-    def heard(self, tls: TLSObject) -> bool:
+    def heard(self, facts: PeerFacts) -> bool:
         """Report data after the handshake; keeps the session as `keep_session` does."""
         if self.trial is not None:
             self.trial.heard()
             self.trial = None
-        return self.keep_session(tls)
+        return self.keep_session(facts)
 
-    def invalidate_session(self, tls: TLSObject, error: OSError) -> Refusal | None:
+    def invalidate_session(self, facts: PeerFacts, error: OSError) -> Refusal | None:
         """An open connection broke.
 
         If TLS failed its session is forgotten, as RFC 5246 section 7.2.2 asks. An end is no
@@ -224,5 +236,5 @@ class Handshake:
         if type(error) is not ssl.SSLError:
             return None
         if self.trial is None and self._kept is not None and self.sessions is not None:
-            self.sessions.drop(tls.context, self.judge.endpoint, self._kept)
-        return self.judge.identity_refused(OpenSSLFacts(tls), error)
+            self.sessions.drop(facts.configuration, self.judge.endpoint, self._kept)
+        return self.judge.identity_refused(facts, error)

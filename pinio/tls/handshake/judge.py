@@ -156,14 +156,16 @@ class Judge:
             endpoint = policy.endpoint(before.host, before.port, url_host=before.url_host)
         except PinVerificationError as error:
             return before, error.refusal
-        if Profile.of(endpoint).identity != self.profile.identity:
+        if Profile.of(endpoint, engine=self.profile.engine).identity != self.profile.identity:
             # A chain that was not verified, or under other anchors, is no evidence for this policy.
             detail = "the policy verifies this host in another way than when it was connected"
             return endpoint, self._refusal(endpoint, "NO_VERIFIED_CHAIN", detail)
         # An open connection stays open when a clock is set back, although the age of its evidence
         # is unknown then.
         age = None if self.evidence is None else moment.since(self.evidence.seen) or 0.0
-        return endpoint, judge(endpoint, self._chain, moment.wall, age, witness)
+        return endpoint, judge(
+            endpoint, self._chain, moment.wall, age, witness, self.profile.engine
+        )
 
     def _judge_early(self, facts: PeerFacts) -> None:
         # Under TLS 1.3 a chain that is known in mid-handshake proves nothing: it can be replayed.
@@ -238,7 +240,9 @@ class Judge:
     ) -> None:
         self.gate.advance(CHAIN_KNOWN)
         self.check_profile(facts)
-        decision = judge(self.endpoint, chain, moment.wall, evidence_age, witness)
+        decision = judge(
+            self.endpoint, chain, moment.wall, evidence_age, witness, self.profile.engine
+        )
         if isinstance(decision, Refusal):
             raise self._refused(decision)
         self._chain = chain

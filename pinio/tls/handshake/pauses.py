@@ -15,7 +15,6 @@ hears later.
 
 from __future__ import annotations
 
-import ssl
 import threading
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +27,7 @@ LONGEST: Final = 86400.0
 class Key(NamedTuple):
     """One server, as one TLS configuration sees it."""
 
-    context: ssl.SSLContext
+    configuration: object
     host: str
     port: int | None
 
@@ -102,12 +101,12 @@ class Pauses:
         """
         self._proven.pop(key, None)
 
-    def forget(self, context: ssl.SSLContext) -> None:
-        """Forget what was noted under a context that makes no more connections."""
+    def forget(self, configuration: object) -> None:
+        """Forget what was noted under a configuration that makes no more connections."""
         with self._lock:
             for servers in (self._pauses, self._proven):
                 for key in list(servers):
-                    if key.context is context:
+                    if key.configuration is configuration:
                         servers.pop(key, None)
 
     def _put(self, key: Key, moment: Moment, trial: object | None) -> None:

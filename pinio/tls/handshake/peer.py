@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import _ssl
 import ssl
-from typing import Any, Final, Protocol, TypeAlias, cast
+import sys
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 TLSObject: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
@@ -28,6 +29,14 @@ _VERIFY_MODE: Final[Any] = (
 )  # a descriptor, for which typeshed has an int
 _CHECK_HOSTNAME: Final[Any] = _ssl._SSLContext.check_hostname
 _REQUIRED: Final = int(ssl.CERT_REQUIRED)
+
+reading_leaks: bool = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
+"""Whether reading `.session` leaks 6.7 kB each time (python/cpython#116810).
+
+It also copies the session, which with OpenSSL 3.0 costs a tenth of a handshake. There a TLS 1.3
+ticket is used as often as a TLS 1.2 session, so that a session is read once for each full handshake
+and not for each connection.
+"""
 
 
 class Raw(Protocol):
@@ -98,6 +107,14 @@ class OpenSSLFacts:
         self._tls = tls
 
     @property
+    def configuration(self) -> ssl.SSLContext:
+        return self._tls.context
+
+    @property
+    def tickets_are_used_once(self) -> bool:
+        return not reading_leaks
+
+    @property
     def requires_verification(self) -> bool:
         return verifies(self._tls.context)
 
@@ -129,6 +146,12 @@ class OpenSSLFacts:
 
     def leaves(self) -> tuple[bytes | None, bytes | None, bytes | None]:
         return leaves(self._tls)
+
+    def session(self) -> ssl.SSLSession | Literal[False] | None:
+        session = self._tls.session
+        if session is None or session.has_ticket:
+            return session
+        return session if self.version == "TLSv1.2" and session.id else False
 
 
 def _export(chain: list[Any] | None) -> list[bytes] | None:

@@ -2,14 +2,14 @@
 
 A resumed handshake skips what pinning needs: no chain is shown, and OpenSSL does not look at the
 name again. So a session is kept only beside the evidence of the full handshake it descends from,
-under the context, host and port it was made for; it is offered only if that evidence satisfies the
+under the configuration, host and port it was made for; it is offered only if that evidence satisfies the
 policy in force now (`pinio.core.evidence.age`), and judged again after the handshake.
 
 TLS 1.3 tickets are used once (RFC 8446 appendix C.4) and renewed by the server on each connection;
 a TLS 1.2 session may be used again until it is too old. Age counts from the last full handshake,
 whatever the number of renewals.
 
-Reading a session is not free, and in some Pythons very dear (`reading_leaks`). So a server that
+Reading a session is not free, and in some Pythons very dear (`pinio.tls.handshake.peer`). So a server that
 gives none is asked no more for a while. Neither is one with which resuming failed
 (`pinio.tls.handshake.pauses`).
 """
@@ -17,8 +17,6 @@ gives none is asked no more for a while. Neither is one with which resuming fail
 from __future__ import annotations
 
 import os
-import ssl
-import sys
 import threading
 import time
 import weakref
@@ -39,14 +37,6 @@ MAX_TICKETS: Final = 4
 PATIENCE: Final = 10
 """Connections without a ticket after which a server is not asked for one for an hour."""
 
-reading_leaks: bool = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
-"""Whether reading `.session` leaks 6.7 kB each time (python/cpython#116810).
-
-It also copies the session, which with OpenSSL 3.0 costs a tenth of a handshake. There a TLS 1.3
-ticket is used as often as a TLS 1.2 session, so that a session is read once for each full handshake
-and not for each connection.
-"""
-
 
 def now() -> Moment:
     """Both clocks, now."""
@@ -56,7 +46,7 @@ def now() -> Moment:
 class Offer(NamedTuple):
     """A session to offer, and what vouches for it."""
 
-    session: ssl.SSLSession
+    session: object
     evidence: Evidence
 
 
@@ -104,13 +94,13 @@ class SessionCache:
         return len(self._kept)
 
     def offer(
-        self, context: ssl.SSLContext, endpoint: Endpoint, profile: str, moment: Moment
+        self, configuration: object, endpoint: Endpoint, profile: str, moment: Moment
     ) -> Offer | None:
         """The newest session that may be offered to `endpoint` now.
 
         `profile` is the identity of its trust profile.
         """
-        key = Key(context, endpoint.host, endpoint.port)
+        key = Key(configuration, endpoint.host, endpoint.port)
         if key not in self._kept or self.pauses.active(key, moment):
             return None
         with self._lock:
@@ -129,11 +119,9 @@ class SessionCache:
                 self._kept[key] = fresh
         return None if chosen is None else chosen.offer
 
-    def keep(
-        self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, *, once: bool
-    ) -> None:
+    def keep(self, configuration: object, endpoint: Endpoint, offer: Offer, *, once: bool) -> None:
         """Keep a session whose connection was permitted."""
-        key = Key(context, endpoint.host, endpoint.port)
+        key = Key(configuration, endpoint.host, endpoint.port)
         with self._lock:
             self._ticketless.pop(key, None)
             kept = self._kept.pop(key, [])
@@ -141,13 +129,13 @@ class SessionCache:
                 del self._kept[next(iter(self._kept))]
             self._kept[key] = [_Kept(offer, once), *kept[: MAX_TICKETS - 1]]
 
-    def expects_ticket(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> bool:
+    def expects_ticket(self, configuration: object, endpoint: Endpoint, moment: Moment) -> bool:
         """Whether a server may give a session that is of use.
 
         False of one that gave none, each of the last `PATIENCE` times, and of one to which none is
         offered.
         """
-        key = Key(context, endpoint.host, endpoint.port)
+        key = Key(configuration, endpoint.host, endpoint.port)
         if self.pauses.active(key, moment):
             return False
         ticketless = self._ticketless.get(key)
@@ -156,43 +144,43 @@ class SessionCache:
         elapsed = moment.since(ticketless.last)
         return elapsed is None or elapsed >= MAX_AGE
 
-    def record_no_ticket(self, context: ssl.SSLContext, endpoint: Endpoint, moment: Moment) -> None:
+    def record_no_ticket(self, configuration: object, endpoint: Endpoint, moment: Moment) -> None:
         """Note that a connection had no session to keep, as yet."""
-        key = Key(context, endpoint.host, endpoint.port)
+        key = Key(configuration, endpoint.host, endpoint.port)
         with self._lock:
             before = self._ticketless.pop(key, None)
             if len(self._ticketless) >= self._hosts:
                 del self._ticketless[next(iter(self._ticketless))]
             self._ticketless[key] = _Ticketless(1 if before is None else before.asked + 1, moment)
 
-    def drop(self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer) -> None:
+    def drop(self, configuration: object, endpoint: Endpoint, offer: Offer) -> None:
         """Forget a session that does not stand for its server any more."""
-        key = Key(context, endpoint.host, endpoint.port)
+        key = Key(configuration, endpoint.host, endpoint.port)
         with self._lock:
             left = [kept for kept in self._kept.pop(key, ()) if kept.offer is not offer]
             if left:
                 self._kept[key] = left
 
-    def fail(
-        self, context: ssl.SSLContext, endpoint: Endpoint, offer: Offer, moment: Moment
-    ) -> None:
+    def fail(self, configuration: object, endpoint: Endpoint, offer: Offer, moment: Moment) -> None:
         """Note that an offer failed, and forget the server's other sessions, which would too."""
-        key = Key(context, endpoint.host, endpoint.port)
+        key = Key(configuration, endpoint.host, endpoint.port)
         self.pauses.fail(key, offer, moment)
         with self._lock:
             self._kept.pop(key, None)
 
-    def _forget(self, context: ssl.SSLContext) -> None:
+    def _forget(self, configuration: object) -> None:
         with self._lock:
             self._kept = {
-                key: kept for key, kept in self._kept.items() if key.context is not context
+                key: kept
+                for key, kept in self._kept.items()
+                if key.configuration is not configuration
             }
             self._ticketless = {
                 key: ticketless
                 for key, ticketless in self._ticketless.items()
-                if key.context is not context
+                if key.configuration is not configuration
             }
-            self.pauses.forget(context)
+            self.pauses.forget(configuration)
 
 
 # Weakly: what is registered for a fork is never let go, and a cache of a program's own should end
@@ -200,25 +188,20 @@ class SessionCache:
 _caches: Final[weakref.WeakSet[SessionCache]] = weakref.WeakSet()
 
 
-def forget(context: ssl.SSLContext | None = None) -> None:
+def forget(configuration: object | None = None) -> None:
     """Forget, in every cache, the sessions of a context that is not used any more; None: all.
 
-    A session holds its context, and with it the anchors: a thousand would take a gigabyte.
+    A session holds its configuration, and with it the anchors: a thousand would take a gigabyte.
     """
     for cache in list(_caches):
-        if context is None:
+        if configuration is None:
             cache.clear()
         else:
-            cache._forget(context)  # noqa: SLF001  # of this module
+            cache._forget(configuration)  # noqa: SLF001  # of this module
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=forget)
-
-
-def tickets_are_used_once() -> bool:
-    """Whether a TLS 1.3 ticket is used once (RFC 8446 appendix C.4); not if `reading_leaks`."""
-    return not reading_leaks
 
 
 def _fresh(kept: _Kept, moment: Moment) -> bool:

@@ -29,7 +29,7 @@ class Trial:
     """
 
     __slots__ = (
-        "_began", "_cache", "_context", "_judgement", "_key", "_offer", "_resumed", "_watched",
+        "_began", "_cache", "_configuration", "_judgement", "_key", "_offer", "_resumed", "_watched",
         "again", "over",
     )  # fmt: skip
 
@@ -37,15 +37,15 @@ class Trial:
         self,
         judge: Judge,
         cache: SessionCache,
-        context: ssl.SSLContext,
+        configuration: object,
         offer: Offer,
         *,
         watched: bool,
     ) -> None:
         self._judgement = judge
         self._cache = cache
-        self._context = context
-        self._key = Key(context, judge.endpoint.host, judge.endpoint.port)
+        self._configuration = configuration
+        self._key = Key(configuration, judge.endpoint.host, judge.endpoint.port)
         self._offer = offer
         self._watched = watched
         self._began: Moment | None = None
@@ -95,13 +95,13 @@ class Trial:
             return
         moment = self._judgement.clock()
         if isinstance(error, ssl.SSLCertVerificationError):
-            self._cache.drop(self._context, self._judgement.endpoint, self._offer)
+            self._cache.drop(self._configuration, self._judgement.endpoint, self._offer)
             self.again = isinstance(error, PinVerificationError) and error.refusal.resumed
             self.heard()
         elif isinstance(error, Exception) or (moment.since(self._began) or 0.0) >= SLOW:
             self.over = True
             self.again = self._judgement.gate.permit is None
-            self._cache.fail(self._context, self._judgement.endpoint, self._offer, moment)
+            self._cache.fail(self._configuration, self._judgement.endpoint, self._offer, moment)
             why = "given up" if error is None else type(error).__name__
             logger.info(
                 "resuming a TLS session with %s failed (%s); none is offered for a while", self, why

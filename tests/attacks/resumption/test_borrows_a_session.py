@@ -28,6 +28,7 @@ from pinio.tls.connection.openssl import OpenSSLEngine
 from pinio.tls.context.inner import inner_context
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
+from pinio.tls.handshake.peer import OpenSSLFacts
 from pinio.tls.handshake.sessions import Offer, SessionCache
 from tests.tls.cast import ABSENT, GENUINE, IDENTITY, ROOT, SPARE, Told, end_of, pinned
 from tests.tls.through import unsealed
@@ -101,7 +102,7 @@ async def test_a_session_with_the_wrong_evidence_is_retried_in_full(
         cache.clear()
         for _ in range(copies):
             cache.keep(
-                key.context,
+                key.configuration,
                 policy.endpoint("localhost", server.port),
                 Offer(kept.offer.session, wrong),
                 once=kept.once,
@@ -218,7 +219,7 @@ def test_a_resumption_that_nobody_offered_is_no_evidence() -> None:
         judge = Judge(endpoint, Profile("pkix", ROOT.anchors), Told())
         handshake = Handshake(judge)
         with pytest.raises(NoVerifiedChainError, match="nobody here has offered"):
-            handshake.step(Resumed(), lambda: None, None)  # type: ignore[arg-type]
+            handshake.step(OpenSSLFacts(Resumed()), lambda: None, None)  # type: ignore[arg-type]
         assert judge.gate.permit is None
 
 

@@ -32,6 +32,7 @@ from pinio.tls.handshake import peer
 from pinio.tls.handshake.gate import State
 from pinio.tls.handshake.handshake import Handshake
 from pinio.tls.handshake.judge import Judge
+from pinio.tls.handshake.peer import OpenSSLFacts
 from tests.tls.cast import ABSENT, GENUINE, ISSUER, MISPINNED, ROOT, SPARE, Told, pinned
 from tests.tls.memory import MemoryPeer, context_with, drive, engine_for, shake_hands, state_of
 
@@ -428,7 +429,7 @@ def judge_resumed(
     judge = Judge(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: now)
     tls: Any = Resumed(policy, leaf)
     with suppress(PinVerificationError):
-        Handshake(judge).step(tls, lambda: None, None)
+        Handshake(judge).step(OpenSSLFacts(tls), lambda: None, None)
     return judge
 
 
@@ -480,7 +481,7 @@ def test_the_other_name_of_a_resumed_session_has_its_say() -> None:
     judge = Judge(endpoint, Profile.of(endpoint), Told(), evidence=evidence, clock=lambda: SEEN)
     tls: Any = Resumed(both)
     with pytest.raises(PinMismatchError, match=r"url\.test leads to this connection"):
-        Handshake(judge).step(tls, lambda: None, None)
+        Handshake(judge).step(OpenSSLFacts(tls), lambda: None, None)
 
 
 def test_a_connection_that_is_asked_again_tells_the_age_of_its_evidence() -> None:

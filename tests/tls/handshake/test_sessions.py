@@ -16,7 +16,8 @@ from pinio.core.policy import Endpoint, Policy
 from pinio.errors import PolicyError
 from pinio.tls.config.profile import Profile
 from pinio.tls.context.inner import inner_context
-from pinio.tls.handshake import sessions
+from pinio.tls.handshake import peer, sessions
+from pinio.tls.handshake.peer import OpenSSLFacts
 from pinio.tls.handshake.sessions import MAX_TICKETS, PATIENCE, Offer, SessionCache, resuming
 from tests.tls.cast import GENUINE, ISSUER, ROOT, pinned
 
@@ -204,8 +205,9 @@ def test_what_is_noted_of_servers_is_bounded_and_forgotten_with_the_rest() -> No
 def test_a_ticket_is_used_once_unless_reading_it_leaks(
     leaks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "reading_leaks", leaks)
-    assert sessions.tickets_are_used_once() is not leaks
+    monkeypatch.setattr(peer, "reading_leaks", leaks)
+    tls = CONTEXT.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    assert OpenSSLFacts(tls).tickets_are_used_once is not leaks
 
 
 def test_the_cache_is_bounded_in_hosts_and_tickets() -> None:

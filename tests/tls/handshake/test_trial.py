@@ -30,7 +30,7 @@ class World:
         evidence = Evidence.of("localhost", chain, profile.identity, now())
         assert evidence is not None
         # The session itself is never looked at.
-        self.offer = Offer("a session", evidence)  # type: ignore[arg-type]
+        self.offer = Offer("a session", evidence)
         self.cache = SessionCache()
         self.cache.keep(self.context, self.endpoint, self.offer, once=False)
         judge = Judge(self.endpoint, profile, Told(), evidence=evidence)
@@ -73,7 +73,7 @@ def test_a_server_is_heard_once() -> None:
     """What it says later does not lift a pause that another connection has brought about since."""
     world = World()
     world.trial.heard()
-    other = Offer("another session", world.offer.evidence)  # type: ignore[arg-type]
+    other = Offer("another session", world.offer.evidence)
     world.cache.fail(world.context, world.endpoint, other, now())
     world.trial.heard()
     assert world.paused

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import pinio
-from pinio.tls.handshake.sessions import reading_leaks
+from pinio.tls.handshake.peer import reading_leaks
 from tests.tls.soak.census import Census, private
 from tests.tls.soak.client import Client, peer
 from tests.tls.soak.schedule import Fate, fate
