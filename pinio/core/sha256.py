@@ -13,7 +13,7 @@ nothing here, and an earlier one makes the two disagree.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Any, Final, cast
 
 _second: Final[Any] = hashlib.sha256
 try:
@@ -24,7 +24,7 @@ except ImportError:
     except ImportError:
         _built_in = _second
 
-_first: Final[Any] = _built_in
+_first: Final = cast(Any, _built_in)
 
 INDEPENDENT: Final[bool] = _first is not _second
 """Whether there are two implementations."""

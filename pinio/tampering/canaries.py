@@ -58,7 +58,9 @@ def _pin(position: int) -> Pin:
     return Pin(handshakes.chain("good")[position].spki_sha256 or b"")
 
 
-def _policy(pins: Any, *, host: str = handshakes.HOST, deny: Any = (), **pin_set: Any) -> Policy:
+def _policy(
+    pins: Pin | tuple[Pin, ...], *, host: str = handshakes.HOST, deny: Any = (), **pin_set: Any
+) -> Policy:
     several = pins if isinstance(pins, tuple) else (pins,)
     pin_set = {"anchors": handshakes.anchors(), "resumption": False, **pin_set}
     return Policy({host: PinSet(several, single="a canary", **pin_set)}, deny=deny)

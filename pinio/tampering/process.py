@@ -40,7 +40,7 @@ def _maps() -> list[_Mapping]:
         lines = Path("/proc/self/maps").read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
-    found = []
+    found: list[_Mapping] = []
     for line in lines:
         addresses, permissions, offset, _, _, *path = line.split(maxsplit=5)
         start, _, end = addresses.partition("-")

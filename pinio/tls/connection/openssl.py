@@ -7,6 +7,9 @@ A memory BIO keeps the largest size that it ever had. So that an idle connection
 bulk traffic, callers feed and drain it in slices of at most `SLICE` bytes.
 """
 
+# pyright: reportIncompatibleVariableOverride=false
+# The class narrows the attributes of its base, and sets them once.
+
 from __future__ import annotations
 
 import ssl

@@ -8,6 +8,9 @@ rustls has words of its own for what fails. They become the errors that `ssl` ra
 codes and reasons, so that hints, observers and callers need to know one language.
 """
 
+# pyright: reportIncompatibleVariableOverride=false
+# The class narrows the attributes of its base, and sets them once.
+
 from __future__ import annotations
 
 import re
