@@ -85,8 +85,10 @@ async def create_connection(
     they are refused. Where a handshake fails in which a TLS session was offered, the server is
     dialled once more for a full handshake; each of the two has the whole `ssl_handshake_timeout`.
 
-        policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]}) transport, protocol =
-        await pinio.create_connection(Client, "api.example.com", 443, policy=policy)
+        policy = pinio.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
+        transport, protocol = await pinio.create_connection(
+            Client, "api.example.com", 443, policy=policy
+        )
 
     Args:
         protocol_factory: makes the application's protocol.
