@@ -10,8 +10,8 @@ import pytest
 from pinio.extras import how_to_install
 
 EXTRAS = {
-    "aiohttp", "click", "cryptography", "httpx", "opentelemetry", "prometheus_client", "pytest",
-    "requests", "rich", "securesystemslib", "trustme", "tuf", "uvloop"
+    "aiohttp", "click", "cryptography", "httpx", "opentelemetry", "pinio_rustls", "prometheus_client",
+    "pytest", "requests", "rich", "securesystemslib", "trustme", "tuf", "uvloop"
 }  # fmt: skip
 
 EVERY_NAME = "import pinio; [getattr(pinio, name) for name in pinio.__all__]"
@@ -21,7 +21,8 @@ for part in ("core", "formats", "sources", "tls"):
     if importlib.util.find_spec("pinio." + part):
         package = importlib.import_module("pinio." + part)
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            importlib.import_module(module.name)
+            if module.name != "pinio.tls.connection.rustls":  # an engine for those who chose it
+                importlib.import_module(module.name)
 """
 
 

@@ -80,8 +80,9 @@ def test_an_agent_in_the_map_is_seen(tmp_path: Path) -> None:
     with file.open("rb") as opened:
         mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     with mapped:
-        assert list(process.agents()) == [f"{file} is mapped"]
-    assert list(process.agents()) == []
+        assert f"{file} is mapped" in process.agents()
+    # The module frida, which other tests import, is an agent too.
+    assert f"{file} is mapped" not in process.agents()
 
 
 @linux
