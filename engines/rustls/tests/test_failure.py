@@ -32,7 +32,9 @@ def records(data: bytes) -> list[tuple[int, int]]:
 
 
 def assert_dead(connection: Connection) -> None:
-    """Every call fails, nothing is handed out, and nothing is to be sent."""
+    """Every call fails once what was decrypted before is read, and nothing is to be sent."""
+    if connection.readable:
+        connection.read(connection.readable)
     for call in (
         lambda: connection.feed(b""),
         lambda: connection.feed(b"x"),
@@ -91,6 +93,23 @@ def test_a_failure_after_the_handshake_leaves_an_alert(version: str) -> None:
     server.incoming.write(connection.take())
     with pytest.raises(ssl.SSLError, match="ALERT"):
         server.tls.read(1)
+    assert_dead(connection)
+
+
+@each_version
+def test_what_was_decrypted_before_a_failure_can_be_read(version: str) -> None:
+    """Its records were authentic; and nothing else can be read after it."""
+    server = Server(LEAF, INTERMEDIATE, version=version)
+    connection = connect(CONFIG, server)
+    server.tls.write(b"before")
+    with pytest.raises(TLSFailure):
+        connection.feed(server.outgoing.read() + BAD_RECORD)
+    assert connection.readable == 6
+    assert connection.read(2) == b"be"
+    into = bytearray(10)
+    assert connection.read_into(into) == 4
+    assert into[:4] == b"fore"
+    assert connection.take()  # the alert
     assert_dead(connection)
 
 
@@ -320,9 +339,10 @@ def test_any_bytes_at_any_state_end_in_a_failure_at_most(
     connection, genuine = at_state(state, version)
     dead, reasons = state == "failed", set()
     for step, data, at in steps:
+        left = connection.readable
         try:
             act(connection, step, data, at, genuine)
-            assert not dead or step == "take"
+            assert not dead or step == "take" or (step == "read" and left)
         except TLSFailure as failed:
             reasons.add(failed.args[1])
             dead = dead or failed.args[1] != "not_now"

@@ -217,8 +217,8 @@ class RustlsFacts:
         connection = self._connection
         return _first(connection.verified_chain), _first(connection.served_chain), connection.leaf
 
-    def session(self) -> Session | Literal[False]:
-        return self._connection.take_session() or False
+    def session(self) -> Session | None:
+        return self._connection.take_session()
 
 
 def _first(chain: list[bytes] | None) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 
 class PeerFacts(Protocol):
@@ -67,9 +67,6 @@ class PeerFacts(Protocol):
         """
         ...
 
-    def session(self) -> object | Literal[False] | None:
-        """The session to keep for the next connection.
-
-        False while the server has given none that can be resumed, None if there is no session.
-        """
+    def session(self) -> object | None:
+        """The session to keep for the next connection; None while there is none to resume."""
         ...

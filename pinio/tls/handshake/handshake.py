@@ -207,8 +207,6 @@ class Handshake:
             return True
         session = facts.session()
         if session is None:
-            return True
-        if session is False:
             cache.record_no_ticket(configuration, endpoint, moment)
             return False
         if (evidence := self.judge.session_evidence()) is not None:

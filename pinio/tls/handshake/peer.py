@@ -16,7 +16,7 @@ from __future__ import annotations
 import _ssl
 import ssl
 import sys
-from typing import Any, Final, Literal, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 TLSObject: TypeAlias = ssl.SSLObject | ssl.SSLSocket
 
@@ -147,11 +147,10 @@ class OpenSSLFacts:
     def leaves(self) -> tuple[bytes | None, bytes | None, bytes | None]:
         return leaves(self._tls)
 
-    def session(self) -> ssl.SSLSession | Literal[False] | None:
+    def session(self) -> ssl.SSLSession | None:
         session = self._tls.session
-        if session is None or session.has_ticket:
-            return session
-        return session if self.version == "TLSv1.2" and session.id else False
+        by_id = self.version == "TLSv1.2" and session is not None and session.id
+        return session if session is not None and (session.has_ticket or by_id) else None
 
 
 def _export(chain: list[Any] | None) -> list[bytes] | None:
