@@ -228,3 +228,15 @@ def test_a_pair_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert witness.witness(chain, 1) is None
     monkeypatch.setattr(witness, "_check", None)
     assert witness.witness(chain, 1) is None
+
+
+def test_an_issuer_with_an_extension_that_cannot_be_read_may_issue() -> None:
+    """OpenSSL accepts it; only the signatures below it are asked of the second library."""
+
+    class Issuer:
+        @property
+        def extensions(self) -> Any:
+            raise ValueError("an extension that is not DER")
+
+    issuer: Any = Issuer()
+    assert witness._is_ca(x509, issuer)
